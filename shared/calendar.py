@@ -1,0 +1,74 @@
+"""The bank's calendar: months and days in its own time zone, instants in milliseconds UTC."""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+MONTH_PATTERN = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+class Calendar:
+    """Turns instants (int milliseconds since 1970-01-01Z) into bank months and days.
+
+    Months are written `YYYY-MM`, days `YYYY-MM-DD`; every interval is half-open.
+    """
+
+    def __init__(self, timezone: str) -> None:
+        self.zone = ZoneInfo(timezone)
+        self._month: tuple[int, int, str] = (0, 0, "")
+        self.month_start = lru_cache(maxsize=4096)(self._month_start)
+
+    def month_of(self, at: int) -> str:
+        """Return the month that holds this instant."""
+        start, end, month = self._month
+        if start <= at < end:
+            return month
+        month = datetime.fromtimestamp(at / 1000, self.zone).strftime("%Y-%m")
+        self._month = (self.month_start(month), self.month_end(month), month)
+        return month
+
+    def day_of(self, at: int) -> str:
+        """Return the day that holds this instant."""
+        return datetime.fromtimestamp(at / 1000, self.zone).strftime("%Y-%m-%d")
+
+    def month_end(self, month: str) -> int:
+        """Return the first instant after the month."""
+        return self.month_start(add_months(month, 1))
+
+    def _month_start(self, month: str) -> int:
+        year, number = int(month[:4]), int(month[5:])
+        return int(datetime(year, number, 1, tzinfo=self.zone).timestamp() * 1000)
+
+    def parse(self, text: str) -> int:
+        """Read an ISO 8601 time; one without a zone is the bank's. Raises ValueError."""
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=self.zone)
+        return round(moment.timestamp() * 1000)
+
+    def text(self, at: int) -> str:
+        """Write an instant as ISO 8601 with the bank's offset."""
+        moment = datetime.fromtimestamp(at / 1000, self.zone)
+        return moment.isoformat(timespec="milliseconds" if at % 1000 else "seconds")
+
+
+@lru_cache(maxsize=4096)
+def add_months(month: str, count: int) -> str:
+    """Return the month that lies `count` months later (earlier if negative)."""
+    total = int(month[:4]) * 12 + int(month[5:]) - 1 + count
+    return f"{total // 12:04d}-{total % 12 + 1:02d}"
+
+
+def months_from(first: str, last: str) -> list[str]:
+    """Return every month from `first` to `last`, both included."""
+    months = []
+    while first <= last:
+        months.append(first)
+        first = add_months(first, 1)
+    return months
+
+
+def is_month(text: str) -> bool:
+    """Say whether the text is a month `YYYY-MM`."""
+    return MONTH_PATTERN.fullmatch(text) is not None

@@ -1,0 +1,213 @@
+"""Public events of the ledger, in the order of an account's life.
+
+An event's stored state is this contract's JSON. Amounts are bytes, instants are milliseconds since
+1970-01-01Z, months are `YYYY-MM` in the bank's time zone. Events only grow: a new field gets a
+default, a new meaning gets a new event.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+ANY_SCOPE = "any"
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a lot came from."""
+
+    type: str
+    id: str = ""
+    partner: str | None = None
+    campaign: str | None = None
+
+
+class LotTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A lot as it is created: `granted` bytes, usable in [valid_from, expires_at)."""
+
+    lot_id: str
+    kind: str
+    granted: int
+    valid_from: int
+    expires_at: int
+    scope: str | list[str] = ANY_SCOPE
+    giftable: bool = False
+    carries: bool = False
+    source: Source
+    parent_lot: str | None = None
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """A part of a lot."""
+
+    lot_id: str
+    bytes: int
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What every event says: whose, when in bank time, by whom, for what."""
+
+    TYPE: ClassVar[str] = ""
+    SAGAS: ClassVar[bool] = False
+
+    account: str
+    recorded_at: int
+    actor: str
+    correlation_id: str = ""
+    causation_id: str = ""
+    reason: str | None = None
+    rule_version: int = 0
+
+
+class AccountOpened(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An account exists from now on; `active_from` is its first month with a plan lot."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_opened.v1"
+
+    kind: str
+    plan: str | None = None
+    active_from: str | None = None
+    partner: str | None = None
+
+
+class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Bytes were created: plan lots of `months`, a pack, a partner's purchase."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_earned.v1"
+
+    lots: list[LotTerms]
+    months: list[str] = []
+
+
+class UsageLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One usage record and which lots paid; `bytes` = slices + `unfunded_bytes`."""
+
+    usage_id: str
+    bytes: int
+    occurred_at: int
+    slices: list[Slice] = []
+    unfunded_bytes: int = 0
+    rating_group: str | None = None
+    late: bool = False
+
+
+class DataSpent(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Usage was charged; at most 200 lines."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_spent.v1"
+
+    lines: list[UsageLine]
+
+
+class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A part of a giver's lot on its way, with the lot's terms."""
+
+    lot_id: str
+    bytes: int
+    kind: str
+    valid_from: int
+    expires_at: int
+    scope: str | list[str] = ANY_SCOPE
+    giftable: bool = False
+    carries: bool = False
+    source: Source
+
+
+class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Bytes left this account for another (`purpose`: gift, funding, award)."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_transferred.v1"
+    SAGAS: ClassVar[bool] = True
+
+    transfer_id: str
+    to: str
+    purpose: str
+    legs: list[Leg]
+    partner: str | None = None
+    campaign: str | None = None
+
+
+class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A transfer arrived. Counts as *received*; an award's arrival is an earning in public."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_received.v1"
+    SAGAS: ClassVar[bool] = True
+
+    transfer_id: str
+    sender: str
+    purpose: str
+    lots: list[LotTerms]
+    partner: str | None = None
+    campaign: str | None = None
+
+
+class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A transfer can't arrive; on the transfer's own stream, `account` is the giver."""
+
+    TYPE: ClassVar[str] = "bank.ledger.arrival_refused.v1"
+    SAGAS: ClassVar[bool] = True
+
+    transfer_id: str
+    to: str
+    code: str
+
+
+class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A refused transfer came back into the lots it was taken from. Counts as *returned*."""
+
+    TYPE: ClassVar[str] = "bank.ledger.transfer_returned.v1"
+    SAGAS: ClassVar[bool] = True
+
+    transfer_id: str
+    to: str
+    purpose: str
+    code: str
+    legs: list[Leg]
+    partner: str | None = None
+    campaign: str | None = None
+
+
+class DataCarriedOver(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The close of `month` moved what was left of lots into one carry lot; changes no sum.
+
+    `lot` holds the carry lot's terms; its `granted` is what this event moved. The same carry lot
+    may grow by a later event (late returns).
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.data_carried_over.v1"
+
+    month: str
+    month_ends_at: int
+    slices: list[Slice]
+    lot: LotTerms
+
+
+class DataExpired(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """What was left of lots is gone; `month` is set where the close of a month took it."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_expired.v1"
+
+    month: str | None = None
+    month_ends_at: int = 0
+    slices: list[Slice]
+
+
+class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A month was closed in which nothing was left to carry over or to expire."""
+
+    TYPE: ClassVar[str] = "bank.ledger.month_closed.v1"
+
+    month: str
+    month_ends_at: int
+
+
+EVENTS: tuple[type[Event], ...] = (
+    AccountOpened, DataEarned, DataSpent, DataTransferred, DataReceived, ArrivalRefused,
+    TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
+)  # fmt: skip
+EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
+SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
+
+
+def decode_data(event_type: str, data: Any) -> Event:
+    """Read an envelope's decoded `data`. Raises KeyError, msgspec.ValidationError."""
+    return msgspec.convert(data, EVENT_BY_TYPE[event_type])

@@ -1,0 +1,122 @@
+"""What every web process does alike: problems (RFC 9457), tokens, limits, health, JSON."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from flask import Flask, Response, g, request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import HTTPException
+
+from shared.auth import Tokens, identify
+from shared.errors import DatabankError, InvalidError, TooLargeError
+from shared.logs import logger
+
+PROBLEM = "application/problem+json"
+NDJSON = "application/x-ndjson"
+OPEN_PATHS = ("/health", "/ready")
+BODY_BYTES_MAX = 4 << 20
+
+Check = Callable[[], dict[str, str]]
+
+
+def json_response(body: Any, status: int = 200, content_type: str = "application/json") -> Response:
+    """Answer with JSON."""
+    return Response(orjson.dumps(body), status=status, content_type=content_type)
+
+
+def problem(error: DatabankError) -> dict[str, Any]:
+    """Return the problem document of an error."""
+    return {
+        "type": f"urn:databank:problem:{error.code}",
+        "title": (type(error).__doc__ or "").strip().splitlines()[0],
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "instance": f"urn:databank:request:{g.get('request_id', '-')}" if g else "-",
+        **error.extra,
+    }
+
+
+def install(app: Flask, service: str, tokens: Tokens, ready: Check) -> None:
+    """Give an app its error handlers, token check, body limit, health and readiness.
+
+    `ready` returns the state of each part by name; the process is ready when all are "ok".
+    """
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+
+    @app.before_request
+    def begin() -> None:
+        g.request_id = request.headers.get("X-Request-Id") or uuid4().hex
+        if request.path not in OPEN_PATHS:
+            identify(tokens)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        return response
+
+    @app.get("/health")
+    def health() -> Response:
+        return json_response({"service": service, "status": "ok"})
+
+    @app.get("/ready")
+    def readiness() -> Response:
+        parts = ready()
+        good = all(state == "ok" for state in parts.values())
+        body = {"service": service, "ready": good, "parts": parts}
+        return json_response(body, 200 if good else 503)
+
+    app.register_error_handler(Exception, answer_error)
+
+
+def answer_error(error: Exception) -> Response:
+    """Turn any error into a problem document."""
+    known = _known(error)
+    if known.status >= 500 and known.code == "internal_error":
+        logger().error("request_failed", path=request.path, exc_info=error)
+    response = json_response(problem(known), known.status, PROBLEM)
+    if known.status == 503:
+        response.headers["Retry-After"] = "1"
+    if known.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _known(error: Exception) -> DatabankError:
+    if isinstance(error, DatabankError):
+        return error
+    if isinstance(error, HTTPException):
+        if error.code == 413:
+            return TooLargeError(f"the body may have {BODY_BYTES_MAX} bytes", allowed_bytes=BODY_BYTES_MAX)
+        known = DatabankError(error.description)
+        known.status = error.code or 500
+        known.code = (error.name or "error").lower().replace(" ", "_")
+        return known
+    return DatabankError("an unexpected error; the log has the details under this request's id")
+
+
+def query(schema: Schema) -> dict[str, Any]:
+    """Read the query string; an unknown or malformed parameter is refused. Raises InvalidError."""
+    try:
+        loaded: dict[str, Any] = schema.load(request.args.to_dict())
+    except ValidationError as error:
+        raise InvalidError("the query has errors", errors=error.messages) from error
+    return loaded
+
+
+def stream(steps: Iterable[dict[str, Any]]) -> Response:
+    """Answer a long job line by line: progress, then `result` or `problem`."""
+
+    def lines() -> Iterator[bytes]:
+        try:
+            for step in steps:
+                yield orjson.dumps(step) + b"\n"
+        except Exception as error:  # noqa: BLE001 The status line is sent; the error goes in-band.
+            known = _known(error)
+            if known.code == "internal_error":
+                logger().error("job_failed", exc_info=error)
+            yield orjson.dumps({"problem": problem(known)}) + b"\n"
+
+    return Response(lines(), content_type=NDJSON)
