@@ -1,0 +1,1 @@
+"""The ledger's rules, pure: no clock, no network, no disk. Start with `account`."""

@@ -1,0 +1,252 @@
+"""An account as its events leave it: lots, sums, and how far its months are granted and closed.
+
+The invariant, at every version:
+earned + received + returned = Σ lot.remaining + spent + transferred + expired + adjusted
+(a lot's `remaining` includes its `held`; lapsed or available is a matter of the date).
+"""
+
+import msgspec
+
+from shared.contracts.ledger import (
+    ANY_SCOPE,
+    AccountOpened,
+    DataCarriedOver,
+    DataEarned,
+    DataExpired,
+    DataReceived,
+    DataSpent,
+    DataTransferred,
+    Event,
+    Leg,
+    LotTerms,
+    MonthClosed,
+    Slice,
+    Source,
+    TransferReturned,
+    UsageLine,
+)
+
+STATE_FORMAT = 1
+
+
+class Window(msgspec.Struct, array_like=True):
+    """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
+
+    lot_id: str
+    valid_from: int
+    expires_at: int
+
+
+class Lot(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """Bytes with terms: usable in [valid_from, expires_at), for one scope, in order of age."""
+
+    lot_id: str
+    kind: str
+    granted: int
+    remaining: int
+    held: int = 0
+    valid_from: int
+    expires_at: int
+    granted_at: int
+    scope: str | list[str] = ANY_SCOPE
+    giftable: bool = False
+    carries: bool = False
+    source: Source
+    parent_lot: str | None = None
+    born_of: list[Window] = []
+
+    @property
+    def free(self) -> int:
+        """Return the bytes that no hold pins."""
+        return self.remaining - self.held
+
+    def serves(self, at: int) -> bool:
+        """Say whether usage at this instant may be charged here (late usage included)."""
+        if self.valid_from <= at < self.expires_at:
+            return True
+        return any(window.valid_from <= at < window.expires_at for window in self.born_of)
+
+
+class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The state of one account."""
+
+    account: str
+    kind: str
+    opened_at: int
+    plan: str | None = None
+    partner: str | None = None
+    active_from: str | None = None
+    granted_through: str | None = None
+    closed_through: str | None = None
+    lots: dict[str, Lot] = {}
+    earned: int = 0
+    received: int = 0
+    returned: int = 0
+    spent: int = 0
+    unfunded: int = 0
+    transferred: int = 0
+    expired: int = 0
+    adjusted: int = 0
+
+    def balances(self) -> bool:
+        """Say whether the invariant holds and no lot is below zero."""
+        remaining = sum(lot.remaining for lot in self.lots.values())
+        came = self.earned + self.received + self.returned
+        went = self.spent + self.transferred + self.expired + self.adjusted
+        return came == remaining + went and all(
+            0 <= lot.held <= lot.remaining for lot in self.lots.values()
+        )
+
+
+def open_lot(terms: LotTerms, granted_at: int) -> Lot:
+    """Return a full lot on these terms."""
+    return Lot(
+        lot_id=terms.lot_id,
+        kind=terms.kind,
+        granted=terms.granted,
+        remaining=terms.granted,
+        valid_from=terms.valid_from,
+        expires_at=terms.expires_at,
+        granted_at=granted_at,
+        scope=terms.scope,
+        giftable=terms.giftable,
+        carries=terms.carries,
+        source=terms.source,
+        parent_lot=terms.parent_lot,
+    )
+
+
+def evolve(account: Account | None, event: Event) -> Account:
+    """Return the account after an event; it only adds up and has no rules.
+
+    The given account is changed in place: hand in one of your own.
+    """
+    if isinstance(event, AccountOpened):
+        return Account(
+            account=event.account,
+            kind=event.kind,
+            opened_at=event.recorded_at,
+            plan=event.plan,
+            partner=event.partner,
+            active_from=event.active_from,
+        )
+    if account is None:
+        msg = f"the first event of {event.account} is a {type(event).__name__}"
+        raise ValueError(msg)
+    _APPLY[type(event)](account, event)
+    return account
+
+
+def spend_line(account: Account, line: UsageLine) -> None:
+    """Take a usage line's slices out of their lots."""
+    for part in line.slices:
+        account.lots[part.lot_id].remaining -= part.bytes
+    account.spent += line.bytes - line.unfunded_bytes
+    account.unfunded += line.unfunded_bytes
+
+
+def _earned(account: Account, event: DataEarned) -> None:
+    for terms in event.lots:
+        account.lots[terms.lot_id] = open_lot(terms, event.recorded_at)
+        account.earned += terms.granted
+    if event.months:
+        account.granted_through = max(account.granted_through or "", *event.months)
+
+
+def _spent(account: Account, event: DataSpent) -> None:
+    for line in event.lines:
+        spend_line(account, line)
+
+
+def _transferred(account: Account, event: DataTransferred) -> None:
+    for leg in event.legs:
+        account.lots[leg.lot_id].remaining -= leg.bytes
+        account.transferred += leg.bytes
+
+
+def _received(account: Account, event: DataReceived) -> None:
+    for terms in event.lots:
+        account.lots[terms.lot_id] = open_lot(terms, event.recorded_at)
+        account.received += terms.granted
+
+
+def _returned(account: Account, event: TransferReturned) -> None:
+    for leg in event.legs:
+        lot = account.lots.get(leg.lot_id)
+        if lot is None:
+            account.lots[leg.lot_id] = _restored(leg, event.recorded_at)
+        else:
+            lot.remaining += leg.bytes
+        account.returned += leg.bytes
+
+
+def _restored(leg: Leg, at: int) -> Lot:
+    return Lot(
+        lot_id=leg.lot_id,
+        kind=leg.kind,
+        granted=leg.bytes,
+        remaining=leg.bytes,
+        valid_from=leg.valid_from,
+        expires_at=leg.expires_at,
+        granted_at=at,
+        scope=leg.scope,
+        giftable=leg.giftable,
+        carries=leg.carries,
+        source=leg.source,
+    )
+
+
+def _carried(account: Account, event: DataCarriedOver) -> None:
+    carry = account.lots.get(event.lot.lot_id)
+    if carry is None:
+        carry = open_lot(event.lot, event.recorded_at)
+        account.lots[carry.lot_id] = carry
+    else:
+        carry.granted += event.lot.granted
+        carry.remaining += event.lot.granted
+    known = {window.lot_id for window in carry.born_of}
+    for part in event.slices:
+        lot = account.lots[part.lot_id]
+        if lot.lot_id not in known:
+            carry.born_of.append(Window(lot.lot_id, lot.valid_from, lot.expires_at))
+    _take(account, event.slices)
+    _close(account, event.month, event.month_ends_at)
+
+
+def _expired(account: Account, event: DataExpired) -> None:
+    _take(account, event.slices)
+    account.expired += sum(part.bytes for part in event.slices)
+    if event.month is not None:
+        _close(account, event.month, event.month_ends_at)
+
+
+def _month_closed(account: Account, event: MonthClosed) -> None:
+    _close(account, event.month, event.month_ends_at)
+
+
+def _take(account: Account, slices: list[Slice]) -> None:
+    for part in slices:
+        account.lots[part.lot_id].remaining -= part.bytes
+
+
+def _close(account: Account, month: str, ends_at: int) -> None:
+    account.closed_through = max(account.closed_through or "", month)
+    gone = [
+        lot_id
+        for lot_id, lot in account.lots.items()
+        if lot.remaining == 0 and lot.expires_at <= ends_at
+    ]
+    for lot_id in gone:
+        del account.lots[lot_id]
+
+
+_APPLY = {
+    DataEarned: _earned,
+    DataSpent: _spent,
+    DataTransferred: _transferred,
+    DataReceived: _received,
+    TransferReturned: _returned,
+    DataCarriedOver: _carried,
+    DataExpired: _expired,
+    MonthClosed: _month_closed,
+}

@@ -1,0 +1,147 @@
+"""Closing a month: what is left of its lots is carried over or expires, once."""
+
+from collections.abc import Iterator
+
+from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.commands import CloseMonth
+from services.ledger.domain.context import Context, Meta, facts, known
+from services.ledger.domain.rules import CarryOver
+from shared.calendar import add_months, months_from
+from shared.contracts.ledger import (
+    DataCarriedOver,
+    DataExpired,
+    Event,
+    LotTerms,
+    MonthClosed,
+    Slice,
+    Source,
+)
+from shared.errors import RefusedError
+
+
+def close_month(
+    account: Account | None, command: CloseMonth, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Close a month and every earlier one that is still open; the plan lots are granted before."""
+    account = known(account, command.account)
+    if command.month >= context.month:
+        raise RefusedError(
+            "month_running",
+            f"{command.month} has not ended",
+            latest=add_months(context.month, -1),
+        )
+    for month in months_from(first_open_month(account, context), command.month):
+        yield from _close_one(account, month, context, meta, command.reason)
+
+
+def first_open_month(account: Account, context: Context) -> str:
+    """Return the first month that this account still has open."""
+    if account.closed_through is not None:
+        return add_months(account.closed_through, 1)
+    opened_in = context.calendar.month_of(account.opened_at)
+    return min(account.active_from or opened_in, opened_in)
+
+
+def _close_one(
+    account: Account, month: str, context: Context, meta: Meta, reason: str | None
+) -> Iterator[Event]:
+    ends_at = context.calendar.month_end(month)
+    events = [
+        *_settle(account, month, [lot for lot in account.lots.values() if lot.expires_at <= ends_at],
+                 context, meta, reason, carry=True)
+    ]  # fmt: skip
+    if events:
+        yield from events
+    else:
+        yield MonthClosed(
+            **facts(meta, context, account.account, reason), month=month, month_ends_at=ends_at
+        )
+
+
+def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Treat what came back to lots after their close as the closes since then would have."""
+    if account.closed_through is None:
+        return
+    by_month: dict[str, list[Lot]] = {}
+    closed_at = context.calendar.month_end(account.closed_through)
+    for lot in account.lots.values():
+        if lot.expires_at <= closed_at and lot.free > 0:
+            by_month.setdefault(context.calendar.month_of(lot.expires_at - 1), []).append(lot)
+    for month, lots in sorted(by_month.items()):
+        still_open = add_months(month, 1) > account.closed_through
+        yield from _settle(account, month, lots, context, meta, None, carry=still_open)
+
+
+def _settle(
+    account: Account, month: str, lots: list[Lot], context: Context, meta: Meta,
+    reason: str | None, *, carry: bool,
+) -> list[Event]:  # fmt: skip
+    ends_at = context.calendar.month_end(month)
+    rules = context.rulebook.at(ends_at - 1)
+    plan = rules.plans.get(account.plan or "")
+    rule = plan.carry_over if plan and carry else CarryOver()
+    common = {**facts(meta, context, account.account, reason), "rule_version": rules.version}
+    events: list[Event] = []
+    expired: list[Slice] = []
+    for scope in _scopes(lots):
+        due = [lot for lot in lots if lot.scope == scope and lot.free > 0]
+        terms = _carry_lot(account, month, scope, context)
+        before = account.lots[terms.lot_id].granted if terms.lot_id in account.lots else 0
+        carried, lost = _split(rules.in_order(due), rule, before)
+        expired += lost
+        if carried:
+            moved = sum(part.bytes for part in carried)
+            lot = LotTerms(**{**_fields(terms), "granted": moved})
+            events.append(
+                DataCarriedOver(**common, month=month, month_ends_at=ends_at, slices=carried, lot=lot)
+            )
+    if expired:
+        events.append(DataExpired(**common, month=month, month_ends_at=ends_at, slices=expired))
+    return events
+
+
+def _split(lots: list[Lot], rule: CarryOver, carried_before: int) -> tuple[list[Slice], list[Slice]]:
+    """Divide what lots hold freely into what the rule carries over and what it lets expire."""
+    allowed = 0
+    if rule.mode == "auto_extend":
+        allowed = sum(lot.free for lot in lots if lot.carries) * rule.share_percent // 100
+        if rule.cap_bytes is not None:
+            allowed = min(allowed, max(rule.cap_bytes - carried_before, 0))
+    carried, expired = [], []
+    for lot in lots:
+        part = min(lot.free, allowed) if lot.carries else 0
+        allowed -= part
+        if part:
+            carried.append(Slice(lot.lot_id, part))
+        if lot.free > part:
+            expired.append(Slice(lot.lot_id, lot.free - part))
+    return carried, expired
+
+
+def _scopes(lots: list[Lot]) -> list[str | list[str]]:
+    scopes: list[str | list[str]] = []
+    for lot in lots:
+        if lot.scope not in scopes:
+            scopes.append(lot.scope)
+    return scopes
+
+
+def _carry_lot(
+    account: Account, month: str, scope: str | list[str], context: Context
+) -> LotTerms:
+    after = add_months(month, 1)
+    name = scope if isinstance(scope, str) else "+".join(scope)
+    return LotTerms(
+        lot_id=f"carry:{month}:{name}",
+        kind="carry",
+        granted=0,
+        valid_from=context.calendar.month_start(after),
+        expires_at=context.calendar.month_end(after),
+        scope=scope,
+        giftable=True,
+        source=Source(type="carry_over", id=month),
+    )
+
+
+def _fields(terms: LotTerms) -> dict[str, object]:
+    return {name: getattr(terms, name) for name in terms.__struct_fields__}

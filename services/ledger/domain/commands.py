@@ -1,0 +1,164 @@
+"""What can be asked of the ledger. The first five are public; the rest are its own."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from services.ledger.domain.rules import Bytes
+from shared.contracts.ledger import DataTransferred
+
+Key = Annotated[str, Meta(min_length=1, max_length=128, description="the caller's key: a repeat does nothing twice")]
+SubscriberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a subscriber")]
+PartnerId = Annotated[str, Meta(pattern=r"^partner:[A-Za-z0-9._-]{1,64}$", description="a partner, partner:NAME")]
+CampaignId = Annotated[str, Meta(pattern=r"^campaign:[A-Za-z0-9._-]{1,64}$", description="a campaign, campaign:NAME")]
+AccountId = Annotated[
+    str,
+    Meta(
+        pattern=r"^((partner|campaign):[A-Za-z0-9._-]{1,64}|[A-Za-z0-9_-]{1,64})$",
+        description="a subscriber, or partner:NAME, or campaign:NAME",
+    ),
+]
+Month = Annotated[str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="a calendar month, YYYY-MM")]
+Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
+Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """What every command has: a key, unique per caller and account."""
+
+    key: Key
+    account: AccountId
+    reason: Reason | None = None
+
+
+class OpenAccount(Command, frozen=True, kw_only=True, tag="open_account"):
+    """Open an account: a subscriber with a plan, a partner, or a partner's campaign.
+
+    Refusals, in order: account_exists, plan_required, plan_not_allowed, plan_unknown,
+    active_from_in_future, active_from_too_old, partner_required, partner_not_allowed.
+    """
+
+    plan: Annotated[str, Meta(max_length=64)] | None = None
+    active_from: Month | None = None
+    partner: PartnerId | None = None
+
+
+class Buy(Command, frozen=True, kw_only=True, tag="buy"):
+    """Create a pack: for a subscriber, or as a partner's prepaid purchase.
+
+    Without `expires_at` a subscriber's pack is a monthly one (it ends with the month and carries
+    over), a partner's lasts as long as the rules say.
+    Refusals, in order: account_not_found, account_kind, time_invalid, expires_in_past.
+    """
+
+    bytes: Bytes
+    expires_at: Time | None = None
+
+
+class Fund(Command, frozen=True, kw_only=True, tag="fund"):
+    """Move bytes from a partner into one of its campaigns (the escrow that awards are paid from).
+
+    Refusals, in order: account_not_found, insufficient_data.
+    """
+
+    account: PartnerId
+    campaign: CampaignId
+    bytes: Bytes
+
+
+class Award(Command, frozen=True, kw_only=True, tag="award"):
+    """Pay a subscriber out of a campaign. Refusals, in order: account_not_found, insufficient_data."""
+
+    account: CampaignId
+    subscriber: SubscriberId
+    bytes: Bytes
+
+
+class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
+    """Give bytes to another subscriber; they keep the terms of the giver's lots.
+
+    Refusals, in order: account_not_found, same_account, insufficient_data.
+    """
+
+    account: SubscriberId
+    to: SubscriberId
+    bytes: Bytes
+
+
+class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
+    """Close a month of one account: carry over or expire what is left. Closing again is done, with nothing.
+
+    Refusals, in order: account_not_found, month_running.
+    """
+
+    month: Month
+
+
+class Arrive(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a transfer of another account arrive at this one (from the log, never from outside)."""
+
+    key: str
+    account: str
+    transfer: DataTransferred
+    reason: str | None = None
+
+
+class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Put a refused transfer back into the giver's lots (from the log, never from outside)."""
+
+    key: str
+    account: str
+    transfer: DataTransferred
+    code: str
+    reason: str | None = None
+
+
+class GrantCycle(msgspec.Struct, frozen=True, kw_only=True):
+    """Grant the plan lots that are due by the clock (a job of the ledger)."""
+
+    key: str
+    account: str
+    reason: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """One usage record to be charged: `bytes` used at `occurred_at` (milliseconds UTC)."""
+
+    usage_id: str
+    account: str
+    bytes: int
+    occurred_at: int
+    rating_group: str | None = None
+
+
+PUBLIC: tuple[type[Command], ...] = (OpenAccount, Buy, Fund, Award, Transfer, CloseMonth)
+PublicCommand = OpenAccount | Buy | Fund | Award | Transfer | CloseMonth
+AnyCommand = PublicCommand | Arrive | TakeBack | GrantCycle
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "open_account": {"key": "open-1", "account": "a50e2f674b137b04", "plan": "std-30mb", "active_from": "2015-08"},
+    "buy": {"key": "order-77", "account": "partner:didi", "bytes": 1073741824},
+    "fund": {"key": "fund-1", "account": "partner:didi", "campaign": "campaign:didi-august", "bytes": 536870912},
+    "award": {"key": "ride-9", "account": "campaign:didi-august", "subscriber": "a50e2f674b137b04", "bytes": 10485760},
+    "transfer": {"key": "gift-3", "account": "a50e2f674b137b04", "to": "b61f30785c248c15", "bytes": 10485760},
+    "close_month": {"key": "close-2015-08", "account": "a50e2f674b137b04", "month": "2015-08"},
+}
+
+
+def command_schemas() -> list[dict[str, Any]]:
+    """Return each public command's name, purpose, JSON Schema and an example."""
+    rows = []
+    for command in PUBLIC:
+        name = str(command.__struct_config__.tag)
+        schema = msgspec.json.schema(command)
+        definition = schema["$defs"][command.__name__]
+        rows.append(
+            {
+                "type": name,
+                "description": (command.__doc__ or "").strip(),
+                "schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", **definition},
+                "example": {"type": name, **EXAMPLES[name]},
+            }
+        )
+    return rows

@@ -1,0 +1,55 @@
+"""What a decision may know besides the account: the time, the calendar, the rules, who asks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.ledger.domain.account import Account
+from services.ledger.domain.rules import RuleBook, Rules
+from shared.calendar import Calendar
+from shared.errors import RefusedError
+from shared.ids import account_kind
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Who asks, and for what request."""
+
+    actor: str
+    correlation_id: str = ""
+    causation_id: str = ""
+
+
+class Context:
+    """One batch's view of the world: everything in it is decided at this instant."""
+
+    def __init__(self, now: int, calendar: Calendar, rulebook: RuleBook) -> None:
+        self.now = now
+        self.calendar = calendar
+        self.rulebook = rulebook
+        self.rules: Rules = rulebook.at(now)
+        self.month = calendar.month_of(now)
+
+
+def facts(meta: Meta, context: Context, account: str, reason: str | None = None) -> dict[str, Any]:
+    """Return the fields that every event has."""
+    return {
+        "account": account,
+        "recorded_at": context.now,
+        "actor": meta.actor,
+        "correlation_id": meta.correlation_id,
+        "causation_id": meta.causation_id,
+        "reason": reason,
+        "rule_version": context.rules.version,
+    }
+
+
+def known(account: Account | None, account_id: str) -> Account:
+    """Return the account. Raises RefusedError account_not_found."""
+    if account is None:
+        raise RefusedError("account_not_found", f"there is no account {account_id}", 404, account=account_id)
+    return account
+
+
+def kind_of(account_id: str) -> str:
+    """Return the kind that an account's id tells (checked at the edge)."""
+    return account_kind(account_id) or "unknown"

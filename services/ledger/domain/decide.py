@@ -1,0 +1,48 @@
+"""From a command to events: one generator per command, each refusal before the first event.
+
+The caller evolves the account after each event it takes, so that the next one sees it.
+"""
+
+from collections.abc import Iterator
+
+from services.ledger.domain import closing, opening, transfers
+from services.ledger.domain.account import Account
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Arrive,
+    Award,
+    Buy,
+    CloseMonth,
+    Fund,
+    GrantCycle,
+    OpenAccount,
+    TakeBack,
+    Transfer,
+)
+from services.ledger.domain.context import Context, Meta
+from shared.contracts.ledger import Event
+
+
+def decide(
+    account: Account | None, command: AnyCommand, context: Context, meta: Meta, transfer_id: str = ""
+) -> Iterator[Event]:
+    """Yield the events of a command. Raises RefusedError before the first one."""
+    match command:
+        case OpenAccount():
+            return opening.open_account(account, command, context, meta)
+        case Buy():
+            return opening.buy(account, command, context, meta)
+        case Fund():
+            return transfers.fund(account, command, context, meta, transfer_id)
+        case Award():
+            return transfers.award(account, command, context, meta, transfer_id)
+        case Transfer():
+            return transfers.transfer(account, command, context, meta, transfer_id)
+        case CloseMonth():
+            return closing.close_month(account, command, context, meta)
+        case Arrive():
+            return transfers.arrive(account, command, context, meta)
+        case TakeBack():
+            return transfers.take_back(account, command, context, meta)
+        case GrantCycle():
+            return iter(())

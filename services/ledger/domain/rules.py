@@ -1,0 +1,84 @@
+"""Rules are data: plans, order of use and carry-over, versioned and effective-dated."""
+
+from bisect import bisect_right
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.ledger.domain.account import Lot
+from shared.contracts.ledger import ANY_SCOPE
+
+AMOUNT_MAX = 2**53 - 1
+
+Criterion = Literal["directed", "expiry", "kind", "oldest"]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Bytes = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+
+
+class CarryOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a month's close does with what is left of a plan's lots."""
+
+    mode: Literal["none", "auto_extend"] = "none"
+    share_percent: Percent = 100
+    cap_bytes: Bytes | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A plan grants `bytes_per_month` at the start of each calendar month."""
+
+    bytes_per_month: Bytes
+    carry_over: CarryOver = CarryOver()
+
+
+class OrderOfUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By what lots are put in order; `kinds` ranks them, the first is used first."""
+
+    by: list[Criterion]
+    kinds: list[str]
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One version of the rules, in force from `effective_from` (ISO 8601, bank time)."""
+
+    version: Annotated[int, Meta(ge=1)]
+    effective_from: str
+    plans: dict[str, Plan]
+    order_of_use: OrderOfUse
+    purchase_valid_months: Annotated[int, Meta(ge=1, le=120)] = 12
+
+    def in_order(self, lots: list[Lot]) -> list[Lot]:
+        """Return the lots in the order of use."""
+        if len(lots) < 2:
+            return lots
+        ranks = {kind: rank for rank, kind in enumerate(self.order_of_use.kinds)}
+        last = len(ranks)
+        by = self.order_of_use.by
+
+        def key(lot: Lot) -> tuple[int | str, ...]:
+            values = {
+                "directed": lot.scope == ANY_SCOPE,
+                "expiry": lot.expires_at,
+                "kind": ranks.get(lot.kind, last),
+                "oldest": lot.granted_at,
+            }
+            return (*(values[criterion] for criterion in by), lot.lot_id)
+
+        return sorted(lots, key=key)
+
+
+class RuleBook:
+    """All versions of the rules, found by the instant at which they are in force."""
+
+    def __init__(self, versions: list[tuple[int, Rules]]) -> None:
+        self._versions = sorted(versions, key=lambda item: (item[0], item[1].version))
+        self._starts = [start for start, _ in self._versions]
+
+    def at(self, instant: int) -> Rules:
+        """Return the rules in force; before the first version, the first."""
+        index = bisect_right(self._starts, instant) - 1
+        return self._versions[max(index, 0)][1]
+
+    def latest(self) -> Rules:
+        """Return the last version."""
+        return self._versions[-1][1]

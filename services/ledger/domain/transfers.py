@@ -1,0 +1,156 @@
+"""Transfers between accounts: departure, arrival or refusal, return; gifts, funding, awards."""
+
+from collections.abc import Iterator
+
+from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.closing import settle_closed
+from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
+from services.ledger.domain.context import Context, Meta, facts, known
+from shared.contracts.ledger import (
+    ANY_SCOPE,
+    ArrivalRefused,
+    DataExpired,
+    DataReceived,
+    DataTransferred,
+    Event,
+    Leg,
+    LotTerms,
+    Slice,
+    Source,
+    TransferReturned,
+)
+from shared.errors import RefusedError
+
+ARRIVING_KIND = {"gift": "gift", "award": "award"}
+RECEIVER_KIND = {"gift": "subscriber", "award": "subscriber", "funding": "campaign"}
+
+
+def transfer(
+    account: Account | None, command: Transfer, context: Context, meta: Meta, transfer_id: str
+) -> Iterator[Event]:
+    """Let a subscriber's giftable bytes depart for another subscriber."""
+    account = known(account, command.account)
+    if command.to == command.account:
+        raise RefusedError("same_account", "giver and receiver are the same")
+    legs = take_legs(account, command.bytes, context)
+    yield DataTransferred(
+        **facts(meta, context, account.account, command.reason),
+        transfer_id=transfer_id, to=command.to, purpose="gift", legs=legs,
+    )  # fmt: skip
+
+
+def fund(
+    account: Account | None, command: Fund, context: Context, meta: Meta, transfer_id: str
+) -> Iterator[Event]:
+    """Let a partner's bytes depart for the escrow of its campaign."""
+    account = known(account, command.account)
+    legs = take_legs(account, command.bytes, context)
+    yield DataTransferred(
+        **facts(meta, context, account.account, command.reason),
+        transfer_id=transfer_id, to=command.campaign, purpose="funding", legs=legs,
+        partner=account.account, campaign=command.campaign,
+    )  # fmt: skip
+
+
+def award(
+    account: Account | None, command: Award, context: Context, meta: Meta, transfer_id: str
+) -> Iterator[Event]:
+    """Let a campaign's bytes depart for a subscriber."""
+    account = known(account, command.account)
+    legs = take_legs(account, command.bytes, context)
+    yield DataTransferred(
+        **facts(meta, context, account.account, command.reason),
+        transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
+        partner=account.partner, campaign=account.account,
+    )  # fmt: skip
+
+
+def take_legs(account: Account, amount: int, context: Context) -> list[Leg]:
+    """Choose what to give, in the order of use. Raises RefusedError insufficient_data."""
+    lots = [lot for lot in account.lots.values() if _can_leave(lot, context.now)]
+    legs, left = [], amount
+    for lot in context.rules.in_order(lots):
+        taken = min(lot.free, left)
+        legs.append(_leg(lot, taken))
+        left -= taken
+        if not left:
+            return legs
+    raise RefusedError(
+        "insufficient_data",
+        f"{amount} bytes asked, {amount - left} can be given",
+        available_bytes=amount - left,
+    )
+
+
+def _can_leave(lot: Lot, now: int) -> bool:
+    return (
+        lot.giftable and lot.scope == ANY_SCOPE and lot.free > 0 and lot.valid_from <= now < lot.expires_at
+    )
+
+
+def _leg(lot: Lot, amount: int) -> Leg:
+    return Leg(
+        lot_id=lot.lot_id, bytes=amount, kind=lot.kind, valid_from=lot.valid_from,
+        expires_at=lot.expires_at, scope=lot.scope, giftable=lot.giftable, carries=lot.carries,
+        source=lot.source,
+    )  # fmt: skip
+
+
+def arrive(account: Account | None, command: Arrive, context: Context, meta: Meta) -> Iterator[Event]:
+    """Answer a transfer once: it arrives, or its arrival is refused."""
+    moved = command.transfer
+    refusal = _refusal(account, moved)
+    if refusal is not None:
+        yield ArrivalRefused(
+            **facts(meta, context, moved.account),
+            transfer_id=moved.transfer_id, to=moved.to, code=refusal,
+        )  # fmt: skip
+        return
+    lots = [_arriving(moved, index, leg) for index, leg in enumerate(moved.legs)]
+    common = facts(meta, context, moved.to, moved.reason)
+    yield DataReceived(
+        **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
+        lots=lots, partner=moved.partner, campaign=moved.campaign,
+    )  # fmt: skip
+    gone = [Slice(lot.lot_id, lot.granted) for lot in lots if lot.expires_at <= context.now]
+    if gone:
+        yield DataExpired(**common, slices=gone)
+
+
+def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
+    if account is None:
+        return "account_not_found"
+    if account.kind != RECEIVER_KIND[moved.purpose]:
+        return "account_kind"
+    if moved.purpose == "funding" and account.partner != moved.account:
+        return "campaign_of_other_partner"
+    return None
+
+
+def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
+    kind = ARRIVING_KIND.get(moved.purpose, leg.kind)
+    return LotTerms(
+        lot_id=f"{kind}:{moved.transfer_id}:{index}",
+        kind=kind,
+        granted=leg.bytes,
+        valid_from=leg.valid_from,
+        expires_at=leg.expires_at,
+        scope=leg.scope,
+        giftable=moved.purpose == "funding",
+        source=Source(
+            type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
+        ),
+        parent_lot=leg.lot_id,
+    )
+
+
+def take_back(account: Account | None, command: TakeBack, context: Context, meta: Meta) -> Iterator[Event]:
+    """Restore the slices of a refused transfer; to closed lots, as their close would have."""
+    account = known(account, command.account)
+    moved = command.transfer
+    yield TransferReturned(
+        **facts(meta, context, account.account),
+        transfer_id=moved.transfer_id, to=moved.to, purpose=moved.purpose, code=command.code,
+        legs=moved.legs, partner=moved.partner, campaign=moved.campaign,
+    )  # fmt: skip
+    yield from settle_closed(account, context, meta)

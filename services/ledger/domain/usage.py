@@ -1,0 +1,54 @@
+"""Charging usage: which lots pay for a record, in the order of use; never below zero."""
+
+from services.ledger.domain.account import Lot
+from services.ledger.domain.commands import Usage
+from services.ledger.domain.context import Context
+from shared.contracts.ledger import ANY_SCOPE, Slice, UsageLine
+from shared.errors import RefusedError
+
+# A network element's clock may run ahead of the bank's by this much.
+FUTURE_MS_MAX = 5 * 60 * 1000
+LINES_PER_EVENT_MAX = 200
+
+
+def check_time(usage: Usage, context: Context) -> None:
+    """Refuse a record from the future. Raises RefusedError usage_in_future."""
+    if usage.occurred_at > context.now + FUTURE_MS_MAX:
+        raise RefusedError(
+            "usage_in_future",
+            "occurred_at lies more than 5 minutes after bank time",
+            now=context.calendar.text(context.now),
+        )
+
+
+def charge(lots: list[Lot], usage: Usage, context: Context) -> UsageLine:
+    """Decide which lots (given in the order of use) pay for a record; what none covers is unfunded.
+
+    Open and lapsed lots pay if they were valid at `occurred_at`; after a month's close the carry
+    lot born of such a lot does.
+    """
+    at, left = usage.occurred_at, usage.bytes
+    slices = []
+    for lot in lots:
+        free = lot.remaining - lot.held
+        if free <= 0 or not lot.serves(at) or not in_scope(lot, usage.rating_group):
+            continue
+        taken = free if free < left else left
+        slices.append(Slice(lot.lot_id, taken))
+        left -= taken
+        if not left:
+            break
+    return UsageLine(
+        usage_id=usage.usage_id,
+        bytes=usage.bytes,
+        occurred_at=at,
+        slices=slices,
+        unfunded_bytes=left,
+        rating_group=usage.rating_group,
+        late=context.calendar.month_of(at) < context.month,
+    )
+
+
+def in_scope(lot: Lot, rating_group: str | None) -> bool:
+    """Say whether a lot may pay for a rating group."""
+    return lot.scope == ANY_SCOPE or rating_group in lot.scope
