@@ -1,0 +1,1 @@
+"""Runs a whole bank on one machine: state folder, database, processes."""
