@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.commands import CloseMonth
 from services.ledger.domain.context import Context, Meta, facts, known
@@ -91,7 +93,7 @@ def _settle(
         expired += lost
         if carried:
             moved = sum(part.bytes for part in carried)
-            lot = LotTerms(**{**_fields(terms), "granted": moved})
+            lot = msgspec.structs.replace(terms, granted=moved)
             events.append(
                 DataCarriedOver(**common, month=month, month_ends_at=ends_at, slices=carried, lot=lot)
             )
@@ -142,6 +144,3 @@ def _carry_lot(
         source=Source(type="carry_over", id=month),
     )
 
-
-def _fields(terms: LotTerms) -> dict[str, object]:
-    return {name: getattr(terms, name) for name in terms.__struct_fields__}

@@ -1,0 +1,154 @@
+"""The ledger's use cases: execute commands and usage, close months, read accounts."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from functools import cached_property
+
+from psycopg.rows import tuple_row
+
+from services.ledger.batch import Item
+from services.ledger.domain.account import Account
+from services.ledger.domain.closing import first_open_month
+from services.ledger.domain.commands import AnyCommand, CloseMonth, GrantCycle, Usage
+from services.ledger.domain.context import Context, Meta, known
+from services.ledger.outcomes import Outcome
+from services.ledger.partition import InboxPosition, Partition
+from services.ledger.writer import Writer
+from shared.calendar import add_months
+from shared.errors import RefusedError
+from shared.ids import partition_of
+from shared.positions import Positions
+
+ANSWER_TIMEOUT_S = 60
+SCAN_BATCH = 1_000
+
+
+class Ledger:
+    """Every partition that this process serves, behind one door."""
+
+    def __init__(self, partitions: list[Partition]) -> None:
+        self.partitions = partitions
+
+    @cached_property
+    def writers(self) -> list[Writer]:
+        """Return the partitions' writers, started at first use (after a server's fork)."""
+        return [Writer(partition) for partition in self.partitions]
+
+    def partition_for(self, account: str) -> Partition:
+        """Return the partition where an account lives."""
+        return self.partitions[partition_of(account, len(self.partitions))]
+
+    def execute(
+        self, commands: Sequence[AnyCommand | Usage], caller: str, meta: Meta
+    ) -> tuple[list[Outcome], Positions]:
+        """Execute commands and usage; each gets its own outcome, in order.
+
+        Commands of one partition share a transaction. Raises BusyError, UnavailableError: then
+        some may be stored, and a repeat with the same keys is safe.
+        """
+        items = [Item(command, caller, meta) for command in commands]
+        shares: list[list[Item]] = [[] for _ in self.partitions]
+        for item in items:
+            shares[partition_of(item.what.account, len(shares))].append(item)
+        waiting: dict[str, Future[int]] = {
+            partition.name: writer.submit(share)
+            for partition, writer, share in zip(self.partitions, self.writers, shares, strict=True)
+            if share
+        }
+        positions = {name: future.result(ANSWER_TIMEOUT_S) for name, future in waiting.items()}
+        return [answered(item) for item in items], positions
+
+    def apply(self, partition: Partition, items: list[Item], position: InboxPosition) -> None:
+        """Execute what a batch of events asks of one partition, and move its position, together."""
+        self.writers[partition.number].submit(items, [position]).result(ANSWER_TIMEOUT_S)
+
+    def account(self, account_id: str) -> tuple[Account, int]:
+        """Return an account's state and version. Raises RefusedError account_not_found."""
+        found = self.partition_for(account_id).account(account_id)
+        return known(found[0] if found else None, account_id), found[1] if found else 0
+
+    def close_month(self, month: str, meta: Meta) -> Iterator[dict[str, int]]:
+        """Close a month for every account, in batches; yields the counts so far after each.
+
+        Repeating it does nothing more. Raises RefusedError month_running.
+        """
+        running = self.partitions[0].calendar.month_of(self.partitions[0].clock.now())
+        if month >= running:
+            raise RefusedError("month_running", f"{month} has not ended", latest=add_months(running, -1))
+        counts = {"accounts": 0, "carried_accounts": 0, "carried_bytes": 0, "expired_bytes": 0}
+        done, of = 0, sum(count_accounts(partition) for partition in self.partitions)
+        for partition, writer in zip(self.partitions, self.writers, strict=True):
+            for names, states in scan_accounts(partition):
+                open_ones = [
+                    account for account in states if self._is_open(partition, account, month)
+                ]
+                items = [close_item(account.account, month, meta) for account in open_ones]
+                if items:
+                    writer.submit(items).result(ANSWER_TIMEOUT_S)
+                    _count(counts, items)
+                done += names
+                yield {**counts, "done": done, "of": of}
+        yield {**counts, "done": done, "of": of}
+
+    def _is_open(self, partition: Partition, account: Account, month: str) -> bool:
+        context = Context(partition.clock.now(), partition.calendar, partition.rulebook)
+        return first_open_month(account, context) <= month
+
+    def grant_cycle(self, partition: Partition, month: str, meta: Meta) -> Iterator[int]:
+        """Grant the plan lots of the running month to accounts that nobody touched yet."""
+        for _, states in scan_accounts(partition):
+            items = [
+                Item(GrantCycle(key=f"cycle:{month}", account=account.account), "ledger", meta)
+                for account in states
+                if account.plan is not None and (account.granted_through or "") < month
+            ]
+            if items:
+                self.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
+            yield len(items)
+
+
+def close_item(account: str, month: str, meta: Meta) -> Item:
+    """Return the item that closes a month of an account; its key makes it once."""
+    return Item(CloseMonth(key=f"close:{month}", account=account, month=month), "ledger", meta)
+
+
+def answered(item: Item) -> Outcome:
+    """Return an item's outcome (a batch that returned has given each one)."""
+    assert item.outcome is not None
+    return item.outcome
+
+
+def _count(counts: dict[str, int], items: list[Item]) -> None:
+    for item in items:
+        outcome = answered(item)
+        if outcome.status != "done" or outcome.repeated or not outcome.events:
+            continue
+        carried = outcome.result.get("carried_bytes", 0)
+        counts["accounts"] += 1
+        counts["carried_accounts"] += carried > 0
+        counts["carried_bytes"] += carried
+        counts["expired_bytes"] += outcome.result.get("expired_bytes", 0)
+
+
+def count_accounts(partition: Partition) -> int:
+    """Return how many accounts a partition has."""
+    with partition.connection() as conn:
+        row = conn.cursor(row_factory=tuple_row).execute("SELECT count(*) FROM account_state").fetchone()
+    return int(row[0]) if row else 0
+
+
+def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
+    """Yield the partition's accounts in batches, by name, each with its state when it was read."""
+    after = ""
+    while True:
+        with partition.connection() as conn:
+            rows = conn.cursor(row_factory=tuple_row).execute(
+                "SELECT account, id, format, state FROM account_state WHERE account > %s"
+                " ORDER BY account LIMIT %s",
+                (after, SCAN_BATCH),
+            ).fetchall()  # fmt: skip
+            states = [partition.load_state(conn, *row[1:]) for row in rows]
+        if not rows:
+            return
+        after = rows[-1][0]
+        yield len(rows), states

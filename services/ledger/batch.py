@@ -1,0 +1,219 @@
+"""One batch on one partition, decided in memory: items in, events, keys, states and outcomes out."""
+
+
+from uuid import UUID
+
+import msgspec
+
+from services.ledger.codec import encode
+from services.ledger.domain.account import Account, Lot, evolve, spend_line
+from services.ledger.domain.commands import AnyCommand, GrantCycle, OpenAccount, Usage
+from services.ledger.domain.context import Context, Meta, facts
+from services.ledger.domain.decide import decide
+from services.ledger.domain.opening import due_months, grant_due
+from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
+from services.ledger.outcomes import EventRef, Outcome, refused, result_of
+from services.ledger.recorder import EventRow
+from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, UsageLine
+from shared.errors import RefusedError
+from shared.ids import digest, stream_id
+
+HOUSEKEEPING = Meta(actor="ledger")
+CONFLICT = "this key was used before with other terms"
+
+
+class Item:
+    """A command or usage record on its way through a batch."""
+
+    __slots__ = ("body", "key", "meta", "outcome", "repeats", "what")
+
+    def __init__(self, what: AnyCommand | Usage, caller: str, meta: Meta) -> None:
+        self.what = what
+        self.meta = meta
+        self.outcome: Outcome | None = None
+        self.repeats: KeyRow | None = None
+        if isinstance(what, Usage):
+            self.key = digest("usage", what.account, what.usage_id)
+            self.body = digest(f"{what.bytes}|{what.occurred_at}|{what.rating_group}")
+        else:
+            self.key = digest(caller, what.account, what.key)
+            self.body = digest(encode(what).decode())
+
+
+class KeyRow(msgspec.Struct):
+    """A bound key: the hash of its body and the events it made."""
+
+    key: bytes
+    body: bytes
+    stream: UUID
+    version: int
+    events: int
+
+
+class Desk:
+    """One account while a batch works on it."""
+
+    __slots__ = ("account_id", "changed", "line_items", "line_meta", "lines", "order", "state", "stream", "version")
+
+    def __init__(self, account_id: str, state: Account | None, version: int) -> None:
+        self.account_id = account_id
+        self.stream = stream_id(account_id)
+        self.state = state
+        self.version = version
+        self.changed = False
+        self.order: list[Lot] | None = None
+        self.lines: list[UsageLine] = []
+        self.line_items: list[Item] = []
+        self.line_meta: Meta | None = None
+
+
+class Batch:
+    """Decides the items in their order; afterwards `rows`, `keys` and `desks` are to be stored."""
+
+    def __init__(
+        self, context: Context, loaded: dict[UUID, tuple[Account, int]], known: dict[bytes, KeyRow]
+    ) -> None:
+        self.context = context
+        self.rows: list[EventRow] = []
+        self.keys: list[KeyRow] = []
+        self.desks: dict[str, Desk] = {}
+        self._loaded = loaded
+        self._known = known
+        self._seen: dict[bytes, Item] = {}
+
+    def run(self, items: list[Item]) -> None:
+        """Give every item its outcome, or mark it as a repeat of a bound key."""
+        for item in items:
+            if self._is_repeat(item):
+                continue
+            try:
+                if isinstance(item.what, Usage):
+                    self._use(item, item.what)
+                else:
+                    self._command(item, item.what)
+            except RefusedError as error:
+                item.outcome = refused(item.what, error, item.meta)
+        for desk in self.desks.values():
+            self._flush(desk)
+
+    def _is_repeat(self, item: Item) -> bool:
+        bound = self._known.get(item.key)
+        first = self._seen.get(item.key)
+        if bound is None and first is None:
+            return False
+        if (bound or first).body != item.body:  # type: ignore[union-attr]
+            item.outcome = refused(item.what, RefusedError("conflict", CONFLICT, 409), item.meta)
+        elif bound is not None:
+            item.repeats = bound
+        elif first is not None and first.outcome is not None:
+            item.outcome = msgspec.structs.replace(first.outcome, repeated=True)
+        return True
+
+    def desk(self, account_id: str) -> Desk:
+        """Return the account's desk."""
+        desk = self.desks.get(account_id)
+        if desk is None:
+            state, version = self._loaded.get(stream_id(account_id), (None, 0))
+            desk = self.desks[account_id] = Desk(account_id, state, version)
+        return desk
+
+    def _use(self, item: Item, usage: Usage) -> None:
+        context = self.context
+        desk = self.desk(usage.account)
+        if desk.state is None:
+            raise RefusedError("account_not_found", f"there is no account {usage.account}", 404)
+        if desk.state.kind != "subscriber":
+            raise RefusedError("account_kind", f"a {desk.state.kind} account uses no data")
+        check_time(usage, context)
+        month = context.calendar.month_of(usage.occurred_at)
+        self._grant(desk, max(month, context.month))
+        if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:
+            self._flush(desk)
+            desk.line_meta = item.meta
+        if desk.order is None:
+            desk.order = context.rules.in_order(list(desk.state.lots.values()))
+        line = charge(desk.order, usage, context)
+        spend_line(desk.state, line)
+        desk.lines.append(line)
+        desk.line_items.append(item)
+        item.outcome = Outcome(
+            key=usage.usage_id, account=usage.account, status="done",
+            request_id=item.meta.correlation_id,
+            spent_bytes=line.bytes - line.unfunded_bytes, unfunded_bytes=line.unfunded_bytes,
+        )  # fmt: skip
+        self._seen[item.key] = item
+
+    def _command(self, item: Item, command: AnyCommand) -> None:
+        desk = self.desk(command.account)
+        self._flush(desk)
+        if desk.state is not None:
+            self._grant(desk, self.context.month)
+        first_row = len(self.rows)
+        stream, version = desk.stream, desk.version + 1
+        events: list[Event] = []
+        for event in decide(desk.state, command, self.context, item.meta, item.key.hex()):
+            if isinstance(event, ArrivalRefused):
+                stream, version = stream_id(f"transfer:{event.transfer_id}"), 1
+                self.rows.append((stream, 1, event.TYPE, encode(event)))
+            else:
+                self._append(desk, event)
+            events.append(event)
+        if isinstance(command, OpenAccount):
+            events += self._grant(desk, self.context.month)
+        if isinstance(command, GrantCycle) or not events:
+            item.outcome = Outcome(key=command.key, account=command.account, status="done",
+                                   request_id=item.meta.correlation_id)  # fmt: skip
+            return
+        self.keys.append(KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row))
+        refs = [EventRef(f"{command.account}:{version + n}", event.TYPE) for n, event in enumerate(events)]
+        item.outcome = Outcome(
+            key=command.key, account=command.account, status="done", events=refs,
+            result=result_of(events), request_id=item.meta.correlation_id,
+        )  # fmt: skip
+        self._seen[item.key] = item
+
+    def _grant(self, desk: Desk, through: str) -> list[Event]:
+        state = desk.state
+        if state is None or (state.granted_through or "") >= through or not due_months(state, through):
+            return []
+        self._flush(desk)
+        events = list(grant_due(state, through, self.context, HOUSEKEEPING))
+        for event in events:
+            self._append(desk, event)
+        return events
+
+    def _append(self, desk: Desk, event: Event) -> None:
+        desk.state = evolve(desk.state, event)
+        self._store(desk, event)
+        desk.order = None
+
+    def _store(self, desk: Desk, event: Event) -> None:
+        desk.version += 1
+        desk.changed = True
+        self.rows.append((desk.stream, desk.version, event.TYPE, encode(event)))
+
+    def _flush(self, desk: Desk) -> None:
+        if not desk.lines:
+            return
+        meta = desk.line_meta or HOUSEKEEPING
+        self._store(desk, DataSpent(**facts(meta, self.context, desk.account_id), lines=desk.lines))
+        for item in desk.line_items:
+            self.keys.append(KeyRow(item.key, item.body, desk.stream, desk.version, 1))
+        desk.lines, desk.line_items = [], []
+
+    def states(self) -> tuple[list[UUID], list[str], list[int], list[bytes]]:
+        """Return the changed accounts as columns: ids, names, versions, encoded states."""
+        changed = [desk for desk in self.desks.values() if desk.changed]
+        return (
+            [desk.stream for desk in changed],
+            [desk.account_id for desk in changed],
+            [desk.version for desk in changed],
+            [encode(desk.state) for desk in changed],
+        )
+
+
+def accounts_of(items: list[Item]) -> list[str]:
+    """Return the accounts that a batch touches, each once."""
+    return list(dict.fromkeys(item.what.account for item in items))
+
+

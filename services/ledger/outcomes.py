@@ -1,0 +1,100 @@
+"""What the ledger answers to each command and usage record."""
+
+from typing import Any
+
+import msgspec
+
+from services.ledger.domain.commands import AnyCommand, Usage
+from services.ledger.domain.context import Meta
+from shared.contracts.ledger import (
+    AccountOpened,
+    DataCarriedOver,
+    DataEarned,
+    DataExpired,
+    DataReceived,
+    DataSpent,
+    DataTransferred,
+    Event,
+)
+from shared.errors import RefusedError
+
+
+class EventRef(msgspec.Struct, frozen=True):
+    """An event that a command made: `account:version` and its type."""
+
+    id: str
+    type: str
+
+
+class Outcome(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The durable outcome of one key: done or refused; `repeated` when it was bound before.
+
+    `request_id` is that of the request that first did it.
+    """
+
+    key: str
+    account: str
+    status: str
+    repeated: bool = False
+    code: str | None = None
+    detail: str | None = None
+    extra: dict[str, Any] = {}
+    events: list[EventRef] = []
+    result: dict[str, Any] = {}
+    request_id: str = ""
+    position: str | None = None
+    spent_bytes: int = 0
+    unfunded_bytes: int = 0
+    http_status: int = 200
+
+
+def refused(what: AnyCommand | Usage, error: RefusedError, meta: Meta) -> Outcome:
+    """Return the outcome of a refusal; its key stays free."""
+    key = what.usage_id if isinstance(what, Usage) else what.key
+    return Outcome(
+        key=key, account=what.account, status="refused", code=error.code, detail=error.detail,
+        extra=error.extra, request_id=meta.correlation_id, http_status=error.status,
+    )  # fmt: skip
+
+
+def result_of(events: list[Event]) -> dict[str, Any]:
+    """Return what a caller wants to know of the events that its command made."""
+    result: dict[str, Any] = {}
+    carried = expired = 0
+    for event in events:
+        if isinstance(event, AccountOpened):
+            result.update(kind=event.kind, plan=event.plan)
+        elif isinstance(event, DataEarned):
+            result["earned_bytes"] = sum(lot.granted for lot in event.lots)
+            result["lots"] = [lot.lot_id for lot in event.lots]
+        elif isinstance(event, DataTransferred):
+            result.update(transfer_id=event.transfer_id, to=event.to)
+            result["legs"] = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
+        elif isinstance(event, DataReceived):
+            result.update(transfer_id=event.transfer_id)
+        elif isinstance(event, DataCarriedOver):
+            carried += event.lot.granted
+        elif isinstance(event, DataExpired):
+            expired += sum(part.bytes for part in event.slices)
+    if carried or expired:
+        result.update(carried_bytes=carried, expired_bytes=expired)
+    return result
+
+
+def repeat_usage(what: Usage, event: DataSpent) -> Outcome:
+    """Return the first outcome of a usage record again, read from the event that charged it."""
+    line = next(line for line in event.lines if line.usage_id == what.usage_id)
+    return Outcome(
+        key=what.usage_id, account=what.account, status="done", repeated=True,
+        request_id=event.correlation_id,
+        spent_bytes=line.bytes - line.unfunded_bytes, unfunded_bytes=line.unfunded_bytes,
+    )  # fmt: skip
+
+
+def repeat_command(what: AnyCommand, events: list[Event], version: int) -> Outcome:
+    """Return the first outcome of a command again, read from the events that it made."""
+    refs = [EventRef(f"{what.account}:{version + n}", event.TYPE) for n, event in enumerate(events)]
+    return Outcome(
+        key=what.key, account=what.account, status="done", repeated=True, events=refs,
+        result=result_of(events), request_id=events[0].correlation_id,
+    )  # fmt: skip

@@ -1,0 +1,266 @@
+"""One partition of the ledger: each batch is one transaction, taken in turns.
+
+Order inside a batch: the partition's advisory lock; then in one round trip the command keys, the
+accounts' states and the log's last instant; the decision in memory; then keys, events, states and
+inbox positions together. A key that is known is never applied again, so a batch whose COMMIT was
+lost may simply be run once more.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from eventsourcing.application import Application
+from eventsourcing.persistence import IntegrityError, OperationalError
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
+
+from services.ledger.batch import Batch, Item, KeyRow, accounts_of
+from services.ledger.codec import decode_account, decode_event, decode_facts
+from services.ledger.domain.account import STATE_FORMAT, Account, evolve
+from services.ledger.domain.commands import Usage
+from services.ledger.domain.context import Context
+from services.ledger.domain.rules import RuleBook
+from services.ledger.outcomes import repeat_command, repeat_usage
+from services.ledger.recorder import LOCK_TIMEOUT_S, PartitionRecorder, make_application
+from shared.calendar import Calendar
+from shared.clock import BankClock
+from shared.contracts.ledger import DataSpent, Event
+from shared.db import AWAY, away_is_unavailable
+from shared.errors import BusyError, UnavailableError
+from shared.ids import log_name, stream_id
+from shared.logs import logger
+
+# The writers' advisory locks; the relay's have a space of their own.
+WRITER_LOCK_SPACE = 0x6C656467
+ATTEMPTS_MAX = 4
+
+INSERT_KEYS = """
+INSERT INTO command_keys (key, body, stream, version, events)
+SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
+"""
+UPSERT_STATES = """
+INSERT INTO account_state AS s (id, account, version, format, state)
+SELECT id, account, version, %s, state
+FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::bytea[]) AS u(id, account, version, state)
+ON CONFLICT (id) DO UPDATE
+SET version = excluded.version, format = excluded.format, state = excluded.state
+"""
+UPSERT_POSITION = """
+INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
+ON CONFLICT (consumer, source, lane) DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
+"""
+SELECT_EVENTS = """
+SELECT e.originator_id, e.originator_version, e.topic, e.state
+FROM stored_events e JOIN unnest(%b::uuid[], %b::int8[], %b::int4[]) AS k(stream, version, events)
+ON e.originator_id = k.stream AND e.originator_version >= k.version
+AND e.originator_version < k.version + k.events
+"""
+
+
+class InboxPosition(NamedTuple):
+    """How far a consumer is in a lane of a source."""
+
+    consumer: str
+    source: str
+    lane: str
+    sequence: int
+
+
+class Partition:
+    """Executes batches on one partition and reads its state. Threads may share it."""
+
+    def __init__(
+        self, number: int, conninfo: str, *, clock: BankClock, calendar: Calendar, rulebook: RuleBook
+    ) -> None:
+        self.number = number
+        self.name = log_name(number)
+        self.clock = clock
+        self.calendar = calendar
+        self.rulebook = rulebook
+        self._conninfo = conninfo
+        self._application: Application[UUID] | None = None
+        self._connecting = Lock()
+
+    @property
+    def recorder(self) -> PartitionRecorder:
+        """Return the recorder, connecting at first use. Raises UnavailableError."""
+        with self._connecting:
+            if self._application is None:
+                with away_is_unavailable():
+                    self._application = make_application(self.number, self._conninfo)
+            recorder = self._application.recorder
+        assert isinstance(recorder, PartitionRecorder)
+        return recorder
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._application is not None:
+            self._application.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection[Any]]:
+        """Lend a connection of the partition's pool. Raises UnavailableError, BusyError."""
+        with self._lend() as conn:
+            conn.execute(f"SET search_path = {self.name}")
+            yield conn
+
+    @contextmanager
+    def _lend(self) -> Iterator[Connection[Any]]:
+        recorder = self.recorder
+        try:
+            with recorder.datastore.get_connection() as conn:
+                yield conn
+        except OperationalError as error:
+            cause = error.__cause__
+            if isinstance(cause, psycopg.errors.LockNotAvailable):
+                raise BusyError(f"partition {self.name} is busy, try again") from error
+            raise UnavailableError(f"the database is not reachable: {error}") from error
+        except AWAY as error:
+            raise UnavailableError(f"the database is not reachable: {error}") from error
+
+    def execute(self, items: list[Item], positions: Sequence[InboxPosition] = ()) -> int:
+        """Decide and store a batch; every item then has its outcome. Returns the log's position.
+
+        Raises BusyError (another writer for 5 s), UnavailableError; then nothing is known to be
+        stored, and a repeat is safe.
+        """
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                return self._try(items, positions)
+            except (IntegrityError, UnavailableError) as error:
+                # The commit may have happened: the keys tell, at the next try.
+                if isinstance(error, BusyError) or attempt == ATTEMPTS_MAX:
+                    raise
+                logger().warning("batch_retried", log=self.name, attempt=attempt, error=str(error))
+                for item in items:
+                    item.outcome = item.repeats = None
+        raise AssertionError
+
+    def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
+        with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            now, loaded, known, head = self._load(conn, cursor, items)
+            batch = Batch(Context(now, self.calendar, self.rulebook), loaded, known)
+            batch.run(items)
+            position = self._store(conn, batch, positions) or head
+            self._answer_repeats(cursor, items)
+        return position
+
+    def _load(
+        self, conn: Connection[Any], cursor: Cursor[Any], items: list[Item]
+    ) -> tuple[int, dict[UUID, tuple[Account, int]], dict[bytes, KeyRow], int]:
+        ids = [stream_id(account) for account in accounts_of(items)]
+        keys, states, last = (conn.cursor(row_factory=tuple_row) for _ in range(3))
+        with conn.pipeline():
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+            cursor.execute(f"SET LOCAL search_path = {self.name}")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
+            keys.execute(
+                "SELECT key, body, stream, version, events FROM command_keys WHERE key = ANY(%b::bytea[])",
+                ([item.key for item in items],), binary=True,
+            )  # fmt: skip
+            states.execute(
+                "SELECT id, version, format, state FROM account_state WHERE id = ANY(%b::uuid[])",
+                (ids,), binary=True,
+            )  # fmt: skip
+            last.execute(
+                "SELECT notification_id, state FROM stored_events ORDER BY notification_id DESC LIMIT 1",
+                binary=True,
+            )
+        known = {row[0]: KeyRow(*row) for row in keys}
+        loaded = {}
+        for stream, version, state_format, state in states:
+            loaded[stream] = (self.load_state(conn, stream, state_format, state), version)
+        now, head = self.clock.now(), 0
+        for sequence, state in last:
+            head = sequence
+            now = max(now, decode_facts(state).recorded_at)
+        return now, loaded, known, head
+
+    def _store(
+        self, conn: Connection[Any], batch: Batch, positions: Sequence[InboxPosition]
+    ) -> int | None:
+        inserted = conn.cursor(row_factory=tuple_row)
+        with conn.pipeline(), conn.cursor() as cursor:
+            if batch.rows:
+                self.recorder.append(inserted, batch.rows)
+                cursor.execute(UPSERT_STATES, (STATE_FORMAT, *batch.states()))
+            if batch.keys:
+                columns = zip(*((k.key, k.body, k.stream, k.version, k.events) for k in batch.keys), strict=True)
+                cursor.execute(INSERT_KEYS, [list(column) for column in columns])
+            for position in positions:
+                cursor.execute(UPSERT_POSITION, position)
+        return max(row[0] for row in inserted) if batch.rows else None
+
+    def _answer_repeats(self, cursor: Cursor[Any], items: list[Item]) -> None:
+        rows = {(item.repeats.stream, item.repeats.version): item.repeats for item in items if item.repeats}
+        if not rows:
+            return
+        events = self._events_of(cursor, list(rows.values()))
+        for item in items:
+            if item.repeats is None:
+                continue
+            row = item.repeats
+            made = [events[row.stream, row.version + n] for n in range(row.events)]
+            if isinstance(item.what, Usage):
+                assert isinstance(made[0], DataSpent)
+                item.outcome = repeat_usage(item.what, made[0])
+            else:
+                item.outcome = repeat_command(item.what, made, row.version)
+
+    def _events_of(self, cursor: Cursor[Any], rows: list[KeyRow]) -> dict[tuple[UUID, int], Event]:
+        columns = ([row.stream for row in rows], [row.version for row in rows], [row.events for row in rows])
+        cursor.execute(SELECT_EVENTS, columns)
+        return {
+            (stream, version): decode_event(topic, bytes(state)) for stream, version, topic, state in cursor
+        }
+
+    def load_state(self, conn: Connection[Any], stream: UUID, state_format: int, state: bytes) -> Account:
+        """Read a stored state; one of another format is folded anew from the log."""
+        return decode_account(state_format, bytes(state)) or self.refold(conn, stream)
+
+    def refold(self, conn: Connection[Any], stream: UUID) -> Account:
+        """Fold an account's events anew (where a stored state has another format)."""
+        cursor = conn.cursor(row_factory=tuple_row)
+        cursor.execute(
+            "SELECT topic, state FROM stored_events WHERE originator_id = %s ORDER BY originator_version",
+            (stream,),
+        )
+        account: Account | None = None
+        for topic, state in cursor:
+            account = evolve(account, decode_event(topic, bytes(state)))
+        assert account is not None
+        return account
+
+    def account(self, account_id: str) -> tuple[Account, int] | None:
+        """Return an account's state and version, None if there is no such account."""
+        stream = stream_id(account_id)
+        with self.connection() as conn:
+            cursor = conn.cursor(row_factory=tuple_row)
+            cursor.execute("SELECT version, format, state FROM account_state WHERE id = %s", (stream,))
+            row = cursor.fetchone()
+            if row is None:
+                return None
+            return self.load_state(conn, stream, row[1], row[2]), row[0]
+
+    def events_by_key(self, key: bytes) -> list[Event]:
+        """Return the events that a key made, none if it is not bound."""
+        with self.connection() as conn:
+            cursor = conn.cursor(row_factory=tuple_row)
+            cursor.execute("SELECT key, body, stream, version, events FROM command_keys WHERE key = %s", (key,))
+            row = cursor.fetchone()
+            if row is None:
+                return []
+            bound = KeyRow(*row)
+            events = self._events_of(cursor, [bound])
+        return [events[bound.stream, bound.version + n] for n in range(bound.events)]
+
+    def barrier(self) -> int:
+        """Wait until every batch that began before has ended; return bank time then."""
+        with self.connection() as conn, conn.transaction():
+            conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
+        return self.clock.now()
