@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from infra.errors import CliError
+from infra.runtime.environment import read_environment
 
 DEFAULT_STATE = ".databank"
 DEFAULT_PORT = 8080
@@ -37,6 +38,7 @@ class Bank:
     postgres_password: str = field(repr=False)
     service_passwords: dict[str, str] = field(repr=False, default_factory=dict)
     transport: str = "log"
+    database: str = ""
 
     @property
     def gateway_port(self) -> int:
@@ -96,7 +98,7 @@ class Bank:
 
 def state_path(state: Path | None) -> Path:
     """Return the state folder that is meant: given, else `DATABANK_STATE`, else `.databank` here."""
-    return Path(os.path.abspath(state or os.environ.get("DATABANK_STATE") or DEFAULT_STATE))
+    return Path(state or read_environment().databank_state or DEFAULT_STATE).resolve()
 
 
 def find_bank(state: Path | None = None) -> Bank:
