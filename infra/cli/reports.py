@@ -1,0 +1,199 @@
+"""Commands that read or check the bank: balances, spend, totals, month close, verify, rebuild."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rich_click as click
+
+from infra.cli.client import Service, gateway_of, ledger_of, read_fresh
+from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
+from shared.calendar import is_month
+from shared.ids import SUBSCRIBER_PATTERN
+
+VIEWS = ("balances", "partner_spend", "trial_balance", "all")
+TERMS = (
+    "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
+    "expired", "adjusted", "unfunded", "in_transit",
+)  # fmt: skip
+
+
+@click.command("close-month")
+@click.argument("month", metavar="YYYY-MM")
+@bank_option
+def close_month(bank: Bank, output: Output, month: str) -> None:
+    """Close a month: carry over or expire what is left of its lots, once per account."""
+    if not is_month(month):
+        raise click.UsageError(f"the month is written YYYY-MM, not {month!r}")
+    with ledger_of(bank, output) as ledger, output.progress(f"Closing {month}") as report:
+        result = ledger.stream(f"/v1/months/{month}:close", report)
+    output.show(result, lambda: _show_close(output, month, result))
+
+
+@click.command()
+@click.argument("subscriber")
+@bank_option
+def balance(bank: Bank, output: Output, subscriber: str) -> None:
+    """Show what a subscriber has, lot by lot."""
+    if not SUBSCRIBER_PATTERN.fullmatch(subscriber):
+        raise CliError("account_invalid", "a subscriber has 1 to 64 letters, digits, _ or -")
+    answer = read_fresh(bank, output, f"/v1/accounts/{subscriber}/balance", account=subscriber)
+    output.show(answer, lambda: _show_balance(output, answer))
+
+
+@click.command("partner-spend")
+@click.argument("partner", required=False)
+@bank_option
+def partner_spend(bank: Bank, output: Output, partner: str | None) -> None:
+    """Show what partners bought, put into campaigns and awarded, by campaign and day."""
+    path = "/v1/partners/spend"
+    if partner is not None:
+        name = partner if partner.startswith("partner:") else f"partner:{partner}"
+        path = f"/v1/partners/{name}/spend"
+    answer = read_fresh(bank, output, path)
+    output.show(answer, lambda: _show_spend(output, answer))
+
+
+@click.command()
+@bank_option
+def totals(bank: Bank, output: Output) -> None:
+    """Show the bank's trial balance: what was earned and where it is now."""
+    answer = read_fresh(bank, output, "/v1/trial-balance")
+    output.show(answer, lambda: _show_totals(output, answer))
+
+
+@click.command()
+@click.argument("view", type=click.Choice(VIEWS))
+@bank_option
+def rebuild(bank: Bank, output: Output, view: str) -> None:
+    """Build a view anew from the ledger's log and swap it in."""
+    with gateway_of(bank) as gateway, output.progress(f"Rebuilding {view}") as report:
+        result = gateway.stream(f"/v1/views/{view}:rebuild", report)
+    output.show(result, lambda: _facts(output, "Rebuilt", result))
+
+
+@click.command()
+@bank_option
+def verify(bank: Bank, output: Output) -> None:
+    """Refold every log and compare it with the accounts' states and with every view."""
+    with ledger_of(bank) as ledger, output.progress("Refolding the ledger") as report:
+        found = ledger.stream("/v1/verify", report)
+    with gateway_of(bank) as gateway, output.progress("Comparing the views") as report:
+        views = gateway.stream("/v1/verify", report)
+    result = {
+        "ok": bool(found["ok"] and views["ok"]),
+        "events": found["events"],
+        "accounts": found["accounts"],
+        "first_difference": found.get("first_difference") or views.get("first_difference"),
+        "ledger": found,
+        "views": views,
+    }
+    output.show(result, lambda: _show_verify(output, result))
+    if not result["ok"]:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "retry"]), default="list")
+@bank_option
+def parked(bank: Bank, output: Output, action: str) -> None:
+    """List events that could not be applied, or apply them again, each account's in order."""
+    if action == "retry":
+        results = _of_both(bank, lambda service: service.post("/v1/parked:retry", {}).body)
+        output.show(results, lambda: _show_retried(output, results))
+    else:
+        answers = _of_both(bank, lambda service: service.get("/v1/parked"))
+        rows = [
+            {"service": name, **row} for name, answer in answers.items() for row in answer["parked"]
+        ]
+        output.show({"parked": rows}, lambda: _show_parked(output, rows))
+
+
+def _of_both(bank: Bank, ask: Callable[[Service], Any]) -> dict[str, Any]:
+    with ledger_of(bank) as ledger, gateway_of(bank) as gateway:
+        return {service.name: ask(service) for service in (ledger, gateway)}
+
+
+def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
+    rows = [
+        ("accounts closed", result["accounts"], ""),
+        ("accounts with a carry lot", result["carried_accounts"], ""),
+        ("bytes carried over", result["carried_bytes"], human_bytes(result["carried_bytes"])),
+        ("bytes expired", result["expired_bytes"], human_bytes(result["expired_bytes"])),
+    ]
+    output.table(f"Month {month}", ["", "count", " "], rows)
+
+
+def _show_balance(output: Output, answer: dict[str, Any]) -> None:
+    names = ("available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes")
+    output.table(
+        f"{answer['subscriber']} at {answer['as_of']}",
+        ["", "bytes", " "],
+        [
+            (name.removesuffix("_bytes"), answer[name], human_bytes(answer[name]))
+            for name in names
+            if name in answer
+        ],
+    )
+    lots = [
+        (
+            lot["lot_id"], lot["kind"], lot["remaining_bytes"], human_bytes(lot["remaining_bytes"]),
+            lot["held_bytes"], lot["valid_from"], lot["expires_at"],
+        )
+        for lot in answer["lots"]
+    ]  # fmt: skip
+    output.table("Lots", ["lot", "kind", "bytes left", "", "held", "from", "until"], lots)
+
+
+def _show_spend(output: Output, answer: dict[str, Any]) -> None:
+    rows = [
+        (
+            row["partner"], row["campaign"], row["day"], row["kind"], row["bytes"],
+            human_bytes(row["bytes"]), row["count"], row["subscribers"],
+        )
+        for row in answer["rows"]
+    ]  # fmt: skip
+    output.table(
+        "Partner spend",
+        ["partner", "campaign", "day", "kind", "bytes", "", "count", "subscribers"],
+        rows,
+    )
+    output.line(f"total {human_bytes(answer['total_bytes'])} ({answer['total_bytes']:,} B)")
+
+
+def _show_totals(output: Output, answer: dict[str, Any]) -> None:
+    rows = [("accounts", answer["accounts"], "")]
+    rows += [(term.replace("_", " "), answer[term], human_bytes(answer[term])) for term in TERMS]
+    output.table("Totals", ["", "bytes", " "], rows)
+
+
+def _show_verify(output: Output, result: dict[str, Any]) -> None:
+    if result["ok"]:
+        output.line(
+            f"all is well: {result['events']:,} events of {result['accounts']:,} accounts, every view equal"
+        )
+    else:
+        output.line(f"NOT equal; the first difference: {result['first_difference']}")
+
+
+def _show_parked(output: Output, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        output.line("nothing is parked")
+        return
+    columns = ["service", "consumer", "source", "sequence", "account", "error"]
+    output.table(
+        "Parked events", columns, [[row.get(column) for column in columns] for row in rows]
+    )
+
+
+def _show_retried(output: Output, results: dict[str, Any]) -> None:
+    for name, result in results.items():
+        _facts(output, name.capitalize(), result)
+
+
+def _facts(output: Output, title: str, facts: dict[str, Any]) -> None:
+    output.table(title, ["", " "], [(name, _fact(value)) for name, value in facts.items()])
+
+
+def _fact(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
