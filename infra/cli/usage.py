@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import rich_click as click
 
 from infra.cli.client import ledger_of
 from infra.cli.loader import Counts, Loader, Opening
-from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
+from infra.cli.output import Bank, CliError, Output, Report, bank_option, human_bytes
 from infra.cli.rejects import Rejects
 from infra.cli.usage_file import UsageFile
 from shared.calendar import is_month
@@ -49,6 +50,7 @@ def import_usage(
     """
     opening = _opening(plan, active_from)
     with _opened(files) as usage_files, ledger_of(bank, output) as ledger:
+        _check(usage_files, output)
         sink = Rejects(rejects or bank.rejects_dir)
         loader = Loader(ledger, bank.timezone, sink, opening)
         failure = _load(loader, usage_files, output)
@@ -67,6 +69,18 @@ def _load(loader: Loader, files: list[UsageFile], output: Output) -> CliError | 
     total = sum(file.size for file in files)
     with output.progress("Loading usage", total) as report:
         return loader.load(files, report)
+
+
+def _check(files: list[UsageFile], output: Output) -> None:
+    behind = 0
+    with output.progress("Checking files", sum(file.size for file in files)) as report:
+        for file in files:
+            file.check(partial(_report, report, behind))
+            behind += file.size
+
+
+def _report(report: Report, behind: int, position: int) -> None:
+    report(behind + position, None)
 
 
 @contextmanager

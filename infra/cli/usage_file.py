@@ -1,18 +1,18 @@
 """Reads usage files: CSV or gzip of CSV, one row a line, ten columns.
 
-Nothing here keeps more than one line in memory. A bad row is a Reject and reading goes on; damage
-to the file itself (a cut or false gzip) ends it with DamagedFileError.
+Nothing here keeps more than one line in memory. A bad row is a Reject and reading goes on. A damaged
+gzip file is found by its checksum before the first row is used: a flipped bit could change a row
+into another that looks right.
 """
 
 import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from infra.cli.output import CliError
@@ -25,6 +25,7 @@ COLUMNS = (
 HOST = COLUMNS.index("host")
 AMOUNT_MAX = 2**53 - 1
 LINE_BYTES_MAX = 64 << 10
+CHECK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 SHORTEST_TIME = len("2015-08-01 00:00")
 MINUTES_AND_SECONDS = re.compile(r"\d{1,2}:\d{2}(\.\d+)?")
@@ -32,8 +33,7 @@ FILE_DATE = re.compile(r"[0-9]{8}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRow:
+class UsageRow(NamedTuple):
     """A row that can be charged: `bytes` used from `occurred_at` (milliseconds UTC)."""
 
     number: int
@@ -44,8 +44,7 @@ class UsageRow:
     columns: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """A row that can't be charged and why. `columns` is empty where it is unsure which is the host."""
 
     number: int
@@ -93,6 +92,9 @@ class UsageFile:
     def close(self) -> None:
         """Close the file."""
         self._raw.close()
+
+    def _damaged(self, error: Exception) -> CliError:
+        return CliError("file_damaged", f"{self.path}: {_why(error)}; nothing was loaded")
 
     def _decompressed(self) -> IO[bytes]:
         start = self._raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]
