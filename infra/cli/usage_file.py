@@ -72,15 +72,32 @@ class UsageFile:
             self.size = path.stat().st_size
             self._stream = self._decompressed()
             header = self._line()
-        except (OSError, DamagedFileError) as error:
+        except OSError as error:
             raise CliError(
                 "file_unreadable", f"{path}: {_why(error)}; nothing was loaded"
             ) from error
+        except DamagedFileError as error:
+            raise self._damaged(error) from error
         _check_header(path, header)
 
+    def check(self, report: Callable[[int], None]) -> None:
+        """Prove a gzip file whole by reading it to its end, then go back. Raises CliError."""
+        if self._stream is self._raw or not self._raw.seekable():
+            return
+        self._raw.seek(0)
+        try:
+            with gzip.GzipFile(fileobj=self._raw) as stream:
+                while stream.read(CHECK_BYTES):
+                    report(self._raw.tell())
+        except (OSError, EOFError, zlib.error) as error:
+            raise self._damaged(error) from error
+        self._raw.seek(0)
+        self._stream = self._decompressed()
+        self._line()
+
     def position(self) -> int:
-        """Return how many bytes of the file (as it lies on disk) have been read."""
-        return self._raw.tell()
+        """Return how many bytes of the file (as it lies on disk) have been read; 0 of a pipe."""
+        return self._raw.tell() if self._raw.seekable() else 0
 
     def rows(self, zone: ZoneInfo) -> Iterator[UsageRow | Reject]:
         """Yield every row; the header is row 1, blank lines are none. Raises DamagedFileError."""
