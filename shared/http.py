@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, request, stream_with_context
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -119,4 +119,4 @@ def stream(steps: Iterable[dict[str, Any]]) -> Response:
                 logger().error("job_failed", exc_info=error)
             yield orjson.dumps({"problem": problem(known)}) + b"\n"
 
-    return Response(lines(), content_type=NDJSON)
+    return Response(stream_with_context(lines()), content_type=NDJSON)

@@ -16,7 +16,7 @@ import psycopg
 from eventsourcing.application import Application
 from eventsourcing.persistence import IntegrityError, OperationalError
 from psycopg import Connection, Cursor
-from psycopg.rows import tuple_row
+from psycopg.rows import dict_row, tuple_row
 
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
 from services.ledger.codec import decode_account, decode_event, decode_facts
@@ -257,6 +257,24 @@ class Partition:
             bound = KeyRow(*row)
             events = self._events_of(cursor, [bound])
         return [events[bound.stream, bound.version + n] for n in range(bound.events)]
+
+    def account_events(self, account_id: str, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+        """Return an account's events after a version: version, type, stored JSON."""
+        with self.connection() as conn:
+            return conn.cursor(row_factory=tuple_row).execute(
+                "SELECT originator_version, topic, state FROM stored_events"
+                " WHERE originator_id = %s AND originator_version > %s"
+                " ORDER BY originator_version LIMIT %s",
+                (stream_id(account_id), after, limit), binary=True,
+            ).fetchall()  # fmt: skip
+
+    def parked(self) -> list[dict[str, Any]]:
+        """Return the events that this partition's inbox has put aside."""
+        with self.connection() as conn:
+            return conn.cursor(row_factory=dict_row).execute(
+                "SELECT consumer, source, sequence, account, event->>'type' AS type, error, attempts,"
+                " parked_at FROM parked ORDER BY source, sequence"
+            ).fetchall()  # fmt: skip
 
     def barrier(self) -> int:
         """Wait until every batch that began before has ended; return bank time then."""

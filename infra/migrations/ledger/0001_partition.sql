@@ -81,6 +81,5 @@ CREATE TABLE parked (
 -- How far a job (a month's cycle or close) has come in this partition.
 CREATE TABLE jobs (
     name text PRIMARY KEY,
-    cursor text NOT NULL DEFAULT '',
     done boolean NOT NULL DEFAULT false
 );

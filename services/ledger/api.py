@@ -1,0 +1,238 @@
+"""The ledger's HTTP face: thin; it reads, calls the application and writes JSON."""
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, current_app, g, request
+
+from services.ledger.bank import Bank
+from services.ledger.domain.commands import Usage, command_schemas
+from services.ledger.domain.context import Meta
+from services.ledger.outcomes import Outcome
+from services.ledger.schemas import (
+    ClockQuery,
+    EventsQuery,
+    LogQuery,
+    NoQuery,
+    decode_commands,
+    decode_usage,
+    instant,
+    read_body,
+)
+from services.ledger.verification import verify_partition
+from shared.auth import allow
+from shared.calendar import is_month
+from shared.contracts.envelope import BATCH_CONTENT_TYPE, LANES
+from shared.errors import InvalidError, NotFoundError
+from shared.http import json_response, query, stream
+from shared.ids import account_kind
+from shared.positions import format_token
+
+blueprint = Blueprint("ledger", __name__)
+DOORBELL_S = 1.0
+
+
+def bank() -> Bank:
+    """Return the parts that bootstrap has put together."""
+    found: Bank = current_app.extensions["bank"]
+    return found
+
+
+def meta() -> Meta:
+    """Return who asks: the caller, its request's id."""
+    return Meta(actor=g.caller, correlation_id=g.request_id)
+
+
+def encoded(body: Any) -> Response:
+    """Answer with JSON made by msgspec (outcomes are Structs)."""
+    return Response(msgspec.json.encode(body), content_type="application/json")
+
+
+@blueprint.post("/v1/commands")
+@allow()
+def post_commands() -> Response:
+    """Execute up to 1,000 commands; each has its own outcome."""
+    body = read_body(decode_commands, request.get_data())
+    outcomes, positions = bank().ledger.execute(body.commands, g.caller, meta())
+    return encoded({"outcomes": outcomes, "position": format_token(bank().epoch, positions)})
+
+
+@blueprint.post("/v1/usage")
+@allow()
+def post_usage() -> Response:
+    """Charge up to 5,000 usage records; each has its own outcome."""
+    body = read_body(decode_usage, request.get_data())
+    parse = bank().calendar.parse
+    usage = [
+        Usage(
+            usage_id=line.usage_id, account=line.account, bytes=line.bytes,
+            occurred_at=instant(line.occurred_at, parse), rating_group=line.rating_group,
+        )
+        for line in body.lines
+    ]  # fmt: skip
+    outcomes, positions = bank().ledger.execute(usage, g.caller, meta())
+    answer = {
+        "outcomes": [usage_outcome(outcome) for outcome in outcomes],
+        "position": format_token(bank().epoch, positions),
+    }
+    return json_response(answer)
+
+
+def usage_outcome(outcome: Outcome) -> dict[str, Any]:
+    """Return a usage record's outcome as it is answered."""
+    row = {
+        "usage_id": outcome.key, "status": outcome.status, "repeated": outcome.repeated,
+        "spent_bytes": outcome.spent_bytes, "unfunded_bytes": outcome.unfunded_bytes,
+        "request_id": outcome.request_id,
+    }  # fmt: skip
+    if outcome.code is not None:
+        row.update(code=outcome.code, detail=outcome.detail, **outcome.extra)
+    return row
+
+
+@blueprint.get("/v1/command-schemas")
+@allow()
+def get_command_schemas() -> Response:
+    """Describe every command: purpose, JSON Schema, example."""
+    query(NoQuery())
+    return json_response({"commands": command_schemas()})
+
+
+@blueprint.get("/v1/accounts/<account_id>")
+@allow()
+def get_account(account_id: str) -> Response:
+    """Show an account as the ledger holds it."""
+    query(NoQuery())
+    account, version = bank().ledger.account(checked(account_id))
+    return encoded({"version": version, "state": account})
+
+
+@blueprint.get("/v1/accounts/<account_id>/events")
+@allow()
+def get_account_events(account_id: str) -> Response:
+    """List an account's events after a version, oldest first."""
+    asked = query(EventsQuery())
+    partition = bank().ledger.partition_for(checked(account_id))
+    rows = partition.account_events(account_id, asked["after"], asked["limit"])
+    if not rows and asked["after"] == 0:
+        bank().ledger.account(account_id)
+    events = [{"version": version, "type": kind, "data": msgspec.Raw(state)} for version, kind, state in rows]
+    more = len(rows) == asked["limit"]
+    return encoded({"events": events, "next_after": rows[-1][0] if more else None})
+
+
+def checked(account_id: str) -> str:
+    """Return the id if it is one. Raises InvalidError."""
+    if account_kind(account_id) is None:
+        raise InvalidError("an account is named by a subscriber's reference, partner:NAME or campaign:NAME")
+    return account_id
+
+
+@blueprint.get("/log/<int:partition>")
+@allow()
+def get_log(partition: int) -> Response:
+    """Serve a lane of a partition's log, waiting up to `wait` seconds for the first event."""
+    asked = query(LogQuery())
+    logs = bank().logs
+    if partition >= len(logs):
+        raise NotFoundError(f"there are {len(logs)} partitions")
+    log, until = logs[partition], monotonic() + asked["wait"]
+    page = log.page(asked["lane"], asked["after"], asked["limit"])
+    while page.count == 0 and (left := until - monotonic()) > 0:
+        bank().doorbell.wait(min(left, DOORBELL_S))
+        page = log.page(asked["lane"], asked["after"], asked["limit"])
+    headers = {
+        "Databank-Source": page.source, "Databank-Head": str(page.head),
+        "Databank-Previous": str(page.previous), "Databank-Sequence": str(page.sequence),
+    }  # fmt: skip
+    return Response(page.body, content_type=BATCH_CONTENT_TYPE, headers=headers)
+
+
+@blueprint.get("/v1/heads")
+@allow()
+def get_heads() -> Response:
+    """Tell how far each lane of each log is."""
+    query(NoQuery())
+    logs = bank().logs
+    heads = {log.name: {lane: log.head(lane) for lane in LANES} for log in logs}
+    token = format_token(bank().epoch, {name: lanes["all"] for name, lanes in heads.items()})
+    prefix = f"/{bank().bank_id}/{bank().epoch}"
+    return json_response({"source_prefix": prefix, "heads": heads, "position": token})
+
+
+@blueprint.get("/v1/clock")
+@allow()
+def get_clock() -> Response:
+    """Tell bank time; with `barrier`, once every batch begun before has ended."""
+    asked = query(ClockQuery())
+    if asked["barrier"]:
+        for partition in bank().ledger.partitions:
+            partition.barrier()
+    clock = bank().clock
+    now = clock.now()
+    return json_response({"now": bank().calendar.text(now), "now_ms": now, "offset_ms": clock.offset_ms()})
+
+
+@blueprint.post("/v1/months/<month>:close")
+@allow("operator")
+def close_month(month: str) -> Response:
+    """Close a month for every account; answers with progress, line by line."""
+    if not is_month(month):
+        raise InvalidError("a month is written YYYY-MM")
+    by = meta()
+    counts = bank().ledger.close_month(month, by)
+    first = next(counts)
+    return stream(_close_steps(first, counts))
+
+
+def _close_steps(last: dict[str, int], counts: Iterator[dict[str, int]]) -> Iterator[dict[str, Any]]:
+    yield {"done": last["done"], "of": last["of"]}
+    for last in counts:  # noqa: B020, PLR1704 The last one is the result.
+        yield {"done": last["done"], "of": last["of"]}
+    yield {"result": {key: value for key, value in last.items() if key not in ("done", "of")}}
+
+
+@blueprint.post("/v1/verify")
+@allow("operator")
+def verify() -> Response:
+    """Refold every log and compare it with the stored states."""
+    return stream(_verify_steps())
+
+
+def _verify_steps() -> Iterator[dict[str, Any]]:
+    reports: list[dict[str, Any]] = []
+    for partition in bank().ledger.partitions:
+        for step in verify_partition(partition):
+            if "log" in step:
+                reports.append(step)
+            else:
+                yield {"log": partition.name, **step}
+    difference = next((r["first_difference"] for r in reports if r["first_difference"]), None)
+    yield {
+        "result": {
+            "ok": difference is None,
+            "events": sum(report["events"] for report in reports),
+            "accounts": sum(report["accounts"] for report in reports),
+            "first_difference": difference,
+            "positions": {report["log"]: report["position"] for report in reports},
+        }
+    }
+
+
+@blueprint.get("/v1/parked")
+@allow("operator")
+def get_parked() -> Response:
+    """List parked events of every partition."""
+    query(NoQuery())
+    rows = [row for partition in bank().ledger.partitions for row in partition.parked()]
+    return json_response({"parked": rows})
+
+
+@blueprint.post("/v1/parked:retry")
+@allow("operator")
+def retry_parked() -> Response:
+    """Handle parked events again, in order."""
+    results = {consumer.name: consumer.retry_parked() for consumer in bank().consumers}
+    return json_response({"partitions": results})

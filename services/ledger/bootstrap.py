@@ -1,0 +1,87 @@
+"""The only place that puts the ledger's parts together."""
+
+from pathlib import Path
+from threading import Event, Thread
+
+from flask import Flask
+
+from services.ledger import api
+from services.ledger.application import Ledger
+from services.ledger.bank import Bank
+from services.ledger.integration import PartitionConsumer
+from services.ledger.jobs import run_jobs
+from services.ledger.log import LocalLogReader, PartitionLog
+from services.ledger.partition import Partition
+from services.ledger.rules import BUILT_IN, load_rules
+from shared import http
+from shared.auth import Tokens
+from shared.bus.doorbell import Doorbell
+from shared.bus.runner import Subscription, run_consumers
+from shared.calendar import Calendar
+from shared.clock import BankClock
+from shared.config import Settings, load_settings
+from shared.errors import DatabankError
+from shared.logs import configure_logs
+
+
+def make_bank(settings: Settings) -> Bank:
+    """Put the parts together; nothing connects before it is used."""
+    calendar = Calendar(settings.bank_timezone)
+    clock = BankClock(settings.clock_file)
+    rulebook = load_rules(Path(settings.ledger_rules_file or BUILT_IN), calendar)
+    conninfo = settings.ledger_database_url
+    partitions = [
+        Partition(number, conninfo, clock=clock, calendar=calendar, rulebook=rulebook)
+        for number in range(settings.ledger_partitions)
+    ]
+    ledger = Ledger(partitions)
+    return Bank(
+        bank_id=settings.bank_id,
+        epoch=settings.bank_epoch,
+        sandbox=settings.bank_sandbox,
+        close_at=settings.bank_close_at,
+        calendar=calendar,
+        clock=clock,
+        ledger=ledger,
+        logs=[PartitionLog(p, settings.bank_id, settings.bank_epoch) for p in partitions],
+        consumers=[PartitionConsumer(ledger, partition) for partition in partitions],
+        doorbell=Doorbell(conninfo),
+    )
+
+
+def create_app() -> Flask:
+    """Make the web process's app from the environment."""
+    settings = load_settings()
+    configure_logs("ledger-web", settings.log_level)
+    bank = make_bank(settings)
+    app = Flask("ledger")
+    app.extensions["bank"] = bank
+    http.install(app, "ledger", Tokens(settings.accepted_tokens), lambda: ready(bank))
+    app.register_blueprint(api.blueprint)
+    return app
+
+
+def ready(bank: Bank) -> dict[str, str]:
+    """Return the state of each part that the ledger needs."""
+    try:
+        for partition in bank.ledger.partitions:
+            with partition.connection() as conn:
+                conn.execute("SELECT 1 FROM account_state LIMIT 1")
+    except DatabankError as error:
+        return {"database": error.detail}
+    return {"database": "ok"}
+
+
+def run_worker(stop: Event) -> None:
+    """Run relay, inbox and jobs until `stop` is set."""
+    settings = load_settings()
+    configure_logs("ledger-worker", settings.log_level)
+    bank = make_bank(settings)
+    jobs = Thread(target=run_jobs, args=(bank, stop), name="jobs", daemon=True)
+    jobs.start()
+    subscriptions = [
+        Subscription(queue=f"ledger.{consumer.name[-2:]}", bindings=["ledger.*.sagas"], consumers=[consumer])
+        for consumer in bank.consumers
+    ]
+    run_consumers(settings, subscriptions, LocalLogReader(bank.logs), stop)
+    jobs.join(timeout=5)

@@ -1,0 +1,86 @@
+"""What the ledger does by itself: plan lots at a month's start, and the close of the last month."""
+
+from datetime import datetime
+from threading import Event
+
+from psycopg.rows import tuple_row
+
+from services.ledger.bank import Bank
+from services.ledger.domain.context import Meta
+from services.ledger.partition import Partition
+from shared.calendar import add_months
+from shared.errors import InvalidError, UnavailableError
+from shared.logs import logger
+
+BY_THE_LEDGER = Meta(actor="ledger", correlation_id="job")
+LOOK_EVERY_S = 5.0
+
+
+def run_jobs(bank: Bank, stop: Event) -> None:
+    """Look every few seconds whether a job is due; ends with `stop`."""
+    closes_on, closes_at = parse_close_at(bank.close_at)
+    while not stop.wait(LOOK_EVERY_S):
+        try:
+            grant_cycles(bank, stop)
+            if not bank.sandbox:
+                close_last_month(bank, closes_on, closes_at)
+        except UnavailableError as error:
+            logger().warning("job_waits", error=str(error))
+        except Exception as error:  # noqa: BLE001 A failed job is tried again at the next look.
+            logger().error("job_failed", exc_info=error)
+
+
+def grant_cycles(bank: Bank, stop: Event) -> None:
+    """Grant the running month's plan lots where nobody has touched the account yet."""
+    month = bank.calendar.month_of(bank.clock.now())
+    for partition in bank.ledger.partitions:
+        name = f"cycle:{month}"
+        if is_done(partition, name):
+            continue
+        for _ in bank.ledger.grant_cycle(partition, month, BY_THE_LEDGER):
+            if stop.is_set():
+                return
+        mark_done(partition, name)
+
+
+def close_last_month(bank: Bank, day: int, minutes: int) -> None:
+    """Close the month before, once the day and time of closing have come."""
+    now = datetime.fromtimestamp(bank.clock.now() / 1000, bank.calendar.zone)
+    if (now.day, now.hour * 60 + now.minute) < (day, minutes):
+        return
+    month = add_months(now.strftime("%Y-%m"), -1)
+    name = f"close:{month}"
+    if all(is_done(partition, name) for partition in bank.ledger.partitions):
+        return
+    for counts in bank.ledger.close_month(month, BY_THE_LEDGER):
+        logger().info("closing", month=month, **counts)
+    for partition in bank.ledger.partitions:
+        mark_done(partition, name)
+
+
+def parse_close_at(text: str) -> tuple[int, int]:
+    """Read `D HH:MM` as a day of the month and minutes of the day. Raises InvalidError."""
+    try:
+        day, _, clock = text.partition(" ")
+        hours, _, minutes = clock.partition(":")
+        value = int(day), int(hours) * 60 + int(minutes)
+    except ValueError as error:
+        raise InvalidError("BANK_CLOSE_AT is written `D HH:MM`, such as `1 06:00`") from error
+    if not (1 <= value[0] <= 28 and 0 <= value[1] < 24 * 60):
+        raise InvalidError("BANK_CLOSE_AT needs a day from 1 to 28 and a time of day")
+    return value
+
+
+def is_done(partition: Partition, name: str) -> bool:
+    """Say whether a job has ended in this partition."""
+    with partition.connection() as conn:
+        row = conn.cursor(row_factory=tuple_row).execute(
+            "SELECT done FROM jobs WHERE name = %s", (name,)
+        ).fetchone()  # fmt: skip
+    return bool(row and row[0])
+
+
+def mark_done(partition: Partition, name: str) -> None:
+    """Note that a job has ended in this partition."""
+    with partition.connection() as conn:
+        conn.execute("INSERT INTO jobs (name, done) VALUES (%s, true) ON CONFLICT DO NOTHING", (name,))

@@ -1,0 +1,92 @@
+"""What the ledger's routes take: query strings by marshmallow, bodies by msgspec."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from marshmallow import Schema, fields, validate
+from msgspec import Meta
+
+from services.ledger.domain.commands import PublicCommand
+from services.ledger.domain.rules import Bytes
+from shared.contracts.envelope import BATCH_EVENTS_MAX, LANES
+from shared.errors import InvalidError
+
+T = TypeVar("T")
+
+COMMANDS_MAX = 1_000
+USAGE_LINES_MAX = 5_000
+WAIT_S_MAX = 25
+
+
+class LogQuery(Schema):
+    """Query of `GET /log/{partition}`."""
+
+    lane = fields.String(load_default="all", validate=validate.OneOf(LANES))
+    after = fields.Integer(load_default=0, validate=validate.Range(min=0))
+    limit = fields.Integer(load_default=BATCH_EVENTS_MAX, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX))
+    wait = fields.Float(load_default=0.0, validate=validate.Range(min=0, max=WAIT_S_MAX))
+
+
+class EventsQuery(Schema):
+    """Query of `GET /v1/accounts/{id}/events`."""
+
+    after = fields.Integer(load_default=0, validate=validate.Range(min=0))
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX))
+
+
+class ClockQuery(Schema):
+    """Query of `GET /v1/clock`."""
+
+    barrier = fields.Boolean(load_default=False)
+
+
+class NoQuery(Schema):
+    """A route without parameters."""
+
+
+class CommandsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/commands`."""
+
+    commands: Annotated[list[PublicCommand], Meta(min_length=1, max_length=COMMANDS_MAX)]
+
+
+class UsageRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """One usage record; `occurred_at` is ISO 8601 or milliseconds since 1970-01-01Z."""
+
+    usage_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    account: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    bytes: Bytes
+    occurred_at: Annotated[int, Meta(ge=0, le=2**53 - 1)] | Annotated[str, Meta(max_length=40)]
+    rating_group: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class UsageBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/usage`."""
+
+    lines: Annotated[list[UsageRecord], Meta(min_length=1, max_length=USAGE_LINES_MAX)]
+
+
+decode_commands = msgspec.json.Decoder(CommandsBody).decode
+decode_usage = msgspec.json.Decoder(UsageBody).decode
+
+
+def read_body(decode: Callable[[bytes], T], body: bytes) -> T:
+    """Decode a body. Raises InvalidError that names the place (`$.commands[3].bytes`)."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at ")
+        raise InvalidError(f"{text}, at {place.strip('`') or '$'}", pointer=place.strip("`") or "$") from error
+    except msgspec.DecodeError as error:
+        raise InvalidError(f"the body is no JSON: {error}") from error
+
+
+def instant(value: Any, parse: Callable[[str], int]) -> int:
+    """Return an instant in milliseconds. Raises InvalidError."""
+    if isinstance(value, int):
+        return value
+    try:
+        return parse(value)
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"occurred_at is no ISO 8601 time: {value}") from error

@@ -1,0 +1,180 @@
+"""A ledger without a database: the real batches over dictionaries, and a bus that misbehaves.
+
+It stores exactly what a partition stores (encoded events, keys, encoded states, positions), so that
+whatever is lost on the way to storage is lost here too.
+"""
+
+from uuid import UUID
+
+from services.ledger.batch import Batch, Item, KeyRow, accounts_of
+from services.ledger.codec import decode_account, decode_event
+from services.ledger.domain.account import STATE_FORMAT, Account, evolve
+from services.ledger.domain.commands import AnyCommand, Arrive, TakeBack, Usage
+from services.ledger.domain.context import Context, Meta
+from services.ledger.outcomes import Outcome, repeat_command, repeat_usage
+from services.ledger.rules import BUILT_IN, load_rules
+from shared.calendar import Calendar
+from shared.clock import FixedClock
+from shared.contracts.ledger import ArrivalRefused, DataSpent, DataTransferred, Event
+from shared.ids import partition_of, stream_id
+
+CALENDAR = Calendar("Asia/Shanghai")
+RULEBOOK = load_rules(BUILT_IN, CALENDAR)
+OPERATOR = Meta(actor="operator", correlation_id="request")
+
+
+class CrashError(Exception):
+    """The process died here."""
+
+
+class MemoryPartition:
+    """One partition's storage."""
+
+    def __init__(self, number: int, clock: FixedClock) -> None:
+        self.number = number
+        self.clock = clock
+        self.log: list[tuple[UUID, int, str, bytes]] = []
+        self.keys: dict[bytes, KeyRow] = {}
+        self.states: dict[UUID, tuple[int, bytes]] = {}
+        self.positions: dict[int, int] = {}
+        self.last_recorded_at = 0
+
+    def execute(self, items: list[Item], source: int | None = None, at: int = 0, crash: str = "") -> None:
+        """Run a batch as a transaction; `crash` is "before" or "after" the commit."""
+        loaded = {}
+        for stream in map(stream_id, accounts_of(items)):
+            if stream in self.states:
+                version, state = self.states[stream]
+                account = decode_account(STATE_FORMAT, state)
+                assert account is not None
+                loaded[stream] = (account, version)
+        now = max(self.clock.now(), self.last_recorded_at)
+        batch = Batch(Context(now, CALENDAR, RULEBOOK), loaded, self.keys)
+        batch.run(items)
+        if crash == "before":
+            raise CrashError
+        known = {(row[0], row[1]) for row in self.log}
+        assert not known & {(row[0], row[1]) for row in batch.rows}
+        self.log += batch.rows
+        self.keys.update((key.key, key) for key in batch.keys)
+        for stream, _, version, state in zip(*batch.states(), strict=True):
+            self.states[stream] = (version, state)
+        if batch.rows:
+            self.last_recorded_at = now
+        if source is not None:
+            self.positions[source] = max(at, self.positions.get(source, 0))
+        if crash == "after":
+            raise CrashError
+        for item in items:
+            if item.repeats is not None:
+                item.outcome = self._again(item, item.repeats)
+
+    def _again(self, item: Item, row: KeyRow) -> Outcome:
+        made = [
+            decode_event(topic, state)
+            for stream, version, topic, state in self.log
+            if stream == row.stream and row.version <= version < row.version + row.events
+        ]
+        if isinstance(item.what, Usage):
+            assert isinstance(made[0], DataSpent)
+            return repeat_usage(item.what, made[0])
+        return repeat_command(item.what, made, row.version)
+
+    def account(self, account_id: str) -> Account | None:
+        """Return an account's stored state."""
+        if stream_id(account_id) not in self.states:
+            return None
+        return decode_account(STATE_FORMAT, self.states[stream_id(account_id)][1])
+
+    def events(self) -> list[Event]:
+        """Return the log, decoded."""
+        return [decode_event(topic, state) for _, _, topic, state in self.log]
+
+    def refolded(self) -> dict[UUID, Account]:
+        """Return every account as its events leave it."""
+        accounts: dict[UUID, Account] = {}
+        for stream, _, topic, state in self.log:
+            event = decode_event(topic, state)
+            if not isinstance(event, ArrivalRefused):
+                accounts[stream] = evolve(accounts.get(stream), event)
+        return accounts
+
+
+class MemoryBank:
+    """All partitions, and the sagas between them over whatever delivery a test makes up."""
+
+    def __init__(self, partitions: int = 2, now: str = "2015-08-10T12:00:00") -> None:
+        self.clock = FixedClock(CALENDAR.parse(now))
+        self.partitions = [MemoryPartition(number, self.clock) for number in range(partitions)]
+
+    def at(self, text: str) -> None:
+        """Set bank time."""
+        self.clock.at = CALENDAR.parse(text)
+
+    def of(self, account_id: str) -> MemoryPartition:
+        """Return the partition of an account."""
+        return self.partitions[partition_of(account_id, len(self.partitions))]
+
+    def do(self, *commands: AnyCommand | Usage, crash: str = "") -> list[Outcome]:
+        """Execute commands, one batch per partition."""
+        items = [Item(command, "operator", OPERATOR) for command in commands]
+        for partition in self.partitions:
+            share = [item for item in items if self.of(item.what.account) is partition]
+            if share:
+                partition.execute(share, crash=crash)
+        return [item.outcome for item in items if item.outcome is not None]
+
+    def account(self, account_id: str) -> Account:
+        """Return an account's state; it must exist."""
+        account = self.of(account_id).account(account_id)
+        assert account is not None
+        return account
+
+    def deliver(self, target: int, source: int, index: int, crash: str = "") -> None:
+        """Hand one event of a partition's log (`index` from 0) to another, gap rule included."""
+        partition = self.partitions[target]
+        if index + 1 <= partition.positions.get(source, 0):
+            return
+        start = partition.positions.get(source, 0)
+        items = []
+        for at in range(start, index + 1):
+            item = self.item_of(target, decode_event(*self.partitions[source].log[at][2:]))
+            if item is not None:
+                items.append(item)
+        partition.execute(items, source, index + 1, crash)
+
+    def item_of(self, target: int, event: Event) -> Item | None:
+        """Return what an event asks of a partition (as services.ledger.integration does)."""
+        me = self.partitions[target]
+        by = Meta(actor="ledger", correlation_id=event.correlation_id)
+        if isinstance(event, DataTransferred) and self.of(event.to) is me:
+            return Item(
+                Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event), "ledger", by
+            )
+        if isinstance(event, ArrivalRefused) and self.of(event.account) is me:
+            departed = next(
+                moved
+                for moved in me.events()
+                if isinstance(moved, DataTransferred) and moved.transfer_id == event.transfer_id
+            )
+            key = f"take-back:{event.transfer_id}"
+            return Item(
+                TakeBack(key=key, account=event.account, transfer=departed, code=event.code), "ledger", by
+            )
+        return None
+
+    def settle(self) -> None:
+        """Deliver everything until nothing is on its way."""
+        moved = True
+        while moved:
+            moved = False
+            for source, origin in enumerate(self.partitions):
+                for target, partition in enumerate(self.partitions):
+                    if partition.positions.get(source, 0) < len(origin.log):
+                        self.deliver(target, source, len(origin.log) - 1)
+                        moved = True
+
+    def in_transit(self) -> int:
+        """Return the bytes that departed and neither arrived nor came back."""
+        accounts = [account for p in self.partitions for account in p.refolded().values()]
+        return sum(a.transferred - a.received - a.returned for a in accounts)

@@ -1,0 +1,139 @@
+"""No byte appears, vanishes or is used twice, whatever the commands, clocks, crashes and deliveries."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from services.ledger.codec import encode
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Award,
+    Buy,
+    CloseMonth,
+    Fund,
+    OpenAccount,
+    Transfer,
+    Usage,
+)
+from shared.calendar import add_months
+from shared.contracts.ledger import DataSpent
+from tests.support.memory import CALENDAR, CrashError, MemoryBank
+
+PEOPLE = ["ann", "bob", "cat", "dan"]
+STRANGERS = ["nobody", "noone"]
+AMOUNTS = st.integers(1, 40 << 20)
+DAY_MS = 86_400_000
+CRASHES = st.sampled_from(["", "", "", "before", "after"])
+
+
+class BankMachine(RuleBasedStateMachine):
+    """Random commands on a bank whose processes die and whose messages repeat, swap and get lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = 0
+        self.used: dict[str, int] = {}
+
+    @initialize(partitions=st.sampled_from([1, 2, 4]))
+    def open_bank(self, partitions: int) -> None:
+        self.bank = MemoryBank(partitions, now="2015-08-28T12:00:00")
+        self.do(
+            *(OpenAccount(key="o", account=name, plan="std-30mb", active_from="2015-08") for name in PEOPLE),
+            OpenAccount(key="o", account="partner:didi"),
+            OpenAccount(key="o", account="campaign:ride", partner="partner:didi"),
+        )
+
+    def key(self) -> str:
+        self.keys += 1
+        return f"k{self.keys}"
+
+    def do(self, *commands: AnyCommand | Usage, crash: str = "") -> None:
+        """Do it as a client does: after a crash, the same again until there is an answer."""
+        if crash:
+            try:
+                self.bank.do(*commands, crash=crash)
+            except CrashError:
+                pass
+        self.bank.do(*commands)
+
+    @rule(who=st.sampled_from(PEOPLE), amount=AMOUNTS, back_days=st.integers(0, 70), crash=CRASHES)
+    def use(self, who: str, amount: int, back_days: int, crash: str) -> None:
+        name = self.key()
+        at = self.bank.clock.at - back_days * DAY_MS
+        self.do(Usage(usage_id=name, account=who, bytes=amount, occurred_at=at), crash=crash)
+        self.used[name] = amount
+
+    @rule(who=st.sampled_from([*PEOPLE, "partner:didi"]), amount=AMOUNTS, days=st.integers(0, 50), crash=CRASHES)
+    def buy(self, who: str, amount: int, days: int, crash: str) -> None:
+        until = CALENDAR.text(self.bank.clock.at + days * DAY_MS) if days else None
+        self.do(Buy(key=self.key(), account=who, bytes=amount, expires_at=until), crash=crash)
+
+    @rule(giver=st.sampled_from(PEOPLE), to=st.sampled_from(PEOPLE + STRANGERS), amount=AMOUNTS, crash=CRASHES)
+    def give(self, giver: str, to: str, amount: int, crash: str) -> None:
+        self.do(Transfer(key=self.key(), account=giver, to=to, bytes=amount), crash=crash)
+
+    @rule(amount=AMOUNTS, to=st.sampled_from(["campaign:ride", "campaign:none"]))
+    def fund(self, amount: int, to: str) -> None:
+        self.do(Fund(key=self.key(), account="partner:didi", campaign=to, bytes=amount))
+
+    @rule(amount=AMOUNTS, to=st.sampled_from(PEOPLE + STRANGERS), crash=CRASHES)
+    def award(self, amount: int, to: str, crash: str) -> None:
+        self.do(Award(key=self.key(), account="campaign:ride", subscriber=to, bytes=amount), crash=crash)
+
+    @rule(days=st.integers(0, 40))
+    def time_passes(self, days: int) -> None:
+        self.bank.clock.at += days * DAY_MS
+
+    @rule(back=st.integers(0, 3), crash=CRASHES)
+    def close(self, back: int, crash: str) -> None:
+        month = add_months(CALENDAR.month_of(self.bank.clock.at), -back)
+        accounts = [*PEOPLE, "partner:didi", "campaign:ride"]
+        self.do(*(CloseMonth(key=f"c{month}", account=name, month=month) for name in accounts), crash=crash)
+
+    @rule(data=st.data(), crash=CRASHES)
+    def deliver_something(self, data: st.DataObject, crash: str) -> None:
+        """Any event, early, late or again: what lies between is pulled, what is old is dropped."""
+        numbers = st.integers(0, len(self.bank.partitions) - 1)
+        source, target = data.draw(numbers), data.draw(numbers)
+        length = len(self.bank.partitions[source].log)
+        if length == 0:
+            return
+        index = data.draw(st.integers(0, length - 1))
+        try:
+            self.bank.deliver(target, source, index, crash)
+        except CrashError:
+            self.bank.deliver(target, source, index)
+
+    @invariant()
+    def every_account_balances(self) -> None:
+        for partition in self.bank.partitions:
+            for stream, account in partition.refolded().items():
+                assert account.balances(), account
+                assert encode(account) == partition.states[stream][1]
+
+    @invariant()
+    def every_record_is_charged_once(self) -> None:
+        lines = [
+            (line.usage_id, line.bytes, sum(part.bytes for part in line.slices) + line.unfunded_bytes)
+            for partition in self.bank.partitions
+            for event in partition.events()
+            if isinstance(event, DataSpent)
+            for line in event.lines
+        ]
+        assert {name: charged for name, _, charged in lines} == self.used
+        assert len(lines) == len(self.used)
+
+    def teardown(self) -> None:
+        """In the end everything that departed has arrived or is back."""
+        if hasattr(self, "bank"):
+            assert self.bank.in_transit() >= 0
+            self.bank.settle()
+            assert self.bank.in_transit() == 0
+            self.every_account_balances()
+
+
+BankMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+TestConservation = BankMachine.TestCase
