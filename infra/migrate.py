@@ -52,7 +52,7 @@ def migrate(bank: Bank, environment: Environment, admin_url: str, say: Say) -> B
     were made. Raises CliError `migration_edited`, `migration_failed`, `partitions_differ`,
     `database_refused` or UnavailableError.
     """
-    bank = _with_passwords(bank)
+    bank = with_passwords(bank)
     try:
         for target in targets(bank, environment, admin_url):
             if target.role is not None:
@@ -85,7 +85,8 @@ def schemas_of(service: str, bank: Bank) -> tuple[str, ...]:
     return (service,)
 
 
-def _with_passwords(bank: Bank) -> Bank:
+def with_passwords(bank: Bank) -> Bank:
+    """Return the bank with a password for every service's role, made once and stored."""
     missing = [service for service in SERVICES if service not in bank.service_passwords]
     if not missing:
         return bank

@@ -1,0 +1,190 @@
+"""Commands that run a bank: up, down, status, clock, migrate."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import rich_click as click
+
+from infra.cli.listeners import PipeListener, TerminalListener, summary, summary_lines
+from infra.cli.output import (
+    Bank,
+    CliError,
+    Output,
+    bank_option,
+    output_option,
+    state_option,
+)
+from infra.runtime import clock as bank_clock
+from infra.runtime.detach import start_detached
+from infra.runtime.environment import read_environment
+from infra.runtime.processes import bank_processes, lock_holder, stop_bank
+from infra.runtime.readiness import bank_parts
+from infra.runtime.state import state_path
+from infra.runtime.up import run_bank
+from infra.runtime.wish import Wish
+from shared.calendar import Calendar
+
+DOWN_S = 12.0
+POLL_S = 0.1
+
+
+@click.command()
+@state_option
+@output_option
+@click.option("--sandbox", is_flag=True, help="A bank for trying: its clock can be set.")
+@click.option("--demo", is_flag=True, help="Fill it with a small generated population.")
+@click.option("--clock", "clock_text", metavar="TIME", help="Bank time to begin with (ISO 8601).")
+@click.option("--port", type=int, metavar="N", help="The gateway's port; the ledger's is N+1.")
+@click.option("--detach", is_flag=True, help="Return when the bank is ready; it runs on.")
+@click.option("--report-fd", type=int, hidden=True)
+def up(
+    state: Path | None, output: Output, *, sandbox: bool, demo: bool, clock_text: str | None,
+    port: int | None, detach: bool, report_fd: int | None,
+) -> None:  # fmt: skip
+    """Start the whole bank and keep it running until Ctrl-C or TERM."""
+    wish = Wish(state=state_path(state), sandbox=sandbox, clock=clock_text, port=port)
+    if clock_text is not None and not sandbox:
+        raise click.UsageError("--clock is for sandboxes: add --sandbox")
+    if detach:
+        _up_detached(wish, output, demo=demo)
+        return
+    listener = PipeListener(report_fd) if report_fd is not None else TerminalListener(output)
+
+    def work(bank: Bank) -> None:
+        if demo:
+            _run_demo(bank, output)
+        listener.done(bank)
+
+    with listener:
+        run_bank(wish, read_environment(), listener, work)
+
+
+def _up_detached(wish: Wish, output: Output, *, demo: bool) -> None:
+    with TerminalListener(output) as listener:
+        bank = start_detached(wish, demo=demo, step=listener.step, note=listener.note)
+        listener.ready(bank)
+
+
+def _run_demo(bank: Bank, output: Output) -> None:
+    """Generate the demo population; the bank runs on where that fails."""
+    try:
+        from infra.cli.demo import run_demo  # noqa: PLC0415 Loaded only by those who want it.
+
+        run_demo(bank)
+    except Exception as error:  # noqa: BLE001 A demo that fails must not stop the bank.
+        output.note(f"the demo failed: {type(error).__name__}: {error}")
+
+
+@click.command()
+@bank_option
+def down(bank: Bank, output: Output) -> None:
+    """Stop the bank, whatever its condition, and return when every process is gone."""
+    holder = lock_holder(bank.run_dir)
+    count = len(bank_processes(bank.state))
+    if holder is not None:
+        _end(holder, bank)
+    stop_bank(bank.state)
+    stopped = holder is not None or count > 0
+    text = "the bank is stopped" if stopped else "the bank did not run"
+    output.show({"stopped": stopped, "processes": count}, lambda: output.line(text))
+
+
+def _end(pid: int, bank: Bank) -> None:
+    """Ask `up` to stop; a deaf one is killed."""
+    try:
+        process = psutil.Process(pid)
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + DOWN_S
+        while lock_holder(bank.run_dir) == pid:
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait(timeout=DOWN_S)
+            time.sleep(POLL_S)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied as error:
+        raise CliError("not_stopped", f"pid {pid} is another user's") from error
+
+
+@click.command()
+@bank_option
+@click.pass_context
+def status(context: click.Context, bank: Bank, output: Output) -> None:
+    """Show every process of the bank; ends with 0 only when all are ready."""
+    parts = bank_parts(bank)
+    ready = bool(parts) and all(part.ready for part in parts)
+    processes: list[dict[str, Any]] = [
+        {"name": part.name, "pid": part.pid, "state": part.state, "ready": part.ready,
+         "detail": part.detail} for part in parts
+    ]  # fmt: skip
+    data = summary(bank) | {
+        "ready": ready,
+        "up_pid": lock_holder(bank.run_dir),
+        "processes": processes,
+    }
+
+    def render() -> None:
+        for line in summary_lines(bank, show_token=False):
+            output.line(line)
+        rows = [[each[key] for key in ("name", "pid", "state", "ready", "detail")]
+                for each in processes]  # fmt: skip
+        columns = ["process", "pid", "state", "ready", "detail"]
+        output.table("", columns, [[row[0], str(row[1] or "–"), *row[2:]] for row in rows])
+        output.line("ready" if ready else "not ready" if parts else "the bank does not run")
+
+    output.show(data, render)
+    context.exit(0 if ready else 1)
+
+
+@click.group()
+def clock() -> None:
+    """Show or move a sandbox's clock; it goes forward only."""
+
+
+@clock.command("show")
+@bank_option
+def clock_show(bank: Bank, output: Output) -> None:
+    """Show bank time."""
+    _show_clock(bank, output)
+
+
+@clock.command("set")
+@click.argument("time_text", metavar="TIME")
+@bank_option
+def clock_set(bank: Bank, output: Output, time_text: str) -> None:
+    """Move bank time to TIME (ISO 8601); returns when every process has seen it."""
+    bank_clock.set_clock(bank, bank_clock.parse_time(bank, time_text))
+    _show_clock(bank, output)
+
+
+@clock.command("advance")
+@click.argument("duration", metavar="DURATION")
+@bank_option
+def clock_advance(bank: Bank, output: Output, duration: str) -> None:
+    """Move bank time forward by DURATION (90m, 36h, 1d12h, 2w)."""
+    bank_clock.set_clock(bank, bank_clock.now(bank) + bank_clock.parse_duration(duration))
+    _show_clock(bank, output)
+
+
+def _show_clock(bank: Bank, output: Output) -> None:
+    now = Calendar(bank.timezone).text(bank_clock.now(bank))
+    offset = bank_clock.offset_ms(bank)
+    data = {"now": now, "offset_ms": offset, "timezone": bank.timezone, "sandbox": bank.sandbox}
+    output.show(data, lambda: output.line(f"{now} ({bank.timezone})"))
+
+
+@click.command()
+@bank_option
+def migrate(bank: Bank, output: Output) -> None:
+    """Make or update every service's database; repeating it changes nothing."""
+    from infra.runtime.migration import migrate_bank  # noqa: PLC0415 Slow to import.
+
+    lines: list[str] = []
+    migrate_bank(bank, read_environment(), lines.append)
+    data = {"applied": lines}
+    output.show(data, lambda: output.line("\n".join(lines) or "every schema is up to date"))
+
+

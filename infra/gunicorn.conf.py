@@ -1,0 +1,22 @@
+"""How every web process is served; its service is read from the command line."""
+
+import logging
+import sys
+
+from shared.config import load_settings
+
+settings = load_settings()
+service = next((name for name in ("ledger", "gateway") if f"services.{name}" in " ".join(sys.argv)))
+
+bind = f"127.0.0.1:{getattr(settings, f'{service}_port')}"
+worker_class = "gthread"
+workers = 1
+threads = 32
+timeout = 0  # Streams and long polls take as long as they take.
+graceful_timeout = 3
+keepalive = 30
+backlog = 512
+preload_app = False
+control_socket_disable = True
+proc_name = f"databank-{service}-web"
+loglevel = logging.getLevelName(logging.WARNING).lower()

@@ -1,0 +1,47 @@
+"""Is a bank ready: what its processes say of themselves."""
+
+from dataclasses import dataclass
+
+import httpx2
+
+from infra.runtime.state import Bank
+from infra.runtime.supervisor import ProcessInfo, Supervisor
+
+ASK_TIMEOUT_S = 2.0
+RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """A process, and whether it does its work."""
+
+    name: str
+    pid: int | None
+    state: str
+    ready: bool
+    detail: str
+
+
+def bank_parts(bank: Bank) -> list[PartStatus]:
+    """Return the state of every process; empty when the bank does not run."""
+    return [_part(bank, info) for info in Supervisor(bank).processes()]
+
+
+def web_readiness(url: str) -> tuple[bool, str]:
+    """Return whether a web process is ready, and what is not."""
+    try:
+        answer = httpx2.get(f"{url}/ready", timeout=ASK_TIMEOUT_S)
+        parts = answer.json().get("parts", {})
+    except (httpx2.HTTPError, ValueError) as error:
+        return False, f"does not answer ({type(error).__name__})"
+    waiting = ", ".join(f"{name}: {state}" for name, state in parts.items() if state != "ok")
+    return answer.status_code == httpx2.codes.OK, waiting
+
+
+def _part(bank: Bank, info: ProcessInfo) -> PartStatus:
+    ready, detail = info.state == RUNNING, info.description
+    urls = {"ledger-web": bank.ledger_url, "gateway-web": bank.gateway_url}
+    if ready and info.name in urls:
+        ready, waiting = web_readiness(urls[info.name])
+        detail = waiting or detail
+    return PartStatus(info.name, info.pid or None, info.state.lower(), ready, detail)

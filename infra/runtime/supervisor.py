@@ -1,0 +1,156 @@
+"""Supervisord as a child: keeps the bank's processes running, answers on a private socket."""
+
+import contextlib
+import http.client
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from infra.errors import CliError
+from infra.runtime.environment import inherited
+from infra.runtime.postgres import make_private, short_folder
+from infra.runtime.processes import POSTGRES, PROCESS_MARK, STATE_MARK, SUPERVISOR
+from infra.runtime.programs import Program, escape
+from infra.runtime.state import Bank, write_private
+
+ANSWER_TIMEOUT_S = 10.0
+LAUNCH_TIMEOUT_S = 15.0
+SERVICES_GROUP = "services"
+DATABASE_GROUP = "database"
+
+AWAY = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """What supervisord says about a process."""
+
+    name: str
+    state: str
+    pid: int
+    description: str
+
+
+class Supervisor:
+    """Drives the supervisord of a bank."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._socket_dir = short_folder(bank.run_dir)
+        self._socket = self._socket_dir / "supervisor.sock"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def launch(self, programs: list[Program]) -> None:
+        """Start supervisord with these programs, none of them started. Raises CliError."""
+        make_private(self._socket_dir)
+        self._socket.unlink(missing_ok=True)
+        config = self._bank.run_dir / "supervisor.conf"
+        write_private(config, self._config(programs))
+        log = self._bank.log_file(SUPERVISOR)
+        with log.open("ab") as output:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)],
+                env=inherited(**{STATE_MARK: str(self._bank.state), PROCESS_MARK: SUPERVISOR}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + LAUNCH_TIMEOUT_S
+        while not self.answers():
+            if not self.alive() or time.monotonic() > deadline:
+                raise CliError("supervisor_failed", f"supervisord did not start{tail(log)}")
+            time.sleep(0.05)
+
+    def alive(self) -> bool:
+        """Say whether the supervisord that was launched still runs."""
+        return self._child is not None and self._child.poll() is None
+
+    def answers(self) -> bool:
+        """Say whether a supervisord answers on the socket."""
+        try:
+            self._call("getState")
+        except AWAY:
+            return False
+        return True
+
+    def start(self, name: str) -> None:
+        """Start a process; it is kept running from now on."""
+        group = DATABASE_GROUP if name == POSTGRES else SERVICES_GROUP
+        with contextlib.suppress(xmlrpc.client.Fault):  # Already started.
+            self._call("startProcess", f"{group}:{name}", False)
+
+    def processes(self) -> list[ProcessInfo]:
+        """Return what runs; empty when supervisord does not answer."""
+        try:
+            found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        except AWAY:
+            return []
+        return [
+            ProcessInfo(each["name"], each["statename"], each["pid"], each["description"])
+            for each in found
+        ]
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        transport = _UnixTransport(self._socket)
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def _config(self, programs: list[Program]) -> str:
+        """Return the configuration; groups stop in the order of falling priority."""
+        run_dir = self._bank.run_dir
+        groups = {
+            SERVICES_GROUP: [each.name for each in programs if each.name != POSTGRES],
+            DATABASE_GROUP: [each.name for each in programs if each.name == POSTGRES],
+        }
+        parts = [
+            f"[unix_http_server]\nfile={escape(str(self._socket))}\nchmod=0600\n",
+            "[supervisord]\nnodaemon=true\nsilent=true\numask=077\nloglevel=info\n"
+            f"identifier=databank-{self._bank.bank_id}\n"
+            f"pidfile={escape(str(run_dir / 'supervisord.pid'))}\n"
+            f"logfile={escape(str(self._bank.log_file(SUPERVISOR)))}\n"
+            "logfile_maxbytes=5MB\nlogfile_backups=1\n",
+            "[rpcinterface:supervisor]\n"
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
+            *(program.section(self._bank.log_file(program.name)) for program in programs),
+            *(
+                f"[group:{group}]\nprograms={','.join(names)}\npriority={priority}\n"
+                for priority, (group, names) in zip((20, 10), groups.items(), strict=True)
+                if names
+            ),
+        ]
+        return "\n".join(parts)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
+        return _UnixConnection(self._path)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """Return the end of a log and its path, as the end of an error message."""
+    try:
+        text = log.read_text(errors="replace").rstrip().splitlines()[-lines:]
+    except OSError:
+        text = []
+    return f"; see {log}" + "".join(f"\n    {line}" for line in text)
