@@ -1,0 +1,54 @@
+"""The transport without a broker: consumers pull the producers' logs by long poll."""
+
+import time
+from threading import Event
+
+from shared.bus.doorbell import Bell
+from shared.bus.inbox import Inbox
+from shared.bus.sources import SourceThreads
+from shared.bus.types import LogReader
+
+# Short, so that a stop is obeyed within 2 s.
+WAIT_S = 1.0
+# A reader that does not wait by itself is asked at this pace.
+POLL_S = 0.1
+
+
+class LogFeed:
+    """Follows every source through a LogReader, one thread per source and lane.
+
+    `bell` wakes it where the reader is local and cannot wait by itself.
+    """
+
+    def __init__(
+        self, inbox: Inbox, reader: LogReader, stop: Event, *, bell: Bell | None = None
+    ) -> None:
+        self._inbox = inbox
+        self._reader = reader
+        self._stop = stop
+        self._bell = bell
+
+    def run(self) -> None:
+        """Follow all sources until the stop."""
+        SourceThreads("log", self._reader, self._step, self._stop).run()
+
+    def _step(self, source: str) -> None:
+        seen = self._bell.rings if self._bell else 0
+        began = time.monotonic()
+        wait_s = 0.0 if self._bell or len(self._inbox.lanes) > 1 else WAIT_S
+        if any([self._pull(source, lane, wait_s) for lane in self._inbox.lanes]):
+            return
+        if self._bell:
+            self._bell.wait(WAIT_S, since=seen)
+        elif time.monotonic() - began < wait_s / 2 or not wait_s:
+            self._stop.wait(POLL_S)
+
+    def _pull(self, source: str, lane: str, wait_s: float) -> bool:
+        """Hand one page to the inbox; return whether there was one."""
+        after = self._inbox.position(source, lane)
+        batch = self._reader.read(source, lane, after, wait_s=wait_s)
+        if not batch.events:
+            return False
+        if not self._inbox.receive(batch):
+            self._inbox.catch_up(source)
+        return True
