@@ -6,7 +6,7 @@ import sys
 from shared.config import load_settings
 
 settings = load_settings()
-service = next((name for name in ("ledger", "gateway") if f"services.{name}" in " ".join(sys.argv)))
+service = next(name for name in ("ledger", "gateway") if f"services.{name}" in " ".join(sys.argv))
 
 bind = f"127.0.0.1:{getattr(settings, f'{service}_port')}"
 worker_class = "gthread"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
@@ -215,7 +215,7 @@ def _grant(connection: Connection[Any], target: Target, schema: str) -> None:
 def _turn(connection: Connection[Any], name: str) -> Iterator[None]:
     """Hold the lock of this name, so that migrations of the same database take turns."""
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], signed=True)
-    connection.execute(cast("LiteralString", f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
+    connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
     connection.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_SPACE, key))
     try:
         yield
@@ -230,4 +230,4 @@ def _run(connection: Connection[Any], text: str, **parts: sql.Composable) -> psy
 
 def _statement(text: str, **parts: sql.Composable) -> sql.Composed:
     # The texts are this file's own and the grants file; what varies is quoted by `parts`.
-    return sql.SQL(cast("LiteralString", text)).format(**parts)
+    return sql.SQL(text).format(**parts)

@@ -132,7 +132,7 @@ def status(context: click.Context, bank: Bank, output: Output) -> None:
         rows = [[each[key] for key in ("name", "pid", "state", "ready", "detail")]
                 for each in processes]  # fmt: skip
         columns = ["process", "pid", "state", "ready", "detail"]
-        output.table("", columns, [[row[0], str(row[1] or "–"), *row[2:]] for row in rows])
+        output.table("", columns, [[row[0], str(row[1] or "-"), *row[2:]] for row in rows])
         output.line("ready" if ready else "not ready" if parts else "the bank does not run")
 
     output.show(data, render)
@@ -186,5 +186,3 @@ def migrate(bank: Bank, output: Output) -> None:
     migrate_bank(bank, read_environment(), lines.append)
     data = {"applied": lines}
     output.show(data, lambda: output.line("\n".join(lines) or "every schema is up to date"))
-
-

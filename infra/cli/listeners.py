@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import rich_click as click
 
@@ -61,7 +61,7 @@ class TerminalListener:
         self._output = output
         self._spinner: Any = None
 
-    def __enter__(self) -> "TerminalListener":
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console  # noqa: PLC0415 Slow to import, for terminals only.
 
@@ -110,7 +110,7 @@ class PipeListener:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 The standard library's signature.
         self._pipe = os.fdopen(descriptor, "w")
 
-    def __enter__(self) -> "PipeListener":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import rich_click as click
@@ -55,7 +55,7 @@ def _missing(name: str) -> click.Command:
     def refuse() -> None:
         raise click.UsageError(f"`{name}` is not part of this installation")
 
-    return click.RichCommand(name, callback=refuse, help="(not installed)", hidden=True)
+    return click.RichCommand(name=name, callback=refuse, help="(not installed)", hidden=True)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,12 +74,13 @@ def main() -> None:
         cli(prog_name="databank")
     except DatabankError as error:
         fail(error.code, error.detail, **error.extra)
-    except Exception as error:  # noqa: BLE001 An operator gets a message, never a traceback.
+    except Exception as error:
         logging.getLogger(__name__).debug("traceback", exc_info=error)
+        # An operator gets a message, never a traceback.
         fail("internal_error", f"{type(error).__name__}: {error}")
 
 
-def fail(code: str, detail: str, **extra: Any) -> None:
+def fail(code: str, detail: str, **extra: Any) -> NoReturn:
     """Print an error, as JSON when the command was asked for JSON, and end with 1."""
     if "--json" in sys.argv:
         document = {"code": code, "detail": detail, **extra}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import rich_click as click
@@ -93,7 +93,7 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -140,7 +140,9 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, json_output: bool, **kwargs: Any) -> Any:
         return command(*args, output=Output(json=json_output), **kwargs)
 
-    return click.option("--json", "json_output", is_flag=True, help="Print JSON for programs.")(call)
+    return click.option("--json", "json_output", is_flag=True, help="Print JSON for programs.")(
+        call
+    )
 
 
 def bank_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,7 +167,7 @@ def _is_number(value: Any) -> bool:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 def migrate_bank(bank: Bank, environment: Environment, say: Say) -> None:
     """Migrate the databases of a bank, whether it runs or not."""
     if lock_holder(bank.run_dir) is not None:
-        url = environment.database_url
+        url = str(environment.database_url)
         if bank.database == OWN_DATABASE:
             url = find_cluster(bank, environment).admin_url
         migrate(bank, environment, url, say)

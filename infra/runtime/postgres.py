@@ -153,7 +153,9 @@ def make_private(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def run_as(command: list[str], user: str | None, **kwargs: object) -> subprocess.CompletedProcess[str]:
+def run_as(
+    command: list[str], user: str | None, **kwargs: object
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, as another user when `user` is not None."""
     owner = pwd.getpwnam(user) if user else None
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
@@ -188,13 +190,13 @@ def _make_shared_home(bank: Bank, cluster: Cluster, say: Say) -> None:
 
 
 def _with_usable_binaries(cluster: Cluster, say: Say) -> Cluster:
-    """Return the cluster with binaries that its user can run, copied once if he can't reach them."""
+    """Return the cluster with binaries that its user can run, copied once if need be."""
     if _runs(cluster.binaries / "postgres", cluster.user):
         return cluster
     home = SHARED_HOME / f"pgsql-{MAJOR}-{version(WHEEL)}"
     binaries = home / WHEEL_PACKAGE / f"pginstall{MAJOR}" / "bin"
     if not home.exists():
-        say(f"{cluster.user} cannot reach the virtual environment: PostgreSQL is copied to {home}")
+        say(f"{cluster.user} cannot reach this environment: PostgreSQL is copied to {home}")
         _copy_wheel(home)
     if not _runs(binaries / "postgres", cluster.user):
         raise CliError("postgres_failed", f"{cluster.user} cannot run {binaries / 'postgres'}")
@@ -260,7 +262,9 @@ def _forget_dead_server(cluster: Cluster) -> None:
     try:
         pid = int(pid_file.read_text().splitlines()[0])
         if str(cluster.data) in psutil.Process(pid).cmdline():
-            raise CliError("postgres_running", f"another PostgreSQL (pid {pid}) uses {cluster.data}")
+            raise CliError(
+                "postgres_running", f"another PostgreSQL (pid {pid}) uses {cluster.data}"
+            )
     except FileNotFoundError:
         return
     except (ValueError, IndexError, psutil.NoSuchProcess, psutil.ZombieProcess):

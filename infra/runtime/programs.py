@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.errors import CliError
 from infra.runtime.environment import Environment
 from infra.runtime.postgres import Cluster
 from infra.runtime.processes import POSTGRES, PROCESS_MARK, STATE_MARK
@@ -33,8 +34,7 @@ class Program:
         """Return the program's section of supervisord's configuration."""
         lines = {
             "command": escape(shlex.join(self.command)),
-            "environment": ",".join(f'{name}="{quoted(value)}"' for name, value in
-                                    sorted(self.environment.items())),
+            "environment": self._settings(),
             "directory": "/" if self.user else escape(str(ROOT)),
             "autostart": "false",
             "autorestart": "true",
@@ -49,11 +49,19 @@ class Program:
             "stdout_logfile": escape(str(log_file)),
             "stdout_logfile_maxbytes": str(LOG_BYTES_MAX),
             "stdout_logfile_backups": str(LOG_BACKUPS),
-        }  # fmt: skip
+        }
         if self.user is not None:
             lines["user"] = self.user
-        body = "\n".join(f"{name}={value}" for name, value in lines.items())
-        return f"[program:{self.name}]\n{body}\n"
+        return section(f"program:{self.name}", lines)
+
+    def _settings(self) -> str:
+        pairs = sorted(self.environment.items())
+        return ",".join(f'{name}="{quoted(value)}"' for name, value in pairs)
+
+
+def section(title: str, settings: dict[str, str]) -> str:
+    """Write a section of supervisord's configuration."""
+    return f"[{title}]\n" + "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def escape(text: str) -> str:
@@ -62,9 +70,9 @@ def escape(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Write a value that stands between double quotes. Raises ValueError where that is impossible."""
+    """Write a value that stands between double quotes. Raises CliError `bad_setting`."""
     if '"' in text or "\n" in text:
-        raise ValueError("a setting contains a double quote or a line break")
+        raise CliError("bad_setting", "a setting contains a double quote or a line break")
     return escape(text)
 
 

@@ -97,7 +97,7 @@ class Bank:
 
 
 def state_path(state: Path | None) -> Path:
-    """Return the state folder that is meant: given, else `DATABANK_STATE`, else `.databank` here."""
+    """Return the state folder: given, else `DATABANK_STATE`, else `.databank` here."""
     return Path(state or read_environment().databank_state or DEFAULT_STATE).resolve()
 
 
@@ -108,7 +108,8 @@ def find_bank(state: Path | None = None) -> Bank:
         return _load(folder)
     except FileNotFoundError:
         raise CliError(
-            "no_bank", f"there is no bank in {folder}: start one with `databank up --state {folder}`"
+            "no_bank",
+            f"there is no bank in {folder}: start one with `databank up --state {folder}`",
         ) from None
 
 
@@ -166,4 +167,6 @@ def _load(folder: Path) -> Bank:
         known = {part.name for part in fields(Bank)}
         return Bank(state=folder, **{name: kept[name] for name in kept if name in known})
     except (ValueError, TypeError) as error:
-        raise CliError("state_damaged", f"{folder / 'bank.json'} cannot be read: {error}") from error
+        raise CliError(
+            "state_damaged", f"{folder / 'bank.json'} cannot be read: {error}"
+        ) from error

@@ -15,13 +15,14 @@ from infra.errors import CliError
 from infra.runtime.environment import inherited
 from infra.runtime.postgres import make_private, short_folder
 from infra.runtime.processes import POSTGRES, PROCESS_MARK, STATE_MARK, SUPERVISOR
-from infra.runtime.programs import Program, escape
+from infra.runtime.programs import Program, escape, section
 from infra.runtime.state import Bank, write_private
 
 ANSWER_TIMEOUT_S = 10.0
 LAUNCH_TIMEOUT_S = 15.0
 SERVICES_GROUP = "services"
 DATABASE_GROUP = "database"
+RPC_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
 
 AWAY = (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError)
 
@@ -83,7 +84,8 @@ class Supervisor:
         """Start a process; it is kept running from now on."""
         group = DATABASE_GROUP if name == POSTGRES else SERVICES_GROUP
         with contextlib.suppress(xmlrpc.client.Fault):  # Already started.
-            self._call("startProcess", f"{group}:{name}", False)
+            wait = False
+            self._call("startProcess", f"{group}:{name}", wait)
 
     def processes(self) -> list[ProcessInfo]:
         """Return what runs; empty when supervisord does not answer."""
@@ -108,22 +110,26 @@ class Supervisor:
             SERVICES_GROUP: [each.name for each in programs if each.name != POSTGRES],
             DATABASE_GROUP: [each.name for each in programs if each.name == POSTGRES],
         }
+        daemon = {
+            "nodaemon": "true",
+            "silent": "true",
+            "umask": "077",
+            "identifier": f"databank-{self._bank.bank_id}",
+            "pidfile": escape(str(run_dir / "supervisord.pid")),
+            "logfile": escape(str(self._bank.log_file(SUPERVISOR))),
+            "logfile_maxbytes": "5MB",
+            "logfile_backups": "1",
+        }
         parts = [
-            f"[unix_http_server]\nfile={escape(str(self._socket))}\nchmod=0600\n",
-            "[supervisord]\nnodaemon=true\nsilent=true\numask=077\nloglevel=info\n"
-            f"identifier=databank-{self._bank.bank_id}\n"
-            f"pidfile={escape(str(run_dir / 'supervisord.pid'))}\n"
-            f"logfile={escape(str(self._bank.log_file(SUPERVISOR)))}\n"
-            "logfile_maxbytes=5MB\nlogfile_backups=1\n",
-            "[rpcinterface:supervisor]\n"
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
+            section("unix_http_server", {"file": escape(str(self._socket)), "chmod": "0600"}),
+            section("supervisord", daemon),
+            section("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": RPC_FACTORY}),
             *(program.section(self._bank.log_file(program.name)) for program in programs),
-            *(
-                f"[group:{group}]\nprograms={','.join(names)}\npriority={priority}\n"
-                for priority, (group, names) in zip((20, 10), groups.items(), strict=True)
-                if names
-            ),
         ]
+        for priority, (group, names) in zip((20, 10), groups.items(), strict=True):
+            if names:
+                settings = {"programs": ",".join(names), "priority": str(priority)}
+                parts.append(section(f"group:{group}", settings))
         return "\n".join(parts)
 
 

@@ -44,8 +44,8 @@ class Listener(Protocol):
         """Hear that every part is ready."""
 
 
-class StopRequested(BaseException):  # noqa: N818 No error: Ctrl-C or TERM, wherever the start is.
-    """The operator asked the bank to stop."""
+class StopRequested(BaseException):
+    """The operator asked the bank to stop (Ctrl-C, TERM), wherever the start is."""
 
 
 def run_bank(
@@ -152,7 +152,7 @@ def _start(wish: Wish, environment: Environment, listener: Listener) -> RunningB
     check_ports(bank)
     if remark := wished_clock(bank, wish):
         listener.note(remark)
-    programs, admin_url = [], environment.database_url
+    programs, admin_url = [], str(environment.database_url)
     if bank.database == OWN_DATABASE:
         listener.step("prepare the database")
         cluster = prepare_cluster(bank, environment, listener.note)

@@ -4,7 +4,6 @@ import dataclasses
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-
 from zoneinfo import ZoneInfo
 
 from infra.errors import CliError
@@ -52,7 +51,7 @@ def wished_bank(wish: Wish, environment: Environment) -> Bank:
     else:
         bank = find_bank(wish.state)
         _check_fixed(bank, wish, environment)
-    database = bank.database or (OWN_DATABASE if needs_own_database(environment) else GIVEN_DATABASE)
+    database = OWN_DATABASE if needs_own_database(environment) else GIVEN_DATABASE
     bank = dataclasses.replace(
         bank,
         port=wish.port or bank.port,
