@@ -1,0 +1,1 @@
+"""How events travel between services: logs, lanes, relay, transports, inbox, parking."""

@@ -17,7 +17,7 @@ class Backoff:
         self._next_s = first_s
 
     def next_s(self) -> float:
-        """Return the next pause in seconds (with jitter, so that processes do not march in step)."""
+        """Return the next pause in seconds, with jitter so that processes do not march in step."""
         pause_s = self._next_s
         self._next_s = min(self._most_s, pause_s * 2)
         return pause_s * random.uniform(0.75, 1.0)  # noqa: S311 No secret depends on it.

@@ -1,6 +1,6 @@
-"""Reading a producer's logs over HTTP: `GET /log/{log}` and `GET /v1/heads`.
+"""Reading a producer's logs over HTTP: `GET /log/{partition}` and `GET /v1/heads`.
 
-The log's name in the path is that of its source, such as `/log/ledger_02?lane=all&after=120`.
+The log `ledger_02` is at `/log/2?lane=all&after=120`.
 """
 
 import time
@@ -93,7 +93,7 @@ class HttpLogReader:
         not `source` (another bank or epoch), UnavailableError.
         """
         query = {"lane": lane, "after": after, "limit": BATCH_EVENTS_MAX, "wait": wait_s}
-        answer = self._get(f"/log/{log_of(source)}", query, timeout_s=TIMEOUT_S + wait_s)
+        answer = self._get(path_of(source), query, timeout_s=TIMEOUT_S + wait_s)
         if answer.headers.get(SOURCE_HEADER) != source:
             raise NotFoundError(f"there is no log {source} here")
         try:
@@ -113,3 +113,11 @@ class HttpLogReader:
         if answer.status_code != httpx2.codes.OK:
             raise UnavailableError(f"the log answered {answer.status_code}")
         return answer
+
+
+def path_of(source: str) -> str:
+    """Return the path of a source's log at its producer. Raises NotFoundError."""
+    partition = log_of(source).rpartition("_")[2]
+    if not partition.isdecimal():
+        raise NotFoundError(f"there is no log {source} here")
+    return f"/log/{int(partition)}"

@@ -76,7 +76,7 @@ class Inbox:
             self._for_each(lane, partial(self._pull, source=source, head=head))
 
     def level(self) -> None:
-        """Do `catch_up` for every source, whatever fails for one of them. Raises UnavailableError."""
+        """Do `catch_up` for every source, whatever fails for one. Raises UnavailableError."""
         failed: Exception | None = None
         for source in self._reader.sources():
             try:

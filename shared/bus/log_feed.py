@@ -36,7 +36,7 @@ class LogFeed:
         seen = self._bell.rings if self._bell else 0
         began = time.monotonic()
         wait_s = 0.0 if self._bell or len(self._inbox.lanes) > 1 else WAIT_S
-        if any([self._pull(source, lane, wait_s) for lane in self._inbox.lanes]):
+        if sum(self._pull(source, lane, wait_s) for lane in self._inbox.lanes):
             return
         if self._bell:
             self._bell.wait(WAIT_S, since=seen)

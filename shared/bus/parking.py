@@ -44,7 +44,7 @@ def subject_of(event: Envelope) -> str:
     return event.subject
 
 
-def park(
+def park(  # noqa: PLR0913 One column each.
     cursor: AnyCursor, consumer: str, event: Envelope, error: str, attempts: int, *,
     at: int, account: str | None = None,
 ) -> None:  # fmt: skip

@@ -17,11 +17,20 @@ Step = Callable[[str], None]
 class SourceThreads:
     """Repeats a step for every source until the stop; a step that fails is tried again later."""
 
-    def __init__(self, name: str, reader: LogReader, step: Step, stop: Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        reader: LogReader,
+        step: Step,
+        stop: Event,
+        *,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
         self._name = name
         self._reader = reader
         self._step = step
         self._stop = stop
+        self._on_stop = on_stop
         self._threads: dict[str, Thread] = {}
 
     def run(self) -> None:
@@ -36,6 +45,7 @@ class SourceThreads:
             else:
                 backoff.reset()
                 self._stop.wait(LOOK_FOR_SOURCES_S)
+        self._on_stop()
         for thread in self._threads.values():
             thread.join(JOIN_S)
 

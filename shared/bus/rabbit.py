@@ -1,0 +1,227 @@
+"""The RabbitMQ transport: a publisher with confirms, and a feed that hands messages to an inbox."""
+
+from contextlib import closing, suppress
+from threading import Event
+from typing import Any
+
+import msgspec
+import pika
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import AMQPError, NackError, UnroutableError
+
+from shared.bus.backoff import Backoff
+from shared.bus.inbox import Inbox
+from shared.bus.levelling import Leveller
+from shared.bus.topology import Topology, routing_key
+from shared.bus.types import Page
+from shared.contracts.envelope import (
+    BATCH_CONTENT_TYPE,
+    HEAD_CONTENT_TYPE,
+    Batch,
+    Head,
+    decode_batch,
+    log_of,
+)
+from shared.errors import UnavailableError
+from shared.logs import logger
+
+# A publish into a black hole returns after 2 * (heartbeat + 5) s; pika has no confirm timeout.
+HEARTBEAT_S = 10
+BLOCKED_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 5
+PREFETCH = 10
+# How soon a feed without messages sees that it is to stop.
+LOOK_UP_S = 0.5
+
+# pika raises more than its own errors when a connection dies at a bad moment.
+BROKER_AWAY = (AMQPError, OSError, ValueError, AssertionError, KeyError, IndexError, AttributeError)
+
+
+def open_connection(url: str) -> BlockingConnection:
+    """Connect to a broker. Raises UnavailableError; its text never holds the URL's password."""
+    parameters = pika.URLParameters(url)
+    parameters.heartbeat = HEARTBEAT_S
+    parameters.blocked_connection_timeout = BLOCKED_TIMEOUT_S
+    parameters.socket_timeout = CONNECT_TIMEOUT_S
+    parameters.stack_timeout = CONNECT_TIMEOUT_S
+    parameters.connection_attempts = 1
+    try:
+        return BlockingConnection(parameters)
+    except BROKER_AWAY as error:
+        raise UnavailableError(f"the broker is not reachable: {type(error).__name__}") from error
+
+
+def close_quietly(connection: BlockingConnection | None) -> None:
+    """Close a connection that may be broken."""
+    with suppress(*BROKER_AWAY):
+        if connection is not None and connection.is_open:
+            connection.close()
+
+
+class RabbitPublisher:
+    """Publishes pages and heads of logs, each confirmed by the broker before the call returns.
+
+    For one thread. It connects at first use and again after any failure.
+    """
+
+    def __init__(self, url: str, topology: Topology) -> None:
+        self._url = url
+        self._topology = topology
+        self._connection: BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+
+    def publish(self, page: Page) -> None:
+        """Publish a page of events. Raises UnavailableError when it may not be in every queue."""
+        bounds = (page.previous, page.sequence)
+        self._send(page.source, page.lane, bounds, page.body, BATCH_CONTENT_TYPE)
+
+    def publish_head(self, head: Head) -> None:
+        """Publish how far a lane is. Raises UnavailableError."""
+        body = msgspec.json.encode({"head": str(head.sequence)})
+        bounds = (head.sequence, head.sequence)
+        self._send(head.source, head.lane, bounds, body, HEAD_CONTENT_TYPE)
+
+    def close(self) -> None:
+        """Close the connection."""
+        close_quietly(self._connection)
+        self._connection = self._channel = None
+
+    def _send(
+        self, source: str, lane: str, bounds: tuple[int, int], body: bytes, content_type: str
+    ) -> None:
+        previous, sequence = bounds
+        properties = pika.BasicProperties(
+            content_type=content_type,
+            delivery_mode=pika.DeliveryMode.Persistent.value,
+            headers={
+                "source": source,
+                "lane": lane,
+                "previous": str(previous),
+                "sequence": str(sequence),
+            },
+        )
+        key = routing_key(log_of(source), lane)
+        try:
+            self._publish(key, body, properties)
+        except BROKER_AWAY as error:
+            self.close()
+            raise UnavailableError(f"the broker is away: {type(error).__name__}") from error
+
+    def _publish(self, key: str, body: bytes, properties: pika.BasicProperties) -> None:
+        channel, exchange = self._open_channel(), self._topology.exchange
+        try:
+            channel.basic_publish(exchange, key, body, properties, mandatory=True)
+        except UnroutableError:
+            # Somebody removed a queue or a binding: make them again, once.
+            self._topology.declare(channel)
+            try:
+                channel.basic_publish(exchange, key, body, properties, mandatory=True)
+            except UnroutableError as error:
+                raise UnavailableError(f"no queue wants {key}; nothing is published") from error
+        except NackError as error:
+            raise UnavailableError("the broker did not accept a message") from error
+
+    def _open_channel(self) -> BlockingChannel:
+        if self._channel is None or self._connection is None or not self._channel.is_open:
+            self.close()
+            self._connection = open_connection(self._url)
+            self._channel = self._connection.channel()
+            self._topology.declare(self._channel)
+            self._channel.confirm_delivery()
+        return self._channel
+
+
+class RabbitFeed:
+    """Hands the messages of one queue to an inbox until the stop; it reconnects by itself.
+
+    Each message is acknowledged after it was applied, dropped or found to lie beyond a gap (then
+    the leveller is woken); nothing goes back to the queue on purpose.
+    """
+
+    def __init__(  # noqa: PLR0913 Its parts; only the runner and tests put it together.
+        self,
+        url: str,
+        topology: Topology,
+        consumer: str,
+        inbox: Inbox,
+        leveller: Leveller,
+        stop: Event,
+    ) -> None:
+        self._url = url
+        self._topology = topology
+        self._queue = topology.queue(consumer)
+        self._inbox = inbox
+        self._leveller = leveller
+        self._stop = stop
+
+    def run(self) -> None:
+        """Consume until the stop."""
+        backoff = Backoff(self._stop)
+        while not self._stop.is_set():
+            try:
+                self._consume(backoff)
+            except Exception as error:  # noqa: BLE001 Whatever breaks, connect again.
+                logger().warning("feed_waits", queue=self._queue, error=_brief(error))
+                backoff.wait()
+
+    def _consume(self, backoff: Backoff) -> None:
+        connection = open_connection(self._url)
+        try:
+            channel = connection.channel()
+            self._topology.declare(channel)
+            channel.basic_qos(prefetch_count=PREFETCH)
+            logger().info("feed_connected", queue=self._queue)
+            # The queue may have been lost with the broker's data.
+            self._leveller.wake()
+            with closing(channel.consume(self._queue, inactivity_timeout=LOOK_UP_S)) as messages:
+                for method, properties, body in messages:
+                    if self._stop.is_set():
+                        return
+                    if method is not None:
+                        self._take(connection, properties, body)
+                        channel.basic_ack(method.delivery_tag or 0)
+                        backoff.reset()
+            raise UnavailableError("the queue was removed")
+        finally:
+            close_quietly(connection)
+
+    def _take(self, connection: BlockingConnection, properties: Any, body: Any) -> None:
+        """Give a message to the inbox, however long a part that it needs is away."""
+        batch = decode_message(properties, body)
+        if batch is None:
+            self._inbox.counts.malformed_messages += 1
+            logger().error("malformed_message_dropped", queue=self._queue)
+            self._leveller.wake()
+            return
+        backoff = Backoff(self._stop)
+        while True:
+            try:
+                if not self._inbox.receive(batch):
+                    self._leveller.wake(batch.source)
+            except UnavailableError as error:
+                if self._stop.is_set():
+                    raise
+                logger().warning("feed_waits", queue=self._queue, error=error.detail)
+                connection.sleep(backoff.next_s())
+            else:
+                return
+
+
+def decode_message(properties: pika.BasicProperties, body: bytes) -> Batch | None:
+    """Read a message; None if it is not what a relay publishes."""
+    headers = properties.headers or {}
+    try:
+        source, lane = str(headers["source"]), str(headers["lane"])
+        previous, sequence = int(str(headers["previous"])), int(str(headers["sequence"]))
+        if properties.content_type == HEAD_CONTENT_TYPE:
+            return Batch(source, lane, sequence, sequence, [])
+        batch = decode_batch(body, source, lane, sequence)
+    except (KeyError, ValueError, TypeError, msgspec.MsgspecError):
+        return None
+    return batch if (batch.previous, batch.sequence) == (previous, sequence) else None
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, UnavailableError):
+        return error.detail
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,106 @@
+"""Starts the consumers and relays of a process on the transport that the settings name.
+
+With AMQP_URL that is RabbitMQ, without it consumers pull the logs and relays have nothing to do.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Thread
+
+from shared.bus.doorbell import Bell
+from shared.bus.inbox import Counts, Inbox
+from shared.bus.levelling import Leveller
+from shared.bus.log_feed import LogFeed
+from shared.bus.rabbit import RabbitFeed, RabbitPublisher
+from shared.bus.relay import Relay, SqlRelayState
+from shared.bus.topology import bank_topology
+from shared.bus.types import Consumer, Log, LogReader
+from shared.config import Settings
+
+JOIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """Consumers that share a queue and what that queue is bound to (`ledger.*.all`)."""
+
+    queue: str
+    bindings: Sequence[str]
+    consumers: Sequence[Consumer] = field(default_factory=list)
+
+
+class Threads:
+    """Background threads of one process that end after the stop."""
+
+    def __init__(self) -> None:
+        self._threads: list[Thread] = []
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Start a thread."""
+        thread = Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self) -> None:
+        """Wait up to 2 s for each thread; one that hangs in a call dies with the process."""
+        for thread in self._threads:
+            thread.join(JOIN_S)
+
+
+def start_consumers(
+    settings: Settings, subscriptions: Sequence[Subscription], reader: LogReader, stop: Event, *,
+    bell: Bell | None = None,
+) -> tuple[Threads, dict[str, Counts]]:  # fmt: skip
+    """Start following; return the threads and, by queue, what each inbox counts.
+
+    `bell` wakes consumers of a local reader, which cannot wait by itself.
+    """
+    threads, counts = Threads(), {}
+    for subscription in subscriptions:
+        inbox = Inbox(subscription.consumers, reader, stop=stop)
+        counts[subscription.queue] = inbox.counts
+        if settings.amqp_url:
+            _start_rabbit(threads, settings, subscription, inbox, reader, stop)
+        else:
+            feed = LogFeed(inbox, reader, stop, bell=bell)
+            threads.start(f"log-{subscription.queue}", feed.run)
+    return threads, counts
+
+
+def run_consumers(
+    settings: Settings, subscriptions: Sequence[Subscription], reader: LogReader, stop: Event, *,
+    bell: Bell | None = None,
+) -> None:  # fmt: skip
+    """Follow until the stop is set; return within about 2 s of it."""
+    threads, _ = start_consumers(settings, subscriptions, reader, stop, bell=bell)
+    stop.wait()
+    threads.join()
+
+
+def start_relays(
+    settings: Settings, logs: Sequence[Log], conninfo: str, stop: Event, *, bell: Bell | None = None
+) -> Threads:
+    """Start a relay for each log; without a broker there is nothing to do.
+
+    A log's name is the schema with its table `relay_positions`.
+    """
+    threads = Threads()
+    if settings.amqp_url:
+        topology = bank_topology(settings.bank_id, settings.ledger_partitions)
+        for log in logs:
+            publisher = RabbitPublisher(str(settings.amqp_url), topology)
+            relay = Relay(log, SqlRelayState(conninfo, log.name), publisher, stop, bell=bell)
+            threads.start(f"relay-{log.name}", relay.run)
+    return threads
+
+
+def _start_rabbit(
+    threads: Threads, settings: Settings, subscription: Subscription, inbox: Inbox,
+    reader: LogReader, stop: Event,
+) -> None:  # fmt: skip
+    topology = bank_topology(settings.bank_id, settings.ledger_partitions)
+    topology = topology.with_queue(subscription.queue, subscription.bindings)
+    leveller = Leveller(inbox, reader, stop)
+    feed = RabbitFeed(str(settings.amqp_url), topology, subscription.queue, inbox, leveller, stop)
+    threads.start(f"level-{subscription.queue}", leveller.run)
+    threads.start(f"rabbit-{subscription.queue}", feed.run)

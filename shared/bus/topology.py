@@ -1,0 +1,67 @@
+"""Exchange, queues and keys of one bank on a RabbitMQ, declared alike by both sides.
+
+So a broker that lost its data is whole again as soon as either side is back. Messages are doorbells
+that carry the goods: a queue that is full drops its oldest, and the consumer pulls what it lacks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exchange_type import ExchangeType
+
+# A consumer that is away for long must not fill the broker's disk.
+QUEUE_BYTES_MAX = 256 << 20
+# RabbitMQ 4's default, said aloud for 3.x: a delivery that kills its consumer again and again ends.
+DELIVERIES_MAX = 20
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One bank's exchange, and the queues of its consumers with the keys that they want."""
+
+    bank_id: str
+    queues: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    queue_bytes_max: int = QUEUE_BYTES_MAX
+
+    @property
+    def exchange(self) -> str:
+        """Return the exchange's name."""
+        return f"databank.{self.bank_id}"
+
+    def queue(self, consumer: str) -> str:
+        """Return the name of a consumer's queue."""
+        return f"databank.{self.bank_id}.{consumer}"
+
+    def with_queue(self, consumer: str, keys: Sequence[str]) -> "Topology":
+        """Return the same with a consumer's queue bound to these keys."""
+        return replace(self, queues={**self.queues, consumer: keys})
+
+    def declare(self, channel: BlockingChannel) -> None:
+        """Make what is missing. Raises a pika error."""
+        channel.exchange_declare(self.exchange, ExchangeType.topic, durable=True)
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-single-active-consumer": True,
+            "x-delivery-limit": DELIVERIES_MAX,
+            "x-max-length-bytes": self.queue_bytes_max,
+            "x-overflow": "drop-head",
+        }
+        for consumer, keys in self.queues.items():
+            channel.queue_declare(self.queue(consumer), durable=True, arguments=arguments)
+            for key in keys:
+                channel.queue_bind(self.queue(consumer), self.exchange, key)
+
+
+def bank_topology(bank_id: str, ledger_partitions: int) -> Topology:
+    """Return the exchange of a bank with the queues of all its consumers."""
+    queues: dict[str, Sequence[str]] = {"gateway": ("ledger.*.all",)}
+    for partition in range(ledger_partitions):
+        queues[f"ledger.{partition:02d}"] = ("ledger.*.sagas",)
+    return Topology(bank_id, queues)
+
+
+def routing_key(log: str, lane: str) -> str:
+    """Return the key of a log's lane: `ledger.02.sagas` for `ledger_02`."""
+    service, _, partition = log.rpartition("_")
+    return f"{service}.{partition}.{lane}"
