@@ -3,7 +3,6 @@
 import hashlib
 import re
 from functools import lru_cache
-from uuid import UUID
 
 KINDS_WITH_PREFIX = ("partner", "campaign", "operator")
 SUBSCRIBER_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -23,9 +22,9 @@ def account_kind(account: str) -> str | None:
 
 
 @lru_cache(maxsize=262_144)
-def stream_id(name: str) -> UUID:
-    """Return the id of the event stream of an account or a transfer."""
-    return UUID(bytes=digest(name))
+def stream_id(name: str) -> bytes:
+    """Return the id (16 bytes, a uuid in the log) of the event stream of an account or transfer."""
+    return digest(name)
 
 
 def digest(*parts: str) -> bytes:

@@ -143,9 +143,9 @@ def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
     while True:
         with partition.connection() as conn:
             rows = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT account, id, format, state FROM account_state WHERE account > %s"
+                "SELECT account, uuid_send(id), format, state FROM account_state WHERE account > %s"
                 " ORDER BY account LIMIT %s",
-                (after, SCAN_BATCH),
+                (after, SCAN_BATCH), binary=True,
             ).fetchall()  # fmt: skip
             states = [partition.load_state(conn, *row[1:]) for row in rows]
         if not rows:

@@ -1,7 +1,6 @@
 """One batch on one partition, decided in memory: items in, events, keys, states and outcomes out."""
 
 
-from uuid import UUID
 
 import msgspec
 
@@ -45,7 +44,7 @@ class KeyRow(msgspec.Struct):
 
     key: bytes
     body: bytes
-    stream: UUID
+    stream: bytes
     version: int
     events: int
 
@@ -71,7 +70,7 @@ class Batch:
     """Decides the items in their order; afterwards `rows`, `keys` and `desks` are to be stored."""
 
     def __init__(
-        self, context: Context, loaded: dict[UUID, tuple[Account, int]], known: dict[bytes, KeyRow]
+        self, context: Context, loaded: dict[bytes, tuple[Account, int]], known: dict[bytes, KeyRow]
     ) -> None:
         self.context = context
         self.rows: list[EventRow] = []
@@ -201,7 +200,7 @@ class Batch:
             self.keys.append(KeyRow(item.key, item.body, desk.stream, desk.version, 1))
         desk.lines, desk.line_items = [], []
 
-    def states(self) -> tuple[list[UUID], list[str], list[int], list[bytes]]:
+    def states(self) -> tuple[list[bytes], list[str], list[int], list[bytes]]:
         """Return the changed accounts as columns: ids, names, versions, encoded states."""
         changed = [desk for desk in self.desks.values() if desk.changed]
         return (

@@ -32,6 +32,7 @@ from shared.contracts.ledger import DataSpent, Event
 from shared.db import AWAY, away_is_unavailable
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
+from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 from shared.logs import logger
 
 # The writers' advisory locks; the relay's have a space of their own.
@@ -54,7 +55,7 @@ INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, 
 ON CONFLICT (consumer, source, lane) DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
 """
 SELECT_EVENTS = """
-SELECT e.originator_id, e.originator_version, e.topic, e.state
+SELECT uuid_send(e.originator_id), e.originator_version, e.topic, e.state
 FROM stored_events e JOIN unnest(%b::uuid[], %b::int8[], %b::int4[]) AS k(stream, version, events)
 ON e.originator_id = k.stream AND e.originator_version >= k.version
 AND e.originator_version < k.version + k.events
@@ -151,7 +152,7 @@ class Partition:
 
     def _load(
         self, conn: Connection[Any], cursor: Cursor[Any], items: list[Item]
-    ) -> tuple[int, dict[UUID, tuple[Account, int]], dict[bytes, KeyRow], int]:
+    ) -> tuple[int, dict[bytes, tuple[Account, int]], dict[bytes, KeyRow], int]:
         ids = [stream_id(account) for account in accounts_of(items)]
         keys, states, last = (conn.cursor(row_factory=tuple_row) for _ in range(3))
         with conn.pipeline():
@@ -159,12 +160,14 @@ class Partition:
             cursor.execute(f"SET LOCAL search_path = {self.name}")
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
             keys.execute(
-                "SELECT key, body, stream, version, events FROM command_keys WHERE key = ANY(%b::bytea[])",
-                ([item.key for item in items],), binary=True,
+                "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
+                " WHERE key = ANY(%b::bytea[])",
+                (bytea16([item.key for item in items]),), binary=True,
             )  # fmt: skip
             states.execute(
-                "SELECT id, version, format, state FROM account_state WHERE id = ANY(%b::uuid[])",
-                (ids,), binary=True,
+                "SELECT uuid_send(id), version, format, state FROM account_state"
+                " WHERE id = ANY(%b::uuid[])",
+                (uuids(ids),), binary=True,
             )  # fmt: skip
             last.execute(
                 "SELECT notification_id, state FROM stored_events ORDER BY notification_id DESC LIMIT 1",
@@ -187,10 +190,13 @@ class Partition:
         with conn.pipeline(), conn.cursor() as cursor:
             if batch.rows:
                 self.recorder.append(inserted, batch.rows)
-                cursor.execute(UPSERT_STATES, (STATE_FORMAT, *batch.states()))
+                ids, names, versions, states = batch.states()
+                cursor.execute(
+                    UPSERT_STATES,
+                    (STATE_FORMAT, uuids(ids), texts(names), int8s(versions), bytea(states)),
+                )
             if batch.keys:
-                columns = zip(*((k.key, k.body, k.stream, k.version, k.events) for k in batch.keys), strict=True)
-                cursor.execute(INSERT_KEYS, [list(column) for column in columns])
+                cursor.execute(INSERT_KEYS, _key_columns(batch.keys))
             for position in positions:
                 cursor.execute(UPSERT_POSITION, position)
         return max(row[0] for row in inserted) if batch.rows else None
@@ -211,23 +217,22 @@ class Partition:
             else:
                 item.outcome = repeat_command(item.what, made, row.version)
 
-    def _events_of(self, cursor: Cursor[Any], rows: list[KeyRow]) -> dict[tuple[UUID, int], Event]:
-        columns = ([row.stream for row in rows], [row.version for row in rows], [row.events for row in rows])
-        cursor.execute(SELECT_EVENTS, columns)
+    def _events_of(self, cursor: Cursor[Any], rows: list[KeyRow]) -> dict[tuple[bytes, int], Event]:
+        cursor.execute(SELECT_EVENTS, _key_columns(rows)[2:], binary=True)
         return {
-            (stream, version): decode_event(topic, bytes(state)) for stream, version, topic, state in cursor
+            (stream, version): decode_event(topic, state) for stream, version, topic, state in cursor
         }
 
-    def load_state(self, conn: Connection[Any], stream: UUID, state_format: int, state: bytes) -> Account:
+    def load_state(self, conn: Connection[Any], stream: bytes, state_format: int, state: bytes) -> Account:
         """Read a stored state; one of another format is folded anew from the log."""
         return decode_account(state_format, bytes(state)) or self.refold(conn, stream)
 
-    def refold(self, conn: Connection[Any], stream: UUID) -> Account:
+    def refold(self, conn: Connection[Any], stream: bytes) -> Account:
         """Fold an account's events anew (where a stored state has another format)."""
         cursor = conn.cursor(row_factory=tuple_row)
         cursor.execute(
             "SELECT topic, state FROM stored_events WHERE originator_id = %s ORDER BY originator_version",
-            (stream,),
+            (UUID(bytes=stream),),
         )
         account: Account | None = None
         for topic, state in cursor:
@@ -240,7 +245,9 @@ class Partition:
         stream = stream_id(account_id)
         with self.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
-            cursor.execute("SELECT version, format, state FROM account_state WHERE id = %s", (stream,))
+            cursor.execute(
+                "SELECT version, format, state FROM account_state WHERE id = %s", (UUID(bytes=stream),)
+            )
             row = cursor.fetchone()
             if row is None:
                 return None
@@ -250,7 +257,9 @@ class Partition:
         """Return the events that a key made, none if it is not bound."""
         with self.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
-            cursor.execute("SELECT key, body, stream, version, events FROM command_keys WHERE key = %s", (key,))
+            cursor.execute(
+                "SELECT key, body, uuid_send(stream), version, events FROM command_keys WHERE key = %s", (key,)
+            )
             row = cursor.fetchone()
             if row is None:
                 return []
@@ -265,7 +274,7 @@ class Partition:
                 "SELECT originator_version, topic, state FROM stored_events"
                 " WHERE originator_id = %s AND originator_version > %s"
                 " ORDER BY originator_version LIMIT %s",
-                (stream_id(account_id), after, limit), binary=True,
+                (UUID(bytes=stream_id(account_id)), after, limit), binary=True,
             ).fetchall()  # fmt: skip
 
     def parked(self) -> list[dict[str, Any]]:
@@ -282,3 +291,13 @@ class Partition:
             conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
             conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
         return self.clock.now()
+
+
+def _key_columns(rows: list[KeyRow]) -> tuple[Any, ...]:
+    return (
+        bytea16([row.key for row in rows]),
+        bytea16([row.body for row in rows]),
+        uuids([row.stream for row in rows]),
+        int8s([row.version for row in rows]),
+        int4s([row.events for row in rows]),
+    )

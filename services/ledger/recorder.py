@@ -16,11 +16,13 @@ from psycopg.sql import SQL, Identifier
 
 from shared.errors import InvalidError
 from shared.ids import log_name
+from shared.pgarrays import bytea, int8s, texts, uuids
 
 LOCK_TIMEOUT_S = 5
 IDLE_IN_TRANSACTION_S = 10
 
-EventRow = tuple[UUID, int, str, bytes]
+# Stream (16 bytes), version, topic, state.
+EventRow = tuple[bytes, int, str, bytes]
 
 
 class PartitionRecorder(PostgresApplicationRecorder):
@@ -41,7 +43,8 @@ class PartitionRecorder(PostgresApplicationRecorder):
         self._lock_table(cursor)
         self._notify_channel(cursor)
         ids, versions, topics, states = zip(*rows, strict=True)
-        cursor.execute(self.insert_arrays, (list(ids), list(versions), list(topics), list(states)))
+        columns = (uuids(ids), int8s(versions), texts(topics), bytea(states))
+        cursor.execute(self.insert_arrays, columns)
 
 
 def make_application(partition: int, conninfo: str) -> Application[UUID]:

@@ -34,7 +34,7 @@ def _verify(partition: Partition, conn: Connection[Any]) -> Iterator[dict[str, A
     # The snapshot is ours alone and long; a stopped reader holds nobody up.
     conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     total = _one(conn, "SELECT count(*) FROM stored_events")
-    accounts: dict[UUID, tuple[Account, int]] = {}
+    accounts: dict[bytes, tuple[Account, int]] = {}
     difference: dict[str, Any] | None = None
     done = position = 0
     for row in _log_rows(conn):
@@ -61,9 +61,10 @@ def _log_rows(conn: Connection[Any]) -> Iterator[tuple[int, UUID, int, str, byte
 
 
 def _fold(
-    partition: Partition, accounts: dict[UUID, tuple[Account, int]], row: tuple[int, UUID, int, str, bytes]
+    partition: Partition, accounts: dict[bytes, tuple[Account, int]], row: tuple[int, UUID, int, str, bytes]
 ) -> dict[str, Any] | None:
-    sequence, stream, version, topic, state = row
+    sequence, stream_uuid, version, topic, state = row
+    stream = stream_uuid.bytes
     try:
         event = decode_event(topic, bytes(state))
         if isinstance(event, ArrivalRefused):
@@ -73,7 +74,7 @@ def _fold(
             return _difference(partition, event.account, "version", before + 1, version, sequence)
         account = evolve(account, event)
     except Exception as error:  # noqa: BLE001 An unreadable event is the very thing looked for.
-        return _difference(partition, str(stream), "event", "readable", repr(error), sequence)
+        return _difference(partition, str(stream_uuid), "event", "readable", repr(error), sequence)
     accounts[stream] = (account, version)
     if not account.balances():
         return _difference(partition, account.account, "invariant", "equal sums", "unequal", sequence)
@@ -81,14 +82,15 @@ def _fold(
 
 
 def _compare(
-    partition: Partition, conn: Connection[Any], accounts: dict[UUID, tuple[Account, int]]
+    partition: Partition, conn: Connection[Any], accounts: dict[bytes, tuple[Account, int]]
 ) -> dict[str, Any] | None:
     found = 0
     with conn.cursor(name="states", row_factory=tuple_row) as cursor:
         cursor.itersize = FETCH_ROWS
         cursor.execute("SELECT id, account, version, format, state FROM account_state ORDER BY account")
-        for stream, name, version, state_format, state in cursor:
+        for stream_uuid, name, version, state_format, state in cursor:
             found += 1
+            stream = stream_uuid.bytes
             if stream not in accounts:
                 return _difference(partition, name, "account", "no events", "a state")
             account, folded = accounts[stream]

@@ -4,8 +4,6 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
-from uuid import UUID
-
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
@@ -33,9 +31,9 @@ class MemoryPartition:
     def __init__(self, number: int, clock: FixedClock) -> None:
         self.number = number
         self.clock = clock
-        self.log: list[tuple[UUID, int, str, bytes]] = []
+        self.log: list[tuple[bytes, int, str, bytes]] = []
         self.keys: dict[bytes, KeyRow] = {}
-        self.states: dict[UUID, tuple[int, bytes]] = {}
+        self.states: dict[bytes, tuple[int, bytes]] = {}
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
 
@@ -90,9 +88,9 @@ class MemoryPartition:
         """Return the log, decoded."""
         return [decode_event(topic, state) for _, _, topic, state in self.log]
 
-    def refolded(self) -> dict[UUID, Account]:
+    def refolded(self) -> dict[bytes, Account]:
         """Return every account as its events leave it."""
-        accounts: dict[UUID, Account] = {}
+        accounts: dict[bytes, Account] = {}
         for stream, _, topic, state in self.log:
             event = decode_event(topic, state)
             if not isinstance(event, ArrivalRefused):

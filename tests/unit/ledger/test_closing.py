@@ -1,6 +1,7 @@
 """A month is closed once per account: what is left is carried over or expires."""
 
 from services.ledger.domain.commands import Buy, CloseMonth, OpenAccount, Transfer, Usage
+from shared.contracts.ledger import DataCarriedOver
 from tests.support.memory import CALENDAR, MemoryBank
 
 MIB = 1 << 20
@@ -89,3 +90,5 @@ def test_monthly_packs_carry_over_and_gifts_and_dated_packs_do_not() -> None:
     bank.at("2015-11-02T00:00:00")
     result = bank.do(close("2015-10"))[0].result
     assert result == {"carried_bytes": 32 * MIB, "expired_bytes": 5 * MIB}
+    carried = next(event for event in bank.of("ann").events() if isinstance(event, DataCarriedOver))
+    assert {part.lot_id for part in carried.slices} == {"plan:2015-10", "pack:monthly"}

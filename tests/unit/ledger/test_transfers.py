@@ -1,6 +1,7 @@
 """Bytes that leave an account arrive once at another, or come back to the lots they left."""
 
 from services.ledger.domain.commands import Award, Buy, CloseMonth, Fund, OpenAccount, Transfer
+from shared.contracts.ledger import TransferReturned
 from tests.support.memory import MemoryBank
 
 MIB = 1 << 20
@@ -50,6 +51,8 @@ def test_a_gift_to_nobody_comes_back_to_its_lots() -> None:
     account = bank.account("ann")
     assert account.lots == before
     assert (account.transferred, account.returned) == (MIB, MIB)
+    returned = next(event for event in bank.of("ann").events() if isinstance(event, TransferReturned))
+    assert (returned.code, returned.to) == ("account_not_found", "nobody")
     assert bank.in_transit() == 0
 
 
