@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, g, request
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Usage, command_schemas
 from services.ledger.domain.context import Meta
-from services.ledger.outcomes import Outcome
+from services.ledger.outcomes import UsageOutcome
 from services.ledger.schemas import (
     ClockQuery,
     EventsQuery,
@@ -74,21 +74,21 @@ def post_usage() -> Response:
     ]  # fmt: skip
     outcomes, positions = bank().ledger.execute(usage, g.caller, meta())
     answer = {
-        "outcomes": [usage_outcome(outcome) for outcome in outcomes],
+        "outcomes": [usage_outcome(o) for o in outcomes if isinstance(o, UsageOutcome)],
         "position": format_token(bank().epoch, positions),
     }
     return json_response(answer)
 
 
-def usage_outcome(outcome: Outcome) -> dict[str, Any]:
+def usage_outcome(outcome: UsageOutcome) -> dict[str, Any]:
     """Return a usage record's outcome as it is answered."""
     row = {
-        "usage_id": outcome.key, "status": outcome.status, "repeated": outcome.repeated,
+        "usage_id": outcome.usage_id, "status": outcome.status, "repeated": outcome.repeated,
         "spent_bytes": outcome.spent_bytes, "unfunded_bytes": outcome.unfunded_bytes,
         "request_id": outcome.request_id,
     }  # fmt: skip
     if outcome.code is not None:
-        row.update(code=outcome.code, detail=outcome.detail, **outcome.extra)
+        row.update(code=outcome.code, detail=outcome.detail, **(outcome.extra or {}))
     return row
 
 

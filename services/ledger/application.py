@@ -11,7 +11,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.closing import first_open_month
 from services.ledger.domain.commands import AnyCommand, CloseMonth, GrantCycle, Usage
 from services.ledger.domain.context import Context, Meta, known
-from services.ledger.outcomes import Outcome
+from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import InboxPosition, Partition
 from services.ledger.writer import Writer
 from shared.calendar import add_months
@@ -40,7 +40,7 @@ class Ledger:
 
     def execute(
         self, commands: Sequence[AnyCommand | Usage], caller: str, meta: Meta
-    ) -> tuple[list[Outcome], Positions]:
+    ) -> tuple[list[Outcome | UsageOutcome], Positions]:
         """Execute commands and usage; each gets its own outcome, in order.
 
         Commands of one partition share a transaction. Raises BusyError, UnavailableError: then
@@ -112,7 +112,7 @@ def close_item(account: str, month: str, meta: Meta) -> Item:
     return Item(CloseMonth(key=f"close:{month}", account=account, month=month), "ledger", meta)
 
 
-def answered(item: Item) -> Outcome:
+def answered(item: Item) -> Outcome | UsageOutcome:
     """Return an item's outcome (a batch that returned has given each one)."""
     assert item.outcome is not None
     return item.outcome
@@ -121,6 +121,7 @@ def answered(item: Item) -> Outcome:
 def _count(counts: dict[str, int], items: list[Item]) -> None:
     for item in items:
         outcome = answered(item)
+        assert isinstance(outcome, Outcome)
         if outcome.status != "done" or outcome.repeated or not outcome.events:
             continue
         carried = outcome.result.get("carried_bytes", 0)

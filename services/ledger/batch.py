@@ -2,6 +2,8 @@
 
 
 
+from struct import Struct
+
 import msgspec
 
 from services.ledger.codec import encode
@@ -11,11 +13,14 @@ from services.ledger.domain.context import Context, Meta, facts
 from services.ledger.domain.decide import decide
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
-from services.ledger.outcomes import EventRef, Outcome, refused, result_of
+from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
 from services.ledger.recorder import EventRow
 from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, UsageLine
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
+
+# A usage record's terms, as its key's body: bytes and instant fill the 16 bytes of a hash.
+pack_terms = Struct(">qq").pack
 
 HOUSEKEEPING = Meta(actor="ledger")
 CONFLICT = "this key was used before with other terms"
@@ -29,11 +34,13 @@ class Item:
     def __init__(self, what: AnyCommand | Usage, caller: str, meta: Meta) -> None:
         self.what = what
         self.meta = meta
-        self.outcome: Outcome | None = None
+        self.outcome: Outcome | UsageOutcome | None = None
         self.repeats: KeyRow | None = None
         if isinstance(what, Usage):
             self.key = digest("usage", what.account, what.usage_id)
-            self.body = digest(f"{what.bytes}|{what.occurred_at}|{what.rating_group}")
+            self.body = pack_terms(what.bytes, what.occurred_at)
+            if what.rating_group is not None:
+                self.body = digest(self.body.hex(), what.rating_group)
         else:
             self.key = digest(caller, what.account, what.key)
             self.body = digest(encode(what).decode())
@@ -118,26 +125,28 @@ class Batch:
 
     def _use(self, item: Item, usage: Usage) -> None:
         context = self.context
-        desk = self.desk(usage.account)
-        if desk.state is None:
+        desk = self.desks.get(usage.account) or self.desk(usage.account)
+        state = desk.state
+        if state is None:
             raise RefusedError("account_not_found", f"there is no account {usage.account}", 404)
-        if desk.state.kind != "subscriber":
-            raise RefusedError("account_kind", f"a {desk.state.kind} account uses no data")
+        if state.kind != "subscriber":
+            raise RefusedError("account_kind", f"a {state.kind} account uses no data")
         check_time(usage, context)
         month = context.calendar.month_of(usage.occurred_at)
-        self._grant(desk, max(month, context.month))
+        through = month if month > context.month else context.month
+        if state.granted_through != through:
+            self._grant(desk, through)
         if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:
             self._flush(desk)
             desk.line_meta = item.meta
         if desk.order is None:
-            desk.order = context.rules.in_order(list(desk.state.lots.values()))
-        line = charge(desk.order, usage, context)
-        spend_line(desk.state, line)
+            desk.order = context.rules.in_order(list(state.lots.values()))
+        line = charge(desk.order, usage, late=month < context.month)
+        spend_line(state, line)
         desk.lines.append(line)
         desk.line_items.append(item)
-        item.outcome = Outcome(
-            key=usage.usage_id, account=usage.account, status="done",
-            request_id=item.meta.correlation_id,
+        item.outcome = UsageOutcome(
+            usage_id=usage.usage_id, status="done", request_id=item.meta.correlation_id,
             spent_bytes=line.bytes - line.unfunded_bytes, unfunded_bytes=line.unfunded_bytes,
         )  # fmt: skip
         self._seen[item.key] = item

@@ -42,19 +42,31 @@ class Outcome(msgspec.Struct, omit_defaults=True, kw_only=True):
     events: list[EventRef] = []
     result: dict[str, Any] = {}
     request_id: str = ""
-    position: str | None = None
+
+
+class UsageOutcome(msgspec.Struct, kw_only=True, gc=False):
+    """The durable outcome of one usage record; small, there are many."""
+
+    usage_id: str
+    status: str
+    repeated: bool = False
     spent_bytes: int = 0
     unfunded_bytes: int = 0
-    http_status: int = 200
+    request_id: str = ""
+    code: str | None = None
+    detail: str | None = None
+    extra: dict[str, Any] | None = None
 
 
-def refused(what: AnyCommand | Usage, error: RefusedError, meta: Meta) -> Outcome:
+def refused(what: AnyCommand | Usage, error: RefusedError, meta: Meta) -> Outcome | UsageOutcome:
     """Return the outcome of a refusal; its key stays free."""
-    key = what.usage_id if isinstance(what, Usage) else what.key
-    return Outcome(
-        key=key, account=what.account, status="refused", code=error.code, detail=error.detail,
-        extra=error.extra, request_id=meta.correlation_id, http_status=error.status,
-    )  # fmt: skip
+    common = {
+        "status": "refused", "code": error.code, "detail": error.detail, "extra": error.extra,
+        "request_id": meta.correlation_id,
+    }  # fmt: skip
+    if isinstance(what, Usage):
+        return UsageOutcome(usage_id=what.usage_id, **common)
+    return Outcome(key=what.key, account=what.account, **common)
 
 
 def result_of(events: list[Event]) -> dict[str, Any]:
@@ -81,11 +93,11 @@ def result_of(events: list[Event]) -> dict[str, Any]:
     return result
 
 
-def repeat_usage(what: Usage, event: DataSpent) -> Outcome:
+def repeat_usage(what: Usage, event: DataSpent) -> UsageOutcome:
     """Return the first outcome of a usage record again, read from the event that charged it."""
     line = next(line for line in event.lines if line.usage_id == what.usage_id)
-    return Outcome(
-        key=what.usage_id, account=what.account, status="done", repeated=True,
+    return UsageOutcome(
+        usage_id=what.usage_id, status="done", repeated=True,
         request_id=event.correlation_id,
         spent_bytes=line.bytes - line.unfunded_bytes, unfunded_bytes=line.unfunded_bytes,
     )  # fmt: skip

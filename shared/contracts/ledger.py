@@ -36,7 +36,7 @@ class LotTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     parent_lot: str | None = None
 
 
-class Slice(msgspec.Struct, frozen=True):
+class Slice(msgspec.Struct, frozen=True, gc=False):
     """A part of a lot."""
 
     lot_id: str
@@ -78,7 +78,7 @@ class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True):
     months: list[str] = []
 
 
-class UsageLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class UsageLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One usage record and which lots paid; `bytes` = slices + `unfunded_bytes`."""
 
     usage_id: str

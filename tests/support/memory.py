@@ -4,12 +4,14 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
+from typing import Any
+
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import AnyCommand, Arrive, TakeBack, Usage
 from services.ledger.domain.context import Context, Meta
-from services.ledger.outcomes import Outcome, repeat_command, repeat_usage
+from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
 from services.ledger.rules import BUILT_IN, load_rules
 from shared.calendar import Calendar
 from shared.clock import FixedClock
@@ -67,7 +69,7 @@ class MemoryPartition:
             if item.repeats is not None:
                 item.outcome = self._again(item, item.repeats)
 
-    def _again(self, item: Item, row: KeyRow) -> Outcome:
+    def _again(self, item: Item, row: KeyRow) -> Outcome | UsageOutcome:
         made = [
             decode_event(topic, state)
             for stream, version, topic, state in self.log
@@ -113,7 +115,7 @@ class MemoryBank:
         """Return the partition of an account."""
         return self.partitions[partition_of(account_id, len(self.partitions))]
 
-    def do(self, *commands: AnyCommand | Usage, crash: str = "") -> list[Outcome]:
+    def do(self, *commands: AnyCommand | Usage, crash: str = "") -> list[Any]:
         """Execute commands, one batch per partition."""
         items = [Item(command, "operator", OPERATOR) for command in commands]
         for partition in self.partitions:

@@ -122,7 +122,7 @@ class GrantCycle(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One usage record to be charged: `bytes` used at `occurred_at` (milliseconds UTC)."""
 
     usage_id: str

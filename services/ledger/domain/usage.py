@@ -21,17 +21,17 @@ def check_time(usage: Usage, context: Context) -> None:
         )
 
 
-def charge(lots: list[Lot], usage: Usage, context: Context) -> UsageLine:
+def charge(lots: list[Lot], usage: Usage, *, late: bool) -> UsageLine:
     """Decide which lots (given in the order of use) pay for a record; what none covers is unfunded.
 
     Open and lapsed lots pay if they were valid at `occurred_at`; after a month's close the carry
-    lot born of such a lot does.
+    lot born of such a lot does. `late` says that the record's month is over.
     """
     at, left = usage.occurred_at, usage.bytes
     slices = []
     for lot in lots:
         free = lot.remaining - lot.held
-        if free <= 0 or not lot.serves(at) or not in_scope(lot, usage.rating_group):
+        if free <= 0 or not lot.serves(at) or not (lot.scope == ANY_SCOPE or in_scope(lot, usage)):
             continue
         taken = free if free < left else left
         slices.append(Slice(lot.lot_id, taken))
@@ -45,10 +45,10 @@ def charge(lots: list[Lot], usage: Usage, context: Context) -> UsageLine:
         slices=slices,
         unfunded_bytes=left,
         rating_group=usage.rating_group,
-        late=context.calendar.month_of(at) < context.month,
+        late=late,
     )
 
 
-def in_scope(lot: Lot, rating_group: str | None) -> bool:
-    """Say whether a lot may pay for a rating group."""
-    return lot.scope == ANY_SCOPE or rating_group in lot.scope
+def in_scope(lot: Lot, usage: Usage) -> bool:
+    """Say whether a directed lot may pay for a record's rating group."""
+    return usage.rating_group is not None and usage.rating_group in lot.scope
