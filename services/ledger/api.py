@@ -138,10 +138,12 @@ def get_log(partition: int) -> Response:
     logs = bank().logs
     if partition >= len(logs):
         raise NotFoundError(f"there are {len(logs)} partitions")
-    log, until = logs[partition], monotonic() + asked["wait"]
+    log, until, bell = logs[partition], monotonic() + asked["wait"], bank().doorbell
+    rings = bell.rings
     page = log.page(asked["lane"], asked["after"], asked["limit"])
     while page.count == 0 and (left := until - monotonic()) > 0:
-        bank().doorbell.wait(min(left, DOORBELL_S))
+        bell.wait(min(left, DOORBELL_S), since=rings)
+        rings = bell.rings
         page = log.page(asked["lane"], asked["after"], asked["limit"])
     headers = {
         "Databank-Source": page.source, "Databank-Head": str(page.head),

@@ -16,7 +16,7 @@ from services.ledger.rules import BUILT_IN, load_rules
 from shared import http
 from shared.auth import Tokens
 from shared.bus.doorbell import Doorbell
-from shared.bus.runner import Subscription, run_consumers
+from shared.bus.runner import Subscription, run_consumers, start_relays
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.config import Settings, load_settings
@@ -54,6 +54,7 @@ def create_app() -> Flask:
     settings = load_settings()
     configure_logs("ledger-web", settings.log_level)
     bank = make_bank(settings)
+    bank.doorbell.start()
     app = Flask("ledger")
     app.extensions["bank"] = bank
     http.install(app, "ledger", Tokens(settings.accepted_tokens), lambda: ready(bank))
@@ -83,5 +84,10 @@ def run_worker(stop: Event) -> None:
         Subscription(queue=f"ledger.{consumer.name[-2:]}", bindings=["ledger.*.sagas"], consumers=[consumer])
         for consumer in bank.consumers
     ]
-    run_consumers(settings, subscriptions, LocalLogReader(bank.logs), stop)
+    bank.doorbell.start()
+    relays = start_relays(
+        settings, bank.logs, settings.ledger_database_url, stop, bell=bank.doorbell
+    )
+    run_consumers(settings, subscriptions, LocalLogReader(bank.logs), stop, bell=bank.doorbell)
+    relays.join()
     jobs.join(timeout=5)
