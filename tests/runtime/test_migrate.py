@@ -1,0 +1,122 @@
+"""Databases are made once, with roles that can do no more than they must."""
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import infra.migrate
+from infra.errors import CliError
+from infra.migrate import migrate
+from infra.runtime.environment import Environment, read_environment
+from tests.support.database import Databases
+
+
+def migrate_again(databases: Databases) -> list[str]:
+    """Migrate and return what was applied."""
+    said: list[str] = []
+    migrate(databases.bank, Environment(), databases.admin_url, said.append)
+    return said
+
+
+def test_a_second_migrate_changes_nothing(databases: Databases) -> None:
+    assert migrate_again(databases) == []
+
+
+def test_two_migrates_at_once_take_turns(databases: Databases) -> None:
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            migrate_again(databases)
+        except Exception as error:  # noqa: BLE001 Reported by the test.
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE stored_events SET topic = 'x'",
+        "DELETE FROM stored_events",
+        "TRUNCATE stored_events",
+        "DROP TABLE stored_events",
+        "ALTER TABLE stored_events DISABLE TRIGGER ALL",
+        "CREATE TABLE mine (x int)",
+        "CREATE ROLE friend",
+    ],
+)
+def test_the_ledgers_role_cannot_change_its_log(databases: Databases, statement: str) -> None:
+    with (
+        psycopg.connect(databases.ledger_url, options="-c search_path=ledger_00") as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+def test_the_ledgers_role_can_do_what_the_event_store_does(databases: Databases) -> None:
+    with psycopg.connect(databases.ledger_url, options="-c search_path=ledger_00") as connection:
+        connection.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
+        connection.execute(
+            "INSERT INTO stored_events (originator_id, originator_version, topic, state) "
+            "VALUES (gen_random_uuid(), 1, 't', '')"
+        )
+        connection.rollback()
+
+
+def test_not_even_the_owner_changes_the_log_by_accident(databases: Databases) -> None:
+    url = infra.migrate.targets(databases.bank, Environment(), databases.admin_url)[0].owner_url
+    with (
+        psycopg.connect(url, options="-c search_path=ledger_00") as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"),
+    ):
+        connection.execute("DELETE FROM stored_events")
+
+
+def test_a_service_cannot_reach_the_other_ones_database(databases: Databases) -> None:
+    other = f"databank_{databases.bank.bank_id}_gateway"
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(databases.ledger_url, dbname=other)
+
+
+def test_another_number_of_partitions_is_refused(databases: Databases) -> None:
+    fewer = dataclasses.replace(databases.bank, partitions=2)
+    with pytest.raises(CliError) as refused:
+        migrate(fewer, Environment(), databases.admin_url, print)
+    assert refused.value.code == "partitions_differ"
+
+
+def test_a_file_that_was_edited_after_it_was_applied_is_refused(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source in infra.migrate.MIGRATIONS.rglob("*.sql"):
+        copy = tmp_path / source.relative_to(infra.migrate.MIGRATIONS)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(source.read_text())
+    monkeypatch.setattr(infra.migrate, "MIGRATIONS", tmp_path)
+    assert migrate_again(databases) == []
+
+    first = min((tmp_path / "ledger").glob("0001*.sql"))
+    first.write_text(first.read_text() + "\n-- edited\n")
+
+    with pytest.raises(CliError) as refused:
+        migrate_again(databases)
+    assert refused.value.code == "migration_edited"
+    assert first.name in refused.value.detail
+
+
+def test_database_functions_of_the_event_store_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POSTGRES_ENABLE_DB_FUNCTIONS", "y")
+    with pytest.raises(CliError) as refused:
+        read_environment()
+    assert refused.value.code == "db_functions_set"
