@@ -56,6 +56,7 @@ HOSTS = (
 )  # fmt: skip
 APNS = ("3gnet", "3gnet", "3gnet", "3gnet", "3gnet.mnc001.mcc460.gprs", "3gwap")
 PORTS = (80, 80, 80, 80, 443, 443, 5223, 53, 8080)
+FIRST_RAT_SHARE = 0.86
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 
 
@@ -72,7 +73,7 @@ class Generator:
     def days(
         self, subscribers: Sequence[str], first: date, last: date, *, per_day: int
     ) -> Iterator[list[str]]:
-        """Yield the ten columns of each row of the days from `first` to `last`, in order of time."""
+        """Yield the ten columns of each row from `first` to `last`, in order of time."""
         weights = list(accumulate(self._weight(subscriber) for subscriber in subscribers))
         for offset in range((last - first).days + 1):
             yield from self._day(subscribers, weights, first + timedelta(days=offset), per_day)
@@ -80,7 +81,7 @@ class Generator:
     def _day(
         self, subscribers: Sequence[str], weights: list[float], day: date, per_day: int
     ) -> Iterator[list[str]]:
-        random = Random(f"{self.seed}:{day.isoformat()}")
+        random = Random(f"{self.seed}:{day.isoformat()}")  # noqa: S311 Made-up usage, no secret.
         users = random.choices(subscribers, cum_weights=weights, k=per_day)
         for start in self._starts(random, day, per_day):
             yield _row(random, users.pop(), start, day)
@@ -94,7 +95,7 @@ class Generator:
         )
 
     def _weight(self, subscriber: str) -> float:
-        random = Random(f"{self.seed}:{subscriber}")
+        random = Random(f"{self.seed}:{subscriber}")  # noqa: S311 As above.
         return min(random.paretovariate(USER_ALPHA), USER_WEIGHT_MAX)
 
     def _digest(self, name: str) -> str:
@@ -112,7 +113,7 @@ def _row(random: Random, subscriber: str, start: datetime, day: date) -> list[st
         str(uplink),
         str(total - uplink),
         random.choice(APNS),
-        "1" if random.random() < 0.86 else "2",
+        "1" if random.random() < FIRST_RAT_SHARE else "2",
         str(random.choice(PORTS)),
         random.choice(HOSTS),
         day.strftime("%Y%m%d"),

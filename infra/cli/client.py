@@ -18,6 +18,7 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
 from infra.cli.output import CliError, Output, Report
+from infra.runtime.processes import lock_holder
 from infra.runtime.state import Bank
 from shared.ids import log_name, partition_of
 from shared.positions import format_token
@@ -173,7 +174,8 @@ class Service:
     def _interrupted(self, cause: str) -> CliError:
         return CliError(
             "interrupted",
-            f"the {self.name} broke off in the middle ({cause}); what was done is kept, repeat the command to go on",
+            f"the {self.name} broke off in the middle ({cause});"
+            " what was done is kept, repeat the command to go on",
         )
 
     @contextmanager
@@ -191,9 +193,13 @@ class Service:
 
 
 def ledger_of(bank: Bank, output: Output | None = None) -> Service:
-    """Return the bank's ledger."""
+    """Return the bank's ledger; where the bank does not run, nobody waits long for it."""
     return Service(
-        "ledger", bank.ledger_url, bank.operator_token, note=output.note if output else None
+        "ledger",
+        bank.ledger_url,
+        bank.operator_token,
+        patience_s=PATIENCE_S if lock_holder(bank.run_dir) else READ_PATIENCE_S,
+        note=output.note if output else None,
     )
 
 

@@ -1,5 +1,6 @@
 """`databank do` and `databank commands`: commands as JSON, and how they look."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from infra.cli.output import Bank, CliError, Output, Report, bank_option, human_
 CHUNK_COMMANDS = 1_000
 FILE_BYTES_MAX = 64 << 20
 SHOWN_MAX = 50
+# How a refusal of a whole request names a command in it.
+PLACE = re.compile(r"\$\.commands\[(\d+)\]")
 
 
 @click.command()
@@ -31,8 +34,11 @@ def do(bank: Bank, output: Output, file: Path) -> None:
         outcomes, position = send(ledger, commands, report)
     refused = sum(outcome["status"] != "done" for outcome in outcomes)
     document = {
-        "done": len(outcomes) - refused, "refused": refused, "position": position, "outcomes": outcomes,
-    }  # fmt: skip
+        "done": len(outcomes) - refused,
+        "refused": refused,
+        "position": position,
+        "outcomes": outcomes,
+    }
     output.show(document, lambda: _show(output, outcomes))
     if refused:
         sys.exit(1)
@@ -85,8 +91,16 @@ def send(
 def _with_progress(error: CliError, sent: int) -> CliError:
     if not sent:
         return error
-    detail = f"{error.detail} (in commands after the {sent:,} first, which were answered; repeating is safe)"
-    return CliError(error.code, detail, **error.extra)
+
+    def place(text: str) -> str:
+        return PLACE.sub(lambda found: f"$.commands[{int(found[1]) + sent}]", text)
+
+    detail = (
+        f"{place(error.detail)}; the {sent:,} commands before its part of the file were answered,"
+        " repeating them is safe"
+    )
+    extra = {name: place(text) if name == "pointer" else text for name, text in error.extra.items()}
+    return CliError(error.code, detail, **extra)
 
 
 def _read(file: Path) -> bytes:
@@ -146,9 +160,8 @@ def _show(output: Output, outcomes: list[dict[str, Any]]) -> None:
     if len(shown) < len(outcomes):
         output.line(f"{len(outcomes) - len(shown):,} more; --json shows all of them")
     repeated = sum(bool(outcome.get("repeated")) for outcome in outcomes)
-    output.line(
-        f"{len(outcomes) - len(refused):,} done ({repeated:,} of them before), {len(refused):,} refused"
-    )
+    done = len(outcomes) - len(refused)
+    output.line(f"{done:,} done ({repeated:,} of them before), {len(refused):,} refused")
     for code, count in Counter(outcome["code"] for outcome in refused).most_common():
         output.line(f"  {code}: {count:,}")
 

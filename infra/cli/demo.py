@@ -136,7 +136,7 @@ def run_demo(bank: Bank, output: Output | None = None, seed: int = SEED) -> dict
     output = output or Output(json=False)
     if not bank.sandbox:
         raise CliError(
-            "sandbox_only", "made-up people belong in a sandbox: `databank up --sandbox`"
+            "not_a_sandbox", "made-up people belong in a sandbox: `databank up --sandbox`"
         )
     story = make_story(seed, BankClock(bank.clock_file).now(), bank.timezone)
     started = time.monotonic()
@@ -221,8 +221,10 @@ def _command(key: str, account: str, **fields: Any) -> Command:
 
 def _show(output: Output, bank: Bank, story: Story, result: dict[str, Any]) -> None:
     output.line(
-        f"{result['accounts']} accounts, {result['commands']} commands ({result['commands_new']} new), "
-        f"{result['usage_rows']:,} usage rows ({result['usage_new']:,} new) in {result['seconds']} s"
+        f"{result['accounts']} accounts,"
+        f" {result['commands']} commands ({result['commands_new']} new),"
+        f" {result['usage_rows']:,} usage rows ({result['usage_new']:,} new)"
+        f" in {result['seconds']} s"
     )
     month = story.first.strftime("%Y-%m")
     output.line(f"Try next (with --state {bank.state} or DATABANK_STATE):")

@@ -170,7 +170,8 @@ def _show_totals(output: Output, answer: dict[str, Any]) -> None:
 def _show_verify(output: Output, result: dict[str, Any]) -> None:
     if result["ok"]:
         output.line(
-            f"all is well: {result['events']:,} events of {result['accounts']:,} accounts, every view equal"
+            f"all is well: {result['events']:,} events of {result['accounts']:,} accounts,"
+            " every view equal"
         )
     else:
         output.line(f"NOT equal; the first difference: {result['first_difference']}")

@@ -112,12 +112,14 @@ def _show(output: Output, counts: Counts, rejects: Path | None) -> None:
         ("rows", counts.rows, ""),
         ("accepted", counts.accepted, ""),
         ("duplicates", counts.duplicates, ""),
-        ("rejected", counts.rejected, str(rejects) if rejects else ""),
+        ("rejected", counts.rejected, ""),
         ("accounts opened", counts.accounts_opened, ""),
         ("bytes used", counts.used_bytes, human_bytes(counts.used_bytes)),
         ("bytes spent", counts.spent_bytes, human_bytes(counts.spent_bytes)),
         ("bytes unfunded", counts.unfunded_bytes, human_bytes(counts.unfunded_bytes)),
     ]
     output.table("Usage", ["", "count", " "], rows)
+    if rejects is not None:
+        output.line(f"rejected rows: {rejects}")
     if counts.seconds:
         output.line(f"{counts.seconds:.1f} s, {counts.rows / counts.seconds:,.0f} rows/s")

@@ -1,8 +1,8 @@
 """Reads usage files: CSV or gzip of CSV, one row a line, ten columns.
 
-Nothing here keeps more than one line in memory. A bad row is a Reject and reading goes on. A damaged
-gzip file is found by its checksum before the first row is used: a flipped bit could change a row
-into another that looks right.
+Nothing here keeps more than one line in memory. A bad row is a Reject and reading goes on. A
+damaged gzip file is found by its checksum before the first row is used: a flipped bit could change
+a row into another that looks right.
 """
 
 import csv
@@ -45,7 +45,10 @@ class UsageRow(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A row that can't be charged and why. `columns` is empty where it is unsure which is the host."""
+    """A row that can't be charged and why.
+
+    `columns` is empty where it is unsure which of them is the host.
+    """
 
     number: int
     reason: str
@@ -187,10 +190,7 @@ def _split(line: bytes) -> list[str]:
         raise BadRowError("not_utf8") from error
     if "\0" in text:
         raise BadRowError("control_character")
-    if '"' in text:
-        columns = _quoted(text)
-    else:
-        columns = text.split(",")
+    columns = _quoted(text) if '"' in text else text.split(",")
     if len(columns) != len(COLUMNS):
         raise BadRowError("column_count")
     return columns

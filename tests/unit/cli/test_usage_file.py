@@ -21,7 +21,10 @@ from infra.cli.usage_file import (
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 HEADER = ",".join(COLUMNS)
-GOOD = "a50e2f674b137b04,2015-08-02 22:26:52.644817,2015-08-02 22:27:25.7,2310,13688,3gnet,1,443,,20150802"
+GOOD = (
+    "a50e2f674b137b04,2015-08-02 22:26:52.644817,2015-08-02 22:27:25.7,"
+    "2310,13688,3gnet,1,443,,20150802"
+)
 AT = "2015-08-02 22:26:52.644817"
 
 
@@ -185,7 +188,7 @@ def test_a_damaged_gzip_file_is_refused_before_anything_is_loaded(
         packed[-(len(packed) // 3) if damage == "flipped" else -6] ^= 0xFF
     path = tmp_path / "usage.csv.gz"
     path.write_bytes(packed)
-    with pytest.raises(CliError, match="gzip data are .*nothing was loaded") as refusal:
+    with pytest.raises(CliError, match=r"gzip data are .*nothing was loaded") as refusal:
         UsageFile(path).check(lambda _: None)
     assert refusal.value.code == "file_damaged"
 

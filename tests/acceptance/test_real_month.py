@@ -1,0 +1,203 @@
+"""A real month, to the byte: imported, closed, projected and rebuilt, whatever dies meanwhile."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.steps import (
+    do,
+    end,
+    kill,
+    ledger_events,
+    start,
+    wait_for_progress,
+    wait_until_ready,
+)
+from tests.support.bank import LocalBank
+from tests.support.rabbit import Broker
+
+DATA = Path(os.environ.get("DATABANK_DATA") or Path(__file__).parents[3] / "shared" / "data")
+FILES = [str(DATA / "unicom-2015-08" / f"{city}.csv.gz") for city in ("beijing", "guangzhou")]
+CLOCK = "2015-09-01T12:00:00+08:00"
+IMPORT = ("import-usage", *FILES, "--open-accounts", "std-30mb", "--active-from", "2015-08")
+KILLS = 3
+
+IMPORTED = {
+    "rows": 219_673,
+    "accepted": 212_979,
+    "duplicates": 436,
+    "rejected": 6_258,
+    "used_bytes": 3_614_682_928,
+    "spent_bytes": 2_951_045_152,
+    "unfunded_bytes": 663_637_776,
+    "accounts_opened": 4_174,
+}
+IMPORTED_AGAIN = {
+    "rows": 219_673,
+    "accepted": 0,
+    "duplicates": 213_415,
+    "rejected": 6_258,
+    "used_bytes": 0,
+    "spent_bytes": 0,
+    "unfunded_bytes": 0,
+    "accounts_opened": 0,
+}
+CARRIED = 128_352_111_896
+TOTALS = {
+    "accounts": 4_174,
+    "earned": 262_605_373_440,
+    "received": 0,
+    "returned": 0,
+    "available": 262_605_373_440 - 2_951_045_152 - CARRIED,
+    "held": 0,
+    "lapsed": CARRIED,
+    "spent": 2_951_045_152,
+    "unfunded": 663_637_776,
+    "transferred": 0,
+    "expired": 0,
+    "adjusted": 0,
+    "in_transit": 0,
+}
+TOTALS_CLOSED = TOTALS | {"available": TOTALS["available"] + CARRIED, "lapsed": 0}
+CLOSED = {
+    "accounts": 4_174,
+    "carried_accounts": 4_158,
+    "carried_bytes": CARRIED,
+    "expired_bytes": 0,
+}
+CLOSED_AGAIN = {"carried_accounts": 0, "carried_bytes": 0, "expired_bytes": 0}
+VERIFIED = {"ok": True, "accounts": 4_174, "first_difference": None}
+
+pytestmark = pytest.mark.slow
+
+MakeBank = Callable[..., LocalBank]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def real_month() -> None:
+    """The data are no part of the project; where CI runs they must be there."""
+    missing = [path for path in FILES if not Path(path).is_file()]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"the real month is missing: {missing}; set DATABANK_DATA")
+    if missing:
+        pytest.skip(f"the real month is not here ({missing[0]}); set DATABANK_DATA to its folder")
+
+
+@pytest.fixture(params=["log-4", "log-1", "rabbitmq-4", "rabbitmq-1"])
+def bank(request: pytest.FixtureRequest, make_local_bank: MakeBank) -> LocalBank:
+    """A running bank, of each transport and size."""
+    transport, _, partitions = request.param.partition("-")
+    environment = {"LEDGER_PARTITIONS": partitions}
+    if transport == "rabbitmq":
+        environment["AMQP_URL"] = request.getfixturevalue("amqp_url")
+    made = make_local_bank(**environment)
+    made.up("--clock", CLOCK)
+    return made
+
+
+def part(document: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    return {key: document.get(key) for key in like}
+
+
+def test_a_real_month_is_imported_closed_projected_and_rebuilt_to_the_byte(bank: LocalBank) -> None:
+    imported = bank.json(*IMPORT)
+    assert part(imported, IMPORTED) == IMPORTED
+    assert part(bank.json("totals"), TOTALS) == TOTALS
+
+    closed = bank.json("close-month", "2015-08")
+    assert part(closed, CLOSED) == CLOSED
+    assert part(bank.json("close-month", "2015-08"), CLOSED_AGAIN) == CLOSED_AGAIN
+    assert part(bank.json("totals"), TOTALS_CLOSED) == TOTALS_CLOSED
+
+    bank.json("rebuild", "all")
+    assert part(bank.json("totals"), TOTALS_CLOSED) == TOTALS_CLOSED
+    assert part(bank.json("verify"), VERIFIED) == VERIFIED
+
+
+def test_importing_again_changes_nothing(make_local_bank: MakeBank) -> None:
+    bank = make_local_bank()
+    bank.up("--clock", CLOCK)
+    imported = bank.json(*IMPORT)
+    stored = ledger_events(bank)
+
+    again = bank.json(*IMPORT)
+
+    assert part(again, IMPORTED_AGAIN) == IMPORTED_AGAIN
+    assert ledger_events(bank) == stored
+    assert part(bank.json("totals"), TOTALS) == TOTALS
+    rejects = Path(imported["rejects_file"])
+    assert rejects.stat().st_mode & 0o777 == 0o600
+    assert sum(",time_truncated," in line for line in rejects.open()) == IMPORTED["rejected"]
+
+
+def test_what_was_carried_over_ends_with_september_and_is_used_before_septembers_plan(
+    make_local_bank: MakeBank,
+) -> None:
+    bank = make_local_bank()
+    bank.up("--clock", CLOCK)
+    opening = {"key": "open", "type": "open_account", "account": "anna"}
+    do(bank, [opening | {"plan": "std-30mb", "active_from": "2015-08"}])
+    bank.json("close-month", "2015-08")
+    usage = bank.state / "usage.csv"
+    usage.write_text(
+        "subscriber,start_time,end_time,uplink_bytes,downlink_bytes,apn,rat,destination_port,host,"
+        "file_date\nanna,2015-09-01 11:00:00,2015-09-01 11:00:01,1000,24,3gnet,1,443,,20150901\n"
+    )
+
+    assert bank.json("import-usage", str(usage))["spent_bytes"] == 1_024
+
+    balance = bank.json("balance", "anna")
+    lots = {lot["kind"]: lot for lot in balance["lots"]}
+    assert lots["carry"]["remaining_bytes"] == (30 << 20) - 1_024
+    assert lots["plan"]["remaining_bytes"] == 30 << 20
+    assert {lot["expires_at"][:19] for lot in lots.values()} == {"2015-10-01T00:00:00"}
+    assert balance["available_bytes"] == (60 << 20) - 1_024
+
+
+def test_killed_ledgers_lose_and_double_nothing(make_local_bank: MakeBank) -> None:
+    bank = make_local_bank()
+    bank.up("--clock", CLOCK)
+    importing = start(bank, *IMPORT)
+    stored = 0
+    for _ in range(KILLS):
+        stored = wait_for_progress(bank, importing, stored)
+        kill(bank, "ledger")
+    imported = end(importing)
+    assert part(imported, IMPORTED) == IMPORTED
+    wait_until_ready(bank)
+    assert part(bank.json(*IMPORT), IMPORTED_AGAIN) == IMPORTED_AGAIN
+    assert part(bank.json("totals"), TOTALS) == TOTALS
+
+    stored = ledger_events(bank)
+    closing = start(bank, "close-month", "2015-08")
+    wait_for_progress(bank, closing, stored)
+    kill(bank, "ledger")
+    _, error = closing.communicate(timeout=60)
+    assert closing.returncode == 1, "the close was over before the kill"
+    assert "interrupted" in error
+    wait_until_ready(bank)
+    bank.json("close-month", "2015-08")
+    assert part(bank.json("totals"), TOTALS_CLOSED) == TOTALS_CLOSED
+    assert part(bank.json("verify"), VERIFIED) == VERIFIED
+
+
+def test_a_killed_and_wiped_broker_loses_and_doubles_nothing(
+    make_local_bank: MakeBank, private_broker: Broker
+) -> None:
+    bank = make_local_bank(AMQP_URL=private_broker.url)
+    bank.up("--clock", CLOCK)
+    importing = start(bank, *IMPORT)
+    wait_for_progress(bank, importing, 0)
+    kill(bank, "gateway-worker")
+    time.sleep(0.5)
+    private_broker.kill()
+    private_broker.wipe()
+    private_broker.start()
+    assert part(end(importing), IMPORTED) == IMPORTED
+    wait_until_ready(bank)
+    assert part(bank.json("totals"), TOTALS) == TOTALS
+    assert part(bank.json("verify"), VERIFIED) == VERIFIED
