@@ -1,7 +1,7 @@
 """`databank import-usage`: brings usage files into the ledger, as often as you like."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,8 @@ def _report(report: Report, behind: int, position: int) -> None:
 
 @contextmanager
 def _opened(paths: tuple[Path, ...]) -> Iterator[list[UsageFile]]:
-    files: list[UsageFile] = []
-    try:
-        for path in paths:
-            files.append(UsageFile(path))  # noqa: PERF401 Those before a failing one must be closed.
-        yield files
-    finally:
-        for file in files:
-            file.close()
+    with ExitStack() as stack:
+        yield [stack.enter_context(UsageFile(path)) for path in paths]
 
 
 def _opening(plan: str | None, active_from: str | None) -> Opening | None:

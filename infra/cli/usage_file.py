@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple, Self, cast
 from zoneinfo import ZoneInfo
 
 from infra.cli.output import CliError
@@ -73,15 +73,27 @@ class UsageFile:
         try:
             self._raw = path.open("rb")
             self.size = path.stat().st_size
+        except OSError as error:
+            raise self._error("file_unreadable", error) from error
+        try:
+            self._begin()
+        except CliError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        try:
             self._stream = self._decompressed()
             header = self._line()
-        except OSError as error:
-            raise CliError(
-                "file_unreadable", f"{path}: {_why(error)}; nothing was loaded"
-            ) from error
-        except DamagedFileError as error:
-            raise self._damaged(error) from error
-        _check_header(path, header)
+        except (OSError, DamagedFileError) as error:
+            raise self._error("file_damaged", error) from error
+        _check_header(self.path, header)
 
     def check(self, report: Callable[[int], None]) -> None:
         """Prove a gzip file whole by reading it to its end, then go back. Raises CliError."""
@@ -93,7 +105,7 @@ class UsageFile:
                 while stream.read(CHECK_BYTES):
                     report(self._raw.tell())
         except (OSError, EOFError, zlib.error) as error:
-            raise self._damaged(error) from error
+            raise self._error("file_damaged", error) from error
         self._raw.seek(0)
         self._stream = self._decompressed()
         self._line()
@@ -113,8 +125,8 @@ class UsageFile:
         """Close the file."""
         self._raw.close()
 
-    def _damaged(self, error: Exception) -> CliError:
-        return CliError("file_damaged", f"{self.path}: {_why(error)}; nothing was loaded")
+    def _error(self, code: str, error: Exception) -> CliError:
+        return CliError(code, f"{self.path}: {_why(error)}; nothing was loaded")
 
     def _decompressed(self) -> IO[bytes]:
         start = self._raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]

@@ -32,8 +32,14 @@ def read(line: str | bytes) -> UsageRow | Reject:
     return read_row(line if isinstance(line, bytes) else line.encode(), 2, SHANGHAI)
 
 
+def check(path: Path) -> None:
+    with UsageFile(path) as file:
+        file.check(lambda _: None)
+
+
 def rows(path: Path) -> list[UsageRow | Reject]:
-    return list(UsageFile(path).rows(SHANGHAI))
+    with UsageFile(path) as file:
+        return list(file.rows(SHANGHAI))
 
 
 def test_a_row_is_charged_up_and_down_at_its_start_in_the_banks_time_zone() -> None:
@@ -189,25 +195,26 @@ def test_a_damaged_gzip_file_is_refused_before_anything_is_loaded(
     path = tmp_path / "usage.csv.gz"
     path.write_bytes(packed)
     with pytest.raises(CliError, match=r"gzip data are .*nothing was loaded") as refusal:
-        UsageFile(path).check(lambda _: None)
+        check(path)
     assert refusal.value.code == "file_damaged"
 
 
 def test_checking_a_file_changes_nothing_about_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "usage.csv.gz"
     path.write_bytes(gzip.compress(f"{HEADER}\n{GOOD}\n{GOOD}\n".encode()))
-    file = UsageFile(path)
-    file.check(lambda _: None)
-    assert [row.number for row in file.rows(SHANGHAI)] == [2, 3]
+    with UsageFile(path) as file:
+        file.check(lambda _: None)
+        assert [row.number for row in file.rows(SHANGHAI)] == [2, 3]
 
 
 def test_an_endless_line_ends_the_reading(tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
     path.write_text(f"{HEADER}\n{GOOD}\n{'x' * LINE_BYTES_MAX}x")
-    found = UsageFile(path).rows(SHANGHAI)
-    assert isinstance(next(found), UsageRow)
-    with pytest.raises(DamagedFileError, match="line 3 is longer"):
-        next(found)
+    with UsageFile(path) as file:
+        found = file.rows(SHANGHAI)
+        assert isinstance(next(found), UsageRow)
+        with pytest.raises(DamagedFileError, match="line 3 is longer"):
+            next(found)
 
 
 def test_a_file_cut_within_its_last_row_rejects_that_row(tmp_path: Path) -> None:
