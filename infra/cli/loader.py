@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -67,6 +67,13 @@ class _Batch:
     rows: dict[str, UsageRow]
 
 
+@dataclass(frozen=True)
+class _Delivery:
+    subscribers: list[str]
+    opened: int
+    usage: Answer
+
+
 class Loader:
     """Loads files into a ledger and counts what became of every row."""
 
@@ -79,7 +86,7 @@ class Loader:
         self._rejects = rejects
         self._opening = opening
         self._opened: set[str] = set()
-        self._in_flight: deque[tuple[_Batch, Future[Answer]]] = deque()
+        self._in_flight: deque[tuple[_Batch, Future[_Delivery]]] = deque()
 
     def load(self, files: list[UsageFile], report: Report) -> CliError | None:
         """Load the files in turn; returns what ended it early. Everything counted is kept."""
@@ -148,10 +155,17 @@ class Loader:
             batch.rows[row.usage_id] = row
 
     def _send(self, batch: _Batch, pool: ThreadPoolExecutor) -> None:
-        if self._opening is not None:
-            self._open_accounts(self._opening, batch.rows.values())
         while len(self._in_flight) >= IN_FLIGHT_MAX:
             self._settle()
+        unseen = [] if self._opening is None else self._unseen(batch)
+        self._in_flight.append((batch, pool.submit(self._deliver, batch, unseen)))
+
+    def _unseen(self, batch: _Batch) -> list[str]:
+        subscribers = dict.fromkeys(row.subscriber for row in batch.rows.values())
+        return [subscriber for subscriber in subscribers if subscriber not in self._opened]
+
+    def _deliver(self, batch: _Batch, unseen: list[str]) -> _Delivery:
+        opened = self._open_accounts(self._opening, unseen) if self._opening else 0
         lines = [
             {
                 "usage_id": key,
@@ -161,33 +175,35 @@ class Loader:
             }
             for key, row in batch.rows.items()
         ]
-        self._in_flight.append(
-            (batch, pool.submit(self._ledger.post, "/v1/usage", {"lines": lines}))
-        )
+        return _Delivery(unseen, opened, self._ledger.post("/v1/usage", {"lines": lines}))
 
-    def _open_accounts(self, opening: Opening, rows: Iterable[UsageRow]) -> None:
-        unseen = list(
-            dict.fromkeys(row.subscriber for row in rows if row.subscriber not in self._opened)
-        )
-        for start in range(0, len(unseen), OPENING_BATCH):
+    def _open_accounts(self, opening: Opening, subscribers: list[str]) -> int:
+        opened = 0
+        for start in range(0, len(subscribers), OPENING_BATCH):
             commands = [
-                opening.command(subscriber) for subscriber in unseen[start : start + OPENING_BATCH]
+                opening.command(each) for each in subscribers[start : start + OPENING_BATCH]
             ]
             answer = self._ledger.post("/v1/commands", {"commands": commands})
             for outcome in answer.body["outcomes"]:
                 if outcome["status"] == "done":
-                    self.counts.accounts_opened += _first(outcome, answer)
+                    opened += _first(outcome, answer)
                 elif outcome["code"] not in ALREADY_OPEN:
                     raise CliError(
                         outcome["code"], f"cannot open {outcome['account']}: {outcome['detail']}"
                     )
+        return opened
+
+    def _remember(self, subscribers: list[str]) -> None:
         if len(self._opened) > REMEMBERED_MAX:
             self._opened.clear()
-        self._opened.update(unseen)
+        self._opened.update(subscribers)
 
     def _settle(self) -> None:
         batch, future = self._in_flight.popleft()
-        answer = future.result()
+        delivery = future.result()
+        answer = delivery.usage
+        self._remember(delivery.subscribers)
+        self.counts.accounts_opened += delivery.opened
         counts = self.counts
         for row, outcome in zip(batch.rows.values(), answer.body["outcomes"], strict=True):
             if outcome["status"] != "done":
