@@ -40,7 +40,12 @@ class Inbox:
     """
 
     def __init__(
-        self, consumers: Sequence[Consumer], reader: LogReader, *, stop: Event | None = None
+        self,
+        consumers: Sequence[Consumer],
+        reader: LogReader,
+        *,
+        stop: Event | None = None,
+        pause_s: float = ATTEMPT_FIRST_S,
     ) -> None:
         self.counts = Counts()
         self.lanes = sorted({consumer.lane for consumer in consumers})
@@ -48,6 +53,7 @@ class Inbox:
         self._locks = {consumer.name: Lock() for consumer in consumers}
         self._reader = reader
         self._stop = stop or Event()
+        self._pause_s = pause_s
 
     def receive(self, batch: Batch) -> bool:
         """Apply a batch as it came; return False if a consumer now lacks something before it.
@@ -153,7 +159,7 @@ class Inbox:
 
     def _insist(self, consumer: Consumer, batch: Batch, error: Exception) -> None:
         """Try one failed event again, up to 5 times in all, then park it."""
-        pauses = Backoff(self._stop, first_s=ATTEMPT_FIRST_S)
+        pauses = Backoff(self._stop, first_s=self._pause_s)
         for _ in range(ATTEMPTS_MAX - 1):
             pauses.wait()
             if self._stop.is_set():

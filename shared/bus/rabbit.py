@@ -138,7 +138,7 @@ class RabbitFeed:
     the leveller is woken); nothing goes back to the queue on purpose.
     """
 
-    def __init__(  # noqa: PLR0913 Its parts; only the runner and tests put it together.
+    def __init__(
         self,
         url: str,
         topology: Topology,
