@@ -234,7 +234,7 @@ def read_fresh(bank: Bank, output: Output, path: str, account: str | None = None
 def _problem(name: str, response: httpx2.Response) -> CliError:
     try:
         return _as_error(orjson.loads(response.content))
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return CliError(
             "bad_answer", f"the {name} answered HTTP {response.status_code} without saying why"
         )
