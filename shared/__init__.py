@@ -1,0 +1,1 @@
+"""The kernel that every service speaks; no business words beyond the contracts."""

@@ -1,10 +1,10 @@
 """Bearer tokens between the bank's processes: who is calling, and may they."""
 
 import hmac
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from collections.abc import Callable
 from flask import g, request
 
 from shared.errors import ForbiddenError, UnauthorizedError

@@ -17,23 +17,35 @@ def setting(default: Any, text: str, **kwargs: Any) -> Any:
 class Settings:
     """Everything that can be set, by environment variable of the same name in capitals."""
 
-    bank_id: str = setting("local", "the bank's id; made at first start and kept in the state folder")
+    bank_id: str = setting(
+        "local", "the bank's id; made at first start and kept in the state folder"
+    )
     bank_epoch: int = setting(1, "raised by a restore; part of every event's source")
     bank_timezone: str = setting("Asia/Shanghai", "time zone of months and days")
-    bank_sandbox: bool = setting(False, "1 makes the clock settable and closes months only on command")
+    bank_sandbox: bool = setting(
+        False, "1 makes the clock settable and closes months only on command"
+    )
     bank_clock_file: str = setting("", "file with the sandbox clock's offset")
     bank_close_at: str = setting("1 06:00", "day and local time at which the last month is closed")
     ledger_partitions: int = setting(4, "number of ledger partitions; fixed at first start")
     ledger_database_url: SecretStr = setting(SecretStr(""), "database of the ledger (its own role)")
-    ledger_rules_file: str = setting("", "rules (plans, order of use, carry-over); built-in if empty")
+    ledger_rules_file: str = setting(
+        "", "rules (plans, order of use, carry-over); built-in if empty"
+    )
     ledger_url: str = setting("http://127.0.0.1:8081", "where the ledger's web process answers")
     ledger_port: int = setting(8081, "port of the ledger's web process")
-    gateway_database_url: SecretStr = setting(SecretStr(""), "database of the gateway (its own role)")
+    gateway_database_url: SecretStr = setting(
+        SecretStr(""), "database of the gateway (its own role)"
+    )
     gateway_url: str = setting("http://127.0.0.1:8080", "where the gateway's web process answers")
     gateway_port: int = setting(8080, "port of the gateway's web process")
-    amqp_url: SecretStr = setting(SecretStr(""), "RabbitMQ; empty: consumers pull the logs over HTTP")
+    amqp_url: SecretStr = setting(
+        SecretStr(""), "RabbitMQ; empty: consumers pull the logs over HTTP"
+    )
     service_tokens: SecretStr = setting(SecretStr(""), "who may call: `name=token,name=token`")
-    service_token: SecretStr = setting(SecretStr(""), "the token that this process presents to others")
+    service_token: SecretStr = setting(
+        SecretStr(""), "the token that this process presents to others"
+    )
     log_level: str = setting("INFO", "least level that is logged")
 
     @property

@@ -29,7 +29,9 @@ def connect(conninfo: str, *, schema: str | None = None, **kwargs: Any) -> Conne
         raise UnavailableError(f"the database is not reachable: {error}") from error
 
 
-def make_pool(conninfo: str, *, schema: str | None = None, size: int = 1, overflow: int = 2) -> ConnectionPool:
+def make_pool(
+    conninfo: str, *, schema: str | None = None, size: int = 1, overflow: int = 2
+) -> ConnectionPool:
     """Return a small pool that opens at first use."""
     return ConnectionPool(
         conninfo,

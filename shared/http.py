@@ -89,7 +89,9 @@ def _known(error: Exception) -> DatabankError:
         return error
     if isinstance(error, HTTPException):
         if error.code == 413:
-            return TooLargeError(f"the body may have {BODY_BYTES_MAX} bytes", allowed_bytes=BODY_BYTES_MAX)
+            return TooLargeError(
+                f"the body may have {BODY_BYTES_MAX} bytes", allowed_bytes=BODY_BYTES_MAX
+            )
         known = DatabankError(error.description)
         known.status = error.code or 500
         known.code = (error.name or "error").lower().replace(" ", "_")

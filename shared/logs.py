@@ -24,7 +24,9 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     logging.basicConfig(
-        stream=sys.stderr, level=max(threshold, logging.WARNING), format="%(levelname)s %(name)s %(message)s"
+        stream=sys.stderr,
+        level=max(threshold, logging.WARNING),
+        format="%(levelname)s %(name)s %(message)s",
     )
 
 

@@ -87,7 +87,7 @@ def texts(values: Sequence[str]) -> TextArray:
 
 
 def _prefixed(values: Sequence[bytes]) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     for value in values:
         parts += (len(value).to_bytes(4), value)
     return b"".join(parts)

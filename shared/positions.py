@@ -21,7 +21,9 @@ def parse_token(token: str, epoch: int) -> Positions:
     """Read a token; one of an earlier epoch asks for nothing. Raises InvalidError."""
     match = TOKEN_PATTERN.fullmatch(token)
     if match is None:
-        raise InvalidError("at_least must be a position token such as 1/ledger_00:120", at_least=token)
+        raise InvalidError(
+            "at_least must be a position token such as 1/ledger_00:120", at_least=token
+        )
     if int(match.group(1)) != epoch or not match.group(2):
         return {}
     pairs = (part.split(":") for part in match.group(2).split(","))

@@ -1,0 +1,1 @@
+"""The gateway: shows the right person the right thing, soon after it happened."""

@@ -118,7 +118,10 @@ def get_account_events(account_id: str) -> Response:
     rows = partition.account_events(account_id, asked["after"], asked["limit"])
     if not rows and asked["after"] == 0:
         bank().ledger.account(account_id)
-    events = [{"version": version, "type": kind, "data": msgspec.Raw(state)} for version, kind, state in rows]
+    events = [
+        {"version": version, "type": kind, "data": msgspec.Raw(state)}
+        for version, kind, state in rows
+    ]
     more = len(rows) == asked["limit"]
     return encoded({"events": events, "next_after": rows[-1][0] if more else None})
 
@@ -126,7 +129,9 @@ def get_account_events(account_id: str) -> Response:
 def checked(account_id: str) -> str:
     """Return the id if it is one. Raises InvalidError."""
     if account_kind(account_id) is None:
-        raise InvalidError("an account is named by a subscriber's reference, partner:NAME or campaign:NAME")
+        raise InvalidError(
+            "an account is named by a subscriber's reference, partner:NAME or campaign:NAME"
+        )
     return account_id
 
 
@@ -174,7 +179,9 @@ def get_clock() -> Response:
             partition.barrier()
     clock = bank().clock
     now = clock.now()
-    return json_response({"now": bank().calendar.text(now), "now_ms": now, "offset_ms": clock.offset_ms()})
+    return json_response(
+        {"now": bank().calendar.text(now), "now_ms": now, "offset_ms": clock.offset_ms()}
+    )
 
 
 @blueprint.post("/v1/months/<month>:close")
@@ -189,7 +196,9 @@ def close_month(month: str) -> Response:
     return stream(_close_steps(first, counts))
 
 
-def _close_steps(last: dict[str, int], counts: Iterator[dict[str, int]]) -> Iterator[dict[str, Any]]:
+def _close_steps(
+    last: dict[str, int], counts: Iterator[dict[str, int]]
+) -> Iterator[dict[str, Any]]:
     yield {"done": last["done"], "of": last["of"]}
     for last in counts:  # noqa: B020, PLR1704 The last one is the result.
         yield {"done": last["done"], "of": last["of"]}

@@ -74,7 +74,9 @@ class Ledger:
         """
         running = self.partitions[0].calendar.month_of(self.partitions[0].clock.now())
         if month >= running:
-            raise RefusedError("month_running", f"{month} has not ended", latest=add_months(running, -1))
+            raise RefusedError(
+                "month_running", f"{month} has not ended", latest=add_months(running, -1)
+            )
         counts = {"accounts": 0, "carried_accounts": 0, "carried_bytes": 0, "expired_bytes": 0}
         done, of = 0, sum(count_accounts(partition) for partition in self.partitions)
         for partition, writer in zip(self.partitions, self.writers, strict=True):
@@ -134,7 +136,11 @@ def _count(counts: dict[str, int], items: list[Item]) -> None:
 def count_accounts(partition: Partition) -> int:
     """Return how many accounts a partition has."""
     with partition.connection() as conn:
-        row = conn.cursor(row_factory=tuple_row).execute("SELECT count(*) FROM account_state").fetchone()
+        row = (
+            conn.cursor(row_factory=tuple_row)
+            .execute("SELECT count(*) FROM account_state")
+            .fetchone()
+        )
     return int(row[0]) if row else 0
 
 

@@ -1,7 +1,5 @@
 """One batch on one partition, decided in memory: items in, events, keys, states and outcomes out."""
 
-
-
 from struct import Struct
 
 import msgspec
@@ -59,7 +57,17 @@ class KeyRow(msgspec.Struct):
 class Desk:
     """One account while a batch works on it."""
 
-    __slots__ = ("account_id", "changed", "line_items", "line_meta", "lines", "order", "state", "stream", "version")
+    __slots__ = (
+        "account_id",
+        "changed",
+        "line_items",
+        "line_meta",
+        "lines",
+        "order",
+        "state",
+        "stream",
+        "version",
+    )
 
     def __init__(self, account_id: str, state: Account | None, version: int) -> None:
         self.account_id = account_id
@@ -173,7 +181,10 @@ class Batch:
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
         self.keys.append(KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row))
-        refs = [EventRef(f"{command.account}:{version + n}", event.TYPE) for n, event in enumerate(events)]
+        refs = [
+            EventRef(f"{command.account}:{version + n}", event.TYPE)
+            for n, event in enumerate(events)
+        ]
         item.outcome = Outcome(
             key=command.key, account=command.account, status="done", events=refs,
             result=result_of(events), request_id=item.meta.correlation_id,
@@ -182,7 +193,11 @@ class Batch:
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:
         state = desk.state
-        if state is None or (state.granted_through or "") >= through or not due_months(state, through):
+        if (
+            state is None
+            or (state.granted_through or "") >= through
+            or not due_months(state, through)
+        ):
             return []
         self._flush(desk)
         events = list(grant_due(state, through, self.context, HOUSEKEEPING))
@@ -223,5 +238,3 @@ class Batch:
 def accounts_of(items: list[Item]) -> list[str]:
     """Return the accounts that a batch touches, each once."""
     return list(dict.fromkeys(item.what.account for item in items))
-
-

@@ -81,7 +81,9 @@ def run_worker(stop: Event) -> None:
     jobs = Thread(target=run_jobs, args=(bank, stop), name="jobs", daemon=True)
     jobs.start()
     subscriptions = [
-        Subscription(queue=f"ledger.{consumer.name[-2:]}", bindings=["ledger.*.sagas"], consumers=[consumer])
+        Subscription(
+            queue=f"ledger.{consumer.name[-2:]}", bindings=["ledger.*.sagas"], consumers=[consumer]
+        )
         for consumer in bank.consumers
     ]
     bank.doorbell.start()

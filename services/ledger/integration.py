@@ -114,7 +114,10 @@ class PartitionConsumer:
         if isinstance(event, ArrivalRefused) and self._is_mine(event.account):
             departed = self._departed(event.transfer_id)
             back = TakeBack(
-                key=f"take-back:{event.transfer_id}", account=event.account, transfer=departed, code=event.code
+                key=f"take-back:{event.transfer_id}",
+                account=event.account,
+                transfer=departed,
+                code=event.code,
             )
             return Item(back, "ledger", meta)
         return None

@@ -83,4 +83,6 @@ def is_done(partition: Partition, name: str) -> bool:
 def mark_done(partition: Partition, name: str) -> None:
     """Note that a job has ended in this partition."""
     with partition.connection() as conn:
-        conn.execute("INSERT INTO jobs (name, done) VALUES (%s, true) ON CONFLICT DO NOTHING", (name,))
+        conn.execute(
+            "INSERT INTO jobs (name, done) VALUES (%s, true) ON CONFLICT DO NOTHING", (name,)
+        )

@@ -70,7 +70,9 @@ class PartitionLog:
         ).fetchone()  # fmt: skip
         return int(row[0]) if row else 0
 
-    def _page(self, lane: str, rows: list[tuple[int, str, bytes]], previous: int, head: int) -> Page:
+    def _page(
+        self, lane: str, rows: list[tuple[int, str, bytes]], previous: int, head: int
+    ) -> Page:
         parts: list[bytes] = []
         size, last = 0, previous
         for sequence, topic, state in rows:

@@ -60,13 +60,14 @@ class UsageOutcome(msgspec.Struct, kw_only=True, gc=False):
 
 def refused(what: AnyCommand | Usage, error: RefusedError, meta: Meta) -> Outcome | UsageOutcome:
     """Return the outcome of a refusal; its key stays free."""
-    common = {
-        "status": "refused", "code": error.code, "detail": error.detail, "extra": error.extra,
-        "request_id": meta.correlation_id,
-    }  # fmt: skip
+    outcome: Outcome | UsageOutcome
     if isinstance(what, Usage):
-        return UsageOutcome(usage_id=what.usage_id, **common)
-    return Outcome(key=what.key, account=what.account, **common)
+        outcome = UsageOutcome(usage_id=what.usage_id, status="refused")
+    else:
+        outcome = Outcome(key=what.key, account=what.account, status="refused")
+    outcome.code, outcome.detail, outcome.extra = error.code, error.detail, error.extra
+    outcome.request_id = meta.correlation_id
+    return outcome
 
 
 def result_of(events: list[Event]) -> dict[str, Any]:

@@ -75,7 +75,13 @@ class Partition:
     """Executes batches on one partition and reads its state. Threads may share it."""
 
     def __init__(
-        self, number: int, conninfo: str, *, clock: BankClock, calendar: Calendar, rulebook: RuleBook
+        self,
+        number: int,
+        conninfo: str,
+        *,
+        clock: BankClock,
+        calendar: Calendar,
+        rulebook: RuleBook,
     ) -> None:
         self.number = number
         self.name = log_name(number)
@@ -202,7 +208,11 @@ class Partition:
         return max(row[0] for row in inserted) if batch.rows else None
 
     def _answer_repeats(self, cursor: Cursor[Any], items: list[Item]) -> None:
-        rows = {(item.repeats.stream, item.repeats.version): item.repeats for item in items if item.repeats}
+        rows = {
+            (item.repeats.stream, item.repeats.version): item.repeats
+            for item in items
+            if item.repeats
+        }
         if not rows:
             return
         events = self._events_of(cursor, list(rows.values()))
@@ -220,10 +230,13 @@ class Partition:
     def _events_of(self, cursor: Cursor[Any], rows: list[KeyRow]) -> dict[tuple[bytes, int], Event]:
         cursor.execute(SELECT_EVENTS, _key_columns(rows)[2:], binary=True)
         return {
-            (stream, version): decode_event(topic, state) for stream, version, topic, state in cursor
+            (stream, version): decode_event(topic, state)
+            for stream, version, topic, state in cursor
         }
 
-    def load_state(self, conn: Connection[Any], stream: bytes, state_format: int, state: bytes) -> Account:
+    def load_state(
+        self, conn: Connection[Any], stream: bytes, state_format: int, state: bytes
+    ) -> Account:
         """Read a stored state; one of another format is folded anew from the log."""
         return decode_account(state_format, bytes(state)) or self.refold(conn, stream)
 
@@ -246,7 +259,8 @@ class Partition:
         with self.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
             cursor.execute(
-                "SELECT version, format, state FROM account_state WHERE id = %s", (UUID(bytes=stream),)
+                "SELECT version, format, state FROM account_state WHERE id = %s",
+                (UUID(bytes=stream),),
             )
             row = cursor.fetchone()
             if row is None:
@@ -258,7 +272,8 @@ class Partition:
         with self.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
             cursor.execute(
-                "SELECT key, body, uuid_send(stream), version, events FROM command_keys WHERE key = %s", (key,)
+                "SELECT key, body, uuid_send(stream), version, events FROM command_keys WHERE key = %s",
+                (key,),
             )
             row = cursor.fetchone()
             if row is None:
@@ -267,7 +282,9 @@ class Partition:
             events = self._events_of(cursor, [bound])
         return [events[bound.stream, bound.version + n] for n in range(bound.events)]
 
-    def account_events(self, account_id: str, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+    def account_events(
+        self, account_id: str, after: int, limit: int
+    ) -> list[tuple[int, str, bytes]]:
         """Return an account's events after a version: version, type, stored JSON."""
         with self.connection() as conn:
             return conn.cursor(row_factory=tuple_row).execute(

@@ -24,7 +24,9 @@ class LogQuery(Schema):
 
     lane = fields.String(load_default="all", validate=validate.OneOf(LANES))
     after = fields.Integer(load_default=0, validate=validate.Range(min=0))
-    limit = fields.Integer(load_default=BATCH_EVENTS_MAX, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX))
+    limit = fields.Integer(
+        load_default=BATCH_EVENTS_MAX, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX)
+    )
     wait = fields.Float(load_default=0.0, validate=validate.Range(min=0, max=WAIT_S_MAX))
 
 
@@ -77,7 +79,9 @@ def read_body(decode: Callable[[bytes], T], body: bytes) -> T:
         return decode(body)
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at ")
-        raise InvalidError(f"{text}, at {place.strip('`') or '$'}", pointer=place.strip("`") or "$") from error
+        raise InvalidError(
+            f"{text}, at {place.strip('`') or '$'}", pointer=place.strip("`") or "$"
+        ) from error
     except msgspec.DecodeError as error:
         raise InvalidError(f"the body is no JSON: {error}") from error
 

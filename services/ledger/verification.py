@@ -61,7 +61,9 @@ def _log_rows(conn: Connection[Any]) -> Iterator[tuple[int, UUID, int, str, byte
 
 
 def _fold(
-    partition: Partition, accounts: dict[bytes, tuple[Account, int]], row: tuple[int, UUID, int, str, bytes]
+    partition: Partition,
+    accounts: dict[bytes, tuple[Account, int]],
+    row: tuple[int, UUID, int, str, bytes],
 ) -> dict[str, Any] | None:
     sequence, stream_uuid, version, topic, state = row
     stream = stream_uuid.bytes
@@ -77,7 +79,9 @@ def _fold(
         return _difference(partition, str(stream_uuid), "event", "readable", repr(error), sequence)
     accounts[stream] = (account, version)
     if not account.balances():
-        return _difference(partition, account.account, "invariant", "equal sums", "unequal", sequence)
+        return _difference(
+            partition, account.account, "invariant", "equal sums", "unequal", sequence
+        )
     return None
 
 
@@ -87,7 +91,9 @@ def _compare(
     found = 0
     with conn.cursor(name="states", row_factory=tuple_row) as cursor:
         cursor.itersize = FETCH_ROWS
-        cursor.execute("SELECT id, account, version, format, state FROM account_state ORDER BY account")
+        cursor.execute(
+            "SELECT id, account, version, format, state FROM account_state ORDER BY account"
+        )
         for stream_uuid, name, version, state_format, state in cursor:
             found += 1
             stream = stream_uuid.bytes
@@ -98,7 +104,11 @@ def _compare(
                 return _difference(partition, name, "version", folded, version)
             if state_format == STATE_FORMAT and encode(account) != bytes(state):
                 return _difference(
-                    partition, name, "state", encode(account).decode(), bytes(state).decode(errors="replace")
+                    partition,
+                    name,
+                    "state",
+                    encode(account).decode(),
+                    bytes(state).decode(errors="replace"),
                 )
     if found != len(accounts):
         return _difference(partition, "-", "accounts", len(accounts), found)
@@ -106,7 +116,12 @@ def _compare(
 
 
 def _difference(
-    partition: Partition, account: str, field: str, expected: object, found: object, sequence: int | None = None
+    partition: Partition,
+    account: str,
+    field: str,
+    expected: object,
+    found: object,
+    sequence: int | None = None,
 ) -> dict[str, Any]:
     return {
         "where": f"{partition.name}.account_state", "account": account, "field": field,

@@ -1,0 +1,1 @@
+"""Public events and their envelope: where the services meet."""

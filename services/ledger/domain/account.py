@@ -5,6 +5,9 @@ earned + received + returned = Σ lot.remaining + spent + transferred + expired 
 (a lot's `remaining` includes its `held`; lapsed or available is a matter of the date).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from shared.contracts.ledger import (
@@ -240,7 +243,7 @@ def _close(account: Account, month: str, ends_at: int) -> None:
         del account.lots[lot_id]
 
 
-_APPLY = {
+_APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     DataEarned: _earned,
     DataSpent: _spent,
     DataTransferred: _transferred,

@@ -95,14 +95,18 @@ def _settle(
             moved = sum(part.bytes for part in carried)
             lot = msgspec.structs.replace(terms, granted=moved)
             events.append(
-                DataCarriedOver(**common, month=month, month_ends_at=ends_at, slices=carried, lot=lot)
+                DataCarriedOver(
+                    **common, month=month, month_ends_at=ends_at, slices=carried, lot=lot
+                )
             )
     if expired:
         events.append(DataExpired(**common, month=month, month_ends_at=ends_at, slices=expired))
     return events
 
 
-def _split(lots: list[Lot], rule: CarryOver, carried_before: int) -> tuple[list[Slice], list[Slice]]:
+def _split(
+    lots: list[Lot], rule: CarryOver, carried_before: int
+) -> tuple[list[Slice], list[Slice]]:
     """Divide what lots hold freely into what the rule carries over and what it lets expire."""
     allowed = 0
     if rule.mode == "auto_extend":
@@ -128,9 +132,7 @@ def _scopes(lots: list[Lot]) -> list[str | list[str]]:
     return scopes
 
 
-def _carry_lot(
-    account: Account, month: str, scope: str | list[str], context: Context
-) -> LotTerms:
+def _carry_lot(account: Account, month: str, scope: str | list[str], context: Context) -> LotTerms:
     after = add_months(month, 1)
     name = scope if isinstance(scope, str) else "+".join(scope)
     return LotTerms(
@@ -143,4 +145,3 @@ def _carry_lot(
         giftable=True,
         source=Source(type="carry_over", id=month),
     )
-

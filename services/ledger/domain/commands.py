@@ -8,10 +8,17 @@ from msgspec import Meta
 from services.ledger.domain.rules import Bytes
 from shared.contracts.ledger import DataTransferred
 
-Key = Annotated[str, Meta(min_length=1, max_length=128, description="the caller's key: a repeat does nothing twice")]
+Key = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, description="the caller's key: a repeat does nothing twice"),
+]
 SubscriberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a subscriber")]
-PartnerId = Annotated[str, Meta(pattern=r"^partner:[A-Za-z0-9._-]{1,64}$", description="a partner, partner:NAME")]
-CampaignId = Annotated[str, Meta(pattern=r"^campaign:[A-Za-z0-9._-]{1,64}$", description="a campaign, campaign:NAME")]
+PartnerId = Annotated[
+    str, Meta(pattern=r"^partner:[A-Za-z0-9._-]{1,64}$", description="a partner, partner:NAME")
+]
+CampaignId = Annotated[
+    str, Meta(pattern=r"^campaign:[A-Za-z0-9._-]{1,64}$", description="a campaign, campaign:NAME")
+]
 AccountId = Annotated[
     str,
     Meta(
@@ -19,12 +26,16 @@ AccountId = Annotated[
         description="a subscriber, or partner:NAME, or campaign:NAME",
     ),
 ]
-Month = Annotated[str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="a calendar month, YYYY-MM")]
+Month = Annotated[
+    str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="a calendar month, YYYY-MM")
+]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"
+):
     """What every command has: a key, unique per caller and account."""
 
     key: Key
@@ -137,11 +148,31 @@ PublicCommand = OpenAccount | Buy | Fund | Award | Transfer | CloseMonth
 AnyCommand = PublicCommand | Arrive | TakeBack | GrantCycle
 
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "open_account": {"key": "open-1", "account": "a50e2f674b137b04", "plan": "std-30mb", "active_from": "2015-08"},
+    "open_account": {
+        "key": "open-1",
+        "account": "a50e2f674b137b04",
+        "plan": "std-30mb",
+        "active_from": "2015-08",
+    },
     "buy": {"key": "order-77", "account": "partner:didi", "bytes": 1073741824},
-    "fund": {"key": "fund-1", "account": "partner:didi", "campaign": "campaign:didi-august", "bytes": 536870912},
-    "award": {"key": "ride-9", "account": "campaign:didi-august", "subscriber": "a50e2f674b137b04", "bytes": 10485760},
-    "transfer": {"key": "gift-3", "account": "a50e2f674b137b04", "to": "b61f30785c248c15", "bytes": 10485760},
+    "fund": {
+        "key": "fund-1",
+        "account": "partner:didi",
+        "campaign": "campaign:didi-august",
+        "bytes": 536870912,
+    },
+    "award": {
+        "key": "ride-9",
+        "account": "campaign:didi-august",
+        "subscriber": "a50e2f674b137b04",
+        "bytes": 10485760,
+    },
+    "transfer": {
+        "key": "gift-3",
+        "account": "a50e2f674b137b04",
+        "to": "b61f30785c248c15",
+        "bytes": 10485760,
+    },
     "close_month": {"key": "close-2015-08", "account": "a50e2f674b137b04", "month": "2015-08"},
 }
 

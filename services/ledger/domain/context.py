@@ -46,7 +46,9 @@ def facts(meta: Meta, context: Context, account: str, reason: str | None = None)
 def known(account: Account | None, account_id: str) -> Account:
     """Return the account. Raises RefusedError account_not_found."""
     if account is None:
-        raise RefusedError("account_not_found", f"there is no account {account_id}", 404, account=account_id)
+        raise RefusedError(
+            "account_not_found", f"there is no account {account_id}", 404, account=account_id
+        )
     return account
 
 

@@ -24,7 +24,11 @@ from shared.contracts.ledger import Event
 
 
 def decide(
-    account: Account | None, command: AnyCommand, context: Context, meta: Meta, transfer_id: str = ""
+    account: Account | None,
+    command: AnyCommand,
+    context: Context,
+    meta: Meta,
+    transfer_id: str = "",
 ) -> Iterator[Event]:
     """Yield the events of a command. Raises RefusedError before the first one."""
     match command:

@@ -41,7 +41,9 @@ def open_account(
 
 def _active_from(command: OpenAccount, context: Context) -> str:
     if command.plan is None:
-        raise RefusedError("plan_required", "a subscriber needs a plan", plans=sorted(context.rules.plans))
+        raise RefusedError(
+            "plan_required", "a subscriber needs a plan", plans=sorted(context.rules.plans)
+        )
     if command.plan not in context.rules.plans:
         raise RefusedError(
             "plan_unknown", f"there is no plan {command.plan}", plans=sorted(context.rules.plans)
@@ -124,6 +126,8 @@ def _expiry(account: Account, command: Buy, context: Context) -> int:
         raise RefusedError("time_invalid", f"expires_at is no ISO 8601 time: {error}") from error
     if expires_at <= context.now:
         raise RefusedError(
-            "expires_in_past", "expires_at must lie after bank time", now=context.calendar.text(context.now)
+            "expires_in_past",
+            "expires_at must lie after bank time",
+            now=context.calendar.text(context.now),
         )
     return expires_at

@@ -84,7 +84,10 @@ def take_legs(account: Account, amount: int, context: Context) -> list[Leg]:
 
 def _can_leave(lot: Lot, now: int) -> bool:
     return (
-        lot.giftable and lot.scope == ANY_SCOPE and lot.free > 0 and lot.valid_from <= now < lot.expires_at
+        lot.giftable
+        and lot.scope == ANY_SCOPE
+        and lot.free > 0
+        and lot.valid_from <= now < lot.expires_at
     )
 
 
@@ -96,7 +99,9 @@ def _leg(lot: Lot, amount: int) -> Leg:
     )  # fmt: skip
 
 
-def arrive(account: Account | None, command: Arrive, context: Context, meta: Meta) -> Iterator[Event]:
+def arrive(
+    account: Account | None, command: Arrive, context: Context, meta: Meta
+) -> Iterator[Event]:
     """Answer a transfer once: it arrives, or its arrival is refused."""
     moved = command.transfer
     refusal = _refusal(account, moved)
@@ -144,7 +149,9 @@ def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     )
 
 
-def take_back(account: Account | None, command: TakeBack, context: Context, meta: Meta) -> Iterator[Event]:
+def take_back(
+    account: Account | None, command: TakeBack, context: Context, meta: Meta
+) -> Iterator[Event]:
     """Restore the slices of a refused transfer; to closed lots, as their close would have."""
     account = known(account, command.account)
     moved = command.transfer
