@@ -205,8 +205,15 @@ def _grant(connection: Connection[Any], target: Target, schema: str) -> None:
     names = {"schema": sql.Identifier(schema), "role": sql.Identifier(str(target.role))}
     grants = (MIGRATIONS / target.service / GRANTS).read_text()
     with connection.transaction():
-        _run(connection, "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}", **names)
-        _run(connection, "REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {role}", **names)
+        # What the role owns (views that it rebuilds) stays its own: revoked, it could not read it.
+        owned_by_others = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace"
+            " AND relkind IN ('r', 'S', 'v') AND relowner <> %s::regrole",
+            (schema, target.role),
+        ).fetchall()
+        for (table,) in owned_by_others:
+            _run(connection, "REVOKE ALL ON {table} FROM {role}",
+                 table=sql.Identifier(schema, table), role=names["role"])  # fmt: skip
         _run(connection, "REVOKE ALL ON SCHEMA {schema} FROM {role}", **names)
         _run(connection, grants, **names)
 

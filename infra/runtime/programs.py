@@ -39,7 +39,7 @@ class Program:
             "autostart": "false",
             "autorestart": "true",
             # A process that lives shorter than this is restarted with growing pauses (1 s, 2 s, …).
-            "startsecs": "2",
+            "startsecs": "10",
             "startretries": "1000000",
             "stopsignal": self.stop_signal,
             "stopwaitsecs": str(self.stop_wait_s),

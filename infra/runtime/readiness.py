@@ -9,6 +9,9 @@ from infra.runtime.supervisor import ProcessInfo, Supervisor
 
 ASK_TIMEOUT_S = 2.0
 RUNNING = "RUNNING"
+STARTING = "STARTING"
+# A process without a face of its own counts as started when it has lived this long.
+STARTED_S = 2
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,10 @@ def web_readiness(url: str) -> tuple[bool, str]:
 
 
 def _part(bank: Bank, info: ProcessInfo) -> PartStatus:
-    ready, detail = info.state == RUNNING, info.description
     urls = {"ledger-web": bank.ledger_url, "gateway-web": bank.gateway_url}
-    if ready and info.name in urls:
+    lives = info.state == RUNNING or (info.state == STARTING and info.lives_s >= STARTED_S)
+    ready, detail = lives, info.description
+    if info.name in urls and info.pid:
         ready, waiting = web_readiness(urls[info.name])
         detail = waiting or detail
     return PartStatus(info.name, info.pid or None, info.state.lower(), ready, detail)

@@ -35,6 +35,7 @@ class ProcessInfo:
     state: str
     pid: int
     description: str
+    lives_s: int
 
 
 class Supervisor:
@@ -94,7 +95,13 @@ class Supervisor:
         except AWAY:
             return []
         return [
-            ProcessInfo(each["name"], each["statename"], each["pid"], each["description"])
+            ProcessInfo(
+                name=each["name"],
+                state=each["statename"],
+                pid=each["pid"],
+                description=each["description"],
+                lives_s=each["now"] - each["start"] if each["pid"] else 0,
+            )
             for each in found
         ]
 
