@@ -33,9 +33,20 @@ class PartitionConsumer:
         self.name = partition.name
         self._ledger = ledger
         self._partition = partition
+        self._positions: dict[str, int] = {}
 
     def position(self, source: str) -> int:
-        """Return the durable position, 0 at the beginning."""
+        """Return the durable position, 0 at the beginning.
+
+        It is kept in memory: where another process has moved it since, what is applied again is
+        known by its keys, and the stored position never goes back.
+        """
+        at = self._positions.get(source)
+        if at is None:
+            at = self._positions[source] = self._stored_position(source)
+        return at
+
+    def _stored_position(self, source: str) -> int:
         with self._partition.connection() as conn:
             row = conn.cursor(row_factory=tuple_row).execute(
                 "SELECT sequence FROM inbox_positions WHERE consumer = %s AND source = %s AND lane = %s",
@@ -46,6 +57,7 @@ class PartitionConsumer:
     def apply(self, batch: Batch) -> None:
         """Execute what the events ask, and move the position, in one transaction."""
         at = self.position(batch.source)
+        self._positions.pop(batch.source, None)
         parked = self._parked_accounts()
         items = []
         for envelope in batch.events:
@@ -62,10 +74,12 @@ class PartitionConsumer:
         elif batch.sequence > at:
             with self._partition.connection() as conn:
                 conn.execute(UPSERT_POSITION, position)
+        self._positions[batch.source] = max(at, batch.sequence)
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be handled, and step over it."""
         envelope = batch.events[0]
+        self._positions.pop(batch.source, None)
         self._insert_parked(envelope, self._target(envelope), error, attempts)
         with self._partition.connection() as conn:
             conn.execute(

@@ -12,6 +12,8 @@ from shared.bus.types import LogReader
 WAIT_S = 1.0
 # A reader that does not wait by itself is asked at this pace.
 POLL_S = 0.1
+# After an empty look at a log with a bell.
+REST_S = 0.02
 
 
 class LogFeed:
@@ -39,6 +41,8 @@ class LogFeed:
         if sum(self._pull(source, lane, wait_s) for lane in self._inbox.lanes):
             return
         if self._bell:
+            # A busy log rings at every commit; looking once for several costs less than it delays.
+            self._stop.wait(REST_S)
             self._bell.wait(WAIT_S, since=seen)
         elif time.monotonic() - began < wait_s / 2 or not wait_s:
             self._stop.wait(POLL_S)

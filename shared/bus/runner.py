@@ -56,14 +56,17 @@ def start_consumers(
     `bell` wakes consumers of a local reader, which cannot wait by itself.
     """
     threads, counts = Threads(), {}
+    if not settings.amqp_url:
+        # One inbox for all, so that a page is read once for all its consumers.
+        everyone = [consumer for each in subscriptions for consumer in each.consumers]
+        inbox = Inbox(everyone, reader, stop=stop)
+        counts.update((each.queue, inbox.counts) for each in subscriptions)
+        threads.start("log", LogFeed(inbox, reader, stop, bell=bell).run)
+        return threads, counts
     for subscription in subscriptions:
         inbox = Inbox(subscription.consumers, reader, stop=stop)
         counts[subscription.queue] = inbox.counts
-        if settings.amqp_url:
-            _start_rabbit(threads, settings, subscription, inbox, reader, stop)
-        else:
-            feed = LogFeed(inbox, reader, stop, bell=bell)
-            threads.start(f"log-{subscription.queue}", feed.run)
+        _start_rabbit(threads, settings, subscription, inbox, reader, stop)
     return threads, counts
 
 
