@@ -1,7 +1,6 @@
 """Bank time: wall time plus an offset that an operator may set in a sandbox."""
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -27,7 +26,7 @@ class BankClock:
         if self._path is None:
             return 0
         try:
-            stat = os.stat(self._path)
+            stat = self._path.stat()
         except FileNotFoundError:
             return 0
         seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)

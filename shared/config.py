@@ -23,7 +23,7 @@ class Settings:
     bank_epoch: int = setting(1, "raised by a restore; part of every event's source")
     bank_timezone: str = setting("Asia/Shanghai", "time zone of months and days")
     bank_sandbox: bool = setting(
-        False, "1 makes the clock settable and closes months only on command"
+        default=False, text="1 makes the clock settable and closes months only on command"
     )
     bank_clock_file: str = setting("", "file with the sandbox clock's offset")
     bank_close_at: str = setting("1 06:00", "day and local time at which the last month is closed")

@@ -1,6 +1,7 @@
 """What every web process does alike: problems (RFC 9457), tokens, limits, health, JSON."""
 
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -74,12 +75,12 @@ def install(app: Flask, service: str, tokens: Tokens, ready: Check) -> None:
 def answer_error(error: Exception) -> Response:
     """Turn any error into a problem document."""
     known = _known(error)
-    if known.status >= 500 and known.code == "internal_error":
+    if known.code == DatabankError.code:
         logger().error("request_failed", path=request.path, exc_info=error)
     response = json_response(problem(known), known.status, PROBLEM)
-    if known.status == 503:
+    if known.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "1"
-    if known.status == 401:
+    if known.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
@@ -88,7 +89,7 @@ def _known(error: Exception) -> DatabankError:
     if isinstance(error, DatabankError):
         return error
     if isinstance(error, HTTPException):
-        if error.code == 413:
+        if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return TooLargeError(
                 f"the body may have {BODY_BYTES_MAX} bytes", allowed_bytes=BODY_BYTES_MAX
             )

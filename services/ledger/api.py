@@ -200,7 +200,7 @@ def _close_steps(
     last: dict[str, int], counts: Iterator[dict[str, int]]
 ) -> Iterator[dict[str, Any]]:
     yield {"done": last["done"], "of": last["of"]}
-    for last in counts:  # noqa: B020, PLR1704 The last one is the result.
+    for last in counts:  # noqa: PLR1704 The last one is the result.
         yield {"done": last["done"], "of": last["of"]}
     yield {"result": {key: value for key, value in last.items() if key not in ("done", "of")}}
 

@@ -1,4 +1,4 @@
-"""One batch on one partition, decided in memory: items in, events, keys, states and outcomes out."""
+"""One batch on one partition, decided in memory: from items to events, keys, states, outcomes."""
 
 from struct import Struct
 
@@ -141,7 +141,7 @@ class Batch:
             raise RefusedError("account_kind", f"a {state.kind} account uses no data")
         check_time(usage, context)
         month = context.calendar.month_of(usage.occurred_at)
-        through = month if month > context.month else context.month
+        through = max(context.month, month)
         if state.granted_through != through:
             self._grant(desk, through)
         if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:

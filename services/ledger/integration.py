@@ -7,16 +7,12 @@ from services.ledger.application import Ledger
 from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, TakeBack
 from services.ledger.domain.context import Meta
-from services.ledger.partition import InboxPosition, Partition
+from services.ledger.partition import UPSERT_POSITION, InboxPosition, Partition
 from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.ledger import ArrivalRefused, DataTransferred, decode_data
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
-UPSERT_POSITION = """
-INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
-ON CONFLICT (consumer, source, lane) DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
-"""
 INSERT_PARKED = """
 INSERT INTO parked (consumer, source, sequence, account, event, error, attempts, parked_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
@@ -49,7 +45,8 @@ class PartitionConsumer:
     def _stored_position(self, source: str) -> int:
         with self._partition.connection() as conn:
             row = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT sequence FROM inbox_positions WHERE consumer = %s AND source = %s AND lane = %s",
+                "SELECT sequence FROM inbox_positions"
+                " WHERE consumer = %s AND source = %s AND lane = %s",
                 (self.name, source, self.lane),
             ).fetchone()  # fmt: skip
         return int(row[0]) if row else 0
@@ -161,7 +158,8 @@ class PartitionConsumer:
     def _insert_parked(self, envelope: Envelope, account: str, error: str, attempts: int) -> None:
         body = msgspec.json.encode(envelope).decode()
         row = (
-            self.name, envelope.source, int(envelope.sequence), account, body, error[:2000], attempts,
+            self.name, envelope.source, int(envelope.sequence), account, body, error[:2000],
+            attempts,
             self._partition.clock.now(),
         )  # fmt: skip
         with self._partition.connection() as conn:

@@ -14,6 +14,8 @@ from shared.logs import logger
 
 BY_THE_LEDGER = Meta(actor="ledger", correlation_id="job")
 LOOK_EVERY_S = 5.0
+# Every month has it.
+DAY_MAX = 28
 
 
 def run_jobs(bank: Bank, stop: Event) -> None:
@@ -66,7 +68,7 @@ def parse_close_at(text: str) -> tuple[int, int]:
         value = int(day), int(hours) * 60 + int(minutes)
     except ValueError as error:
         raise InvalidError("BANK_CLOSE_AT is written `D HH:MM`, such as `1 06:00`") from error
-    if not (1 <= value[0] <= 28 and 0 <= value[1] < 24 * 60):
+    if not (1 <= value[0] <= DAY_MAX and 0 <= value[1] < 24 * 60):
         raise InvalidError("BANK_CLOSE_AT needs a day from 1 to 28 and a time of day")
     return value
 

@@ -32,8 +32,8 @@ from shared.contracts.ledger import DataSpent, Event
 from shared.db import AWAY, away_is_unavailable
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
-from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 from shared.logs import logger
+from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 
 # The writers' advisory locks; the relay's have a space of their own.
 WRITER_LOCK_SPACE = 0x6C656467
@@ -52,7 +52,8 @@ SET version = excluded.version, format = excluded.format, state = excluded.state
 """
 UPSERT_POSITION = """
 INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
-ON CONFLICT (consumer, source, lane) DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
+ON CONFLICT (consumer, source, lane)
+DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
 """
 SELECT_EVENTS = """
 SELECT uuid_send(e.originator_id), e.originator_version, e.topic, e.state
@@ -176,7 +177,8 @@ class Partition:
                 (uuids(ids),), binary=True,
             )  # fmt: skip
             last.execute(
-                "SELECT notification_id, state FROM stored_events ORDER BY notification_id DESC LIMIT 1",
+                "SELECT notification_id, state FROM stored_events"
+                " ORDER BY notification_id DESC LIMIT 1",
                 binary=True,
             )
         known = {row[0]: KeyRow(*row) for row in keys}
@@ -244,7 +246,8 @@ class Partition:
         """Fold an account's events anew (where a stored state has another format)."""
         cursor = conn.cursor(row_factory=tuple_row)
         cursor.execute(
-            "SELECT topic, state FROM stored_events WHERE originator_id = %s ORDER BY originator_version",
+            "SELECT topic, state FROM stored_events"
+            " WHERE originator_id = %s ORDER BY originator_version",
             (UUID(bytes=stream),),
         )
         account: Account | None = None
@@ -272,7 +275,8 @@ class Partition:
         with self.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
             cursor.execute(
-                "SELECT key, body, uuid_send(stream), version, events FROM command_keys WHERE key = %s",
+                "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
+                " WHERE key = %s",
                 (key,),
             )
             row = cursor.fetchone()
@@ -298,8 +302,8 @@ class Partition:
         """Return the events that this partition's inbox has put aside."""
         with self.connection() as conn:
             return conn.cursor(row_factory=dict_row).execute(
-                "SELECT consumer, source, sequence, account, event->>'type' AS type, error, attempts,"
-                " parked_at FROM parked ORDER BY source, sequence"
+                "SELECT consumer, source, sequence, account, event->>'type' AS type, error,"
+                " attempts, parked_at FROM parked ORDER BY source, sequence"
             ).fetchall()  # fmt: skip
 
     def barrier(self) -> int:

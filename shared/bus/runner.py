@@ -55,7 +55,8 @@ def start_consumers(
 
     `bell` wakes consumers of a local reader, which cannot wait by itself.
     """
-    threads, counts = Threads(), {}
+    threads = Threads()
+    counts: dict[str, Counts] = {}
     if not settings.amqp_url:
         # One inbox for all, so that a page is read once for all its consumers.
         everyone = [consumer for each in subscriptions for consumer in each.consumers]

@@ -1,6 +1,7 @@
 """Closing a month: what is left of its lots is carried over or expires, once."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -32,8 +33,9 @@ def close_month(
             f"{command.month} has not ended",
             latest=add_months(context.month, -1),
         )
+    common = facts(meta, context, account.account, command.reason)
     for month in months_from(first_open_month(account, context), command.month):
-        yield from _close_one(account, month, context, meta, command.reason)
+        yield from _close_one(account, month, context, common)
 
 
 def first_open_month(account: Account, context: Context) -> str:
@@ -45,25 +47,19 @@ def first_open_month(account: Account, context: Context) -> str:
 
 
 def _close_one(
-    account: Account, month: str, context: Context, meta: Meta, reason: str | None
+    account: Account, month: str, context: Context, common: dict[str, Any]
 ) -> Iterator[Event]:
     ends_at = context.calendar.month_end(month)
-    events = [
-        *_settle(account, month, [lot for lot in account.lots.values() if lot.expires_at <= ends_at],
-                 context, meta, reason, carry=True)
-    ]  # fmt: skip
-    if events:
-        yield from events
-    else:
-        yield MonthClosed(
-            **facts(meta, context, account.account, reason), month=month, month_ends_at=ends_at
-        )
+    lots = [lot for lot in account.lots.values() if lot.expires_at <= ends_at]
+    events = _settle(account, month, lots, context, common, carry=True)
+    yield from events or [MonthClosed(**common, month=month, month_ends_at=ends_at)]
 
 
 def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
     """Treat what came back to lots after their close as the closes since then would have."""
     if account.closed_through is None:
         return
+    common = facts(meta, context, account.account)
     by_month: dict[str, list[Lot]] = {}
     closed_at = context.calendar.month_end(account.closed_through)
     for lot in account.lots.values():
@@ -71,23 +67,23 @@ def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Ev
             by_month.setdefault(context.calendar.month_of(lot.expires_at - 1), []).append(lot)
     for month, lots in sorted(by_month.items()):
         still_open = add_months(month, 1) > account.closed_through
-        yield from _settle(account, month, lots, context, meta, None, carry=still_open)
+        yield from _settle(account, month, lots, context, common, carry=still_open)
 
 
 def _settle(
-    account: Account, month: str, lots: list[Lot], context: Context, meta: Meta,
-    reason: str | None, *, carry: bool,
+    account: Account, month: str, lots: list[Lot], context: Context, common: dict[str, Any], *,
+    carry: bool,
 ) -> list[Event]:  # fmt: skip
     ends_at = context.calendar.month_end(month)
     rules = context.rulebook.at(ends_at - 1)
     plan = rules.plans.get(account.plan or "")
     rule = plan.carry_over if plan and carry else CarryOver()
-    common = {**facts(meta, context, account.account, reason), "rule_version": rules.version}
+    common = {**common, "rule_version": rules.version}
     events: list[Event] = []
     expired: list[Slice] = []
     for scope in _scopes(lots):
         due = [lot for lot in lots if lot.scope == scope and lot.free > 0]
-        terms = _carry_lot(account, month, scope, context)
+        terms = _carry_lot(month, scope, context)
         before = account.lots[terms.lot_id].granted if terms.lot_id in account.lots else 0
         carried, lost = _split(rules.in_order(due), rule, before)
         expired += lost
@@ -132,7 +128,7 @@ def _scopes(lots: list[Lot]) -> list[str | list[str]]:
     return scopes
 
 
-def _carry_lot(account: Account, month: str, scope: str | list[str], context: Context) -> LotTerms:
+def _carry_lot(month: str, scope: str | list[str], context: Context) -> LotTerms:
     after = add_months(month, 1)
     name = scope if isinstance(scope, str) else "+".join(scope)
     return LotTerms(

@@ -79,7 +79,10 @@ class Fund(Command, frozen=True, kw_only=True, tag="fund"):
 
 
 class Award(Command, frozen=True, kw_only=True, tag="award"):
-    """Pay a subscriber out of a campaign. Refusals, in order: account_not_found, insufficient_data."""
+    """Pay a subscriber out of a campaign.
+
+    Refusals, in order: account_not_found, insufficient_data.
+    """
 
     account: CampaignId
     subscriber: SubscriberId
@@ -98,7 +101,9 @@ class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
 
 
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
-    """Close a month of one account: carry over or expire what is left. Closing again is done, with nothing.
+    """Close a month of one account: carry over or expire what is left.
+
+    Closing again is done, with nothing.
 
     Refusals, in order: account_not_found, month_running.
     """

@@ -23,7 +23,7 @@ from services.ledger.domain.context import Context, Meta
 from shared.contracts.ledger import Event
 
 
-def decide(
+def decide(  # noqa: PLR0911 One per command.
     account: Account | None,
     command: AnyCommand,
     context: Context,

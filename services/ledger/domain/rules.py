@@ -49,7 +49,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def in_order(self, lots: list[Lot]) -> list[Lot]:
         """Return the lots in the order of use."""
-        if len(lots) < 2:
+        if len(lots) <= 1:
             return lots
         ranks = {kind: rank for rank, kind in enumerate(self.order_of_use.kinds)}
         last = len(ranks)

@@ -33,7 +33,7 @@ def charge(lots: list[Lot], usage: Usage, *, late: bool) -> UsageLine:
         free = lot.remaining - lot.held
         if free <= 0 or not lot.serves(at) or not (lot.scope == ANY_SCOPE or in_scope(lot, usage)):
             continue
-        taken = free if free < left else left
+        taken = min(free, left)
         slices.append(Slice(lot.lot_id, taken))
         left -= taken
         if not left:
