@@ -1,9 +1,11 @@
-"""The gateway's HTTP face for operators: thin; identity and public faces stand in front of it later."""
+"""The gateway's HTTP face: thin; it reads, calls the application and writes JSON."""
+
+from typing import Any
 
 from flask import Blueprint, Response, current_app
 
 from services.gateway.application import Gateway
-from services.gateway.schemas import NoQuery, ReadQuery, SpendQuery
+from services.gateway.schemas import FreshQuery, NoQuery, SpendQuery
 from shared.auth import allow
 from shared.errors import InvalidError
 from shared.http import json_response, query, stream
@@ -13,84 +15,104 @@ blueprint = Blueprint("gateway", __name__)
 
 
 def gateway() -> Gateway:
-    """Return the gateway that bootstrap has put together."""
+    """Return what bootstrap has put together."""
     found: Gateway = current_app.extensions["gateway"]
     return found
+
+
+def checked(account: str) -> str:
+    """Return the id if it is one. Raises InvalidError."""
+    if account_kind(account) is None:
+        raise InvalidError(
+            "an account is named by a subscriber's reference, partner:NAME or campaign:NAME"
+        )
+    return account
 
 
 @blueprint.get("/v1/accounts/<account>/balance")
 @allow("operator")
 def get_balance(account: str) -> Response:
-    """Show what an account has."""
-    return json_response(gateway().balance(_checked(account), query(ReadQuery())["at_least"]))
+    """Show what an account has now."""
+    asked = query(FreshQuery())
+    return json_response(gateway().balance(checked(account), asked["at_least"]))
 
 
 @blueprint.get("/v1/accounts/<account>/lots")
 @allow("operator")
 def get_lots(account: str) -> Response:
     """Show an account's lots with all their terms."""
-    return json_response(gateway().lots(_checked(account), query(ReadQuery())["at_least"]))
-
-
-def _checked(account: str) -> str:
-    if account_kind(account) is None:
-        raise InvalidError("an account is a subscriber's reference, partner:NAME or campaign:NAME")
-    return account
-
-
-@blueprint.get("/v1/partners/spend")
-@allow("operator")
-def get_all_spend() -> Response:
-    """Show what all partners paid for."""
-    return _spend(None)
+    asked = query(FreshQuery())
+    return json_response(gateway().lots(checked(account), asked["at_least"]))
 
 
 @blueprint.get("/v1/partners/<partner>/spend")
 @allow("operator")
-def get_spend(partner: str) -> Response:
-    """Show what one partner paid for; its name may be given with or without `partner:`."""
-    return _spend(partner if partner.startswith("partner:") else f"partner:{partner}")
+def get_partner_spend(partner: str) -> Response:
+    """Show what a partner's campaigns delivered; the partner with or without `partner:`."""
+    asked = query(SpendQuery(exclude=["partner"]))
+    return json_response(gateway().spend(partner, _filters(asked), asked["at_least"]))
 
 
-def _spend(partner: str | None) -> Response:
+@blueprint.get("/v1/partners/spend")
+@allow("operator")
+def get_spend() -> Response:
+    """Show what all partners' campaigns delivered."""
     asked = query(SpendQuery())
-    at_least = asked.pop("at_least")
-    return json_response(gateway().partner_spend({**asked, "partner": partner}, at_least))
+    return json_response(gateway().spend(asked["partner"], _filters(asked), asked["at_least"]))
+
+
+def _filters(asked: dict[str, Any]) -> dict[str, Any]:
+    names = ("campaign", "kind", "day_from", "day_to")
+    return {name: asked[name] for name in names}
 
 
 @blueprint.get("/v1/trial-balance")
 @allow("operator")
 def get_trial_balance() -> Response:
-    """Show the whole bank's sums."""
-    return json_response(gateway().trial_balance(query(ReadQuery())["at_least"]))
+    """Show what the whole bank earned and where it is now."""
+    asked = query(FreshQuery())
+    return json_response(gateway().trial_balance(asked["at_least"]))
 
 
 @blueprint.get("/v1/positions")
-@allow("operator")
+@allow()
 def get_positions() -> Response:
-    """Tell how far each view is in each log."""
+    """Tell how far each view is."""
     query(NoQuery())
     return json_response({"positions": gateway().positions()})
 
 
-@blueprint.post("/v1/views/<name>:rebuild")
+@blueprint.get("/v1/clock")
+@allow()
+def get_clock() -> Response:
+    """Tell bank time as this process sees it."""
+    query(NoQuery())
+    clock = gateway().clock
+    now = clock.now()
+    text = gateway().calendar.text(now)
+    return json_response({"now": text, "now_ms": now, "offset_ms": clock.offset_ms()})
+
+
+@blueprint.post("/v1/views/<view>:rebuild")
 @allow("operator")
-def rebuild(name: str) -> Response:
-    """Rebuild a view, or all; answers with progress, line by line."""
-    return stream(gateway().rebuild(gateway().views(name)))
+def rebuild(view: str) -> Response:
+    """Build a view, or all, anew from the logs; answers with progress, line by line."""
+    query(NoQuery())
+    return stream(gateway().rebuild(view))
 
 
 @blueprint.post("/v1/verify")
 @allow("operator")
 def verify() -> Response:
-    """Compare every view with the logs; answers with progress, line by line."""
+    """Compare every view with a fold of the logs; answers with progress, line by line."""
+    query(NoQuery())
     return stream(gateway().verify())
 
 
 @blueprint.get("/v1/parked")
 @allow("operator")
 def get_parked() -> Response:
-    """List events that views have put aside."""
+    """List what the views have put aside."""
     query(NoQuery())
     return json_response({"parked": gateway().parked()})
 
@@ -98,16 +120,6 @@ def get_parked() -> Response:
 @blueprint.post("/v1/parked:retry")
 @allow("operator")
 def retry_parked() -> Response:
-    """Write parked events again, in order."""
-    return json_response({"views": gateway().retry_parked()})
-
-
-@blueprint.get("/v1/clock")
-@allow()
-def get_clock() -> Response:
-    """Tell bank time."""
+    """Apply parked events again, each account's in order."""
     query(NoQuery())
-    clock = gateway().clock
-    now = clock.now()
-    text = gateway().calendar.text(now)
-    return json_response({"now": text, "now_ms": now, "offset_ms": clock.offset_ms()})
+    return json_response({"views": gateway().retry_parked()})

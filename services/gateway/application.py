@@ -1,15 +1,17 @@
-"""What the gateway answers: balances, lots, partner spend, the trial balance; rebuilt and verified."""
+"""What the gateway answers and does: reads of the views, rebuilds, checks, parked events."""
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
-from psycopg import Cursor
-from psycopg.rows import dict_row
-
-from services.gateway.consumers import Store, ViewConsumer, positions_of
-from services.gateway.projections import SUMS
-from services.gateway.rebuilding import Step, rebuild, verify
+from services.gateway import queries, store
+from services.gateway.consumers import ViewConsumer
+from services.gateway.projections import SUM_TERMS
+from services.gateway.rebuild import Rebuild, Step
+from services.gateway.store import Sequences, Store
+from services.gateway.verification import plain, verify
+from services.gateway.views import VIEWS
 from shared.bus import parking
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
@@ -18,234 +20,224 @@ from shared.contracts.envelope import log_of, source_of
 from shared.errors import NotFoundError, RefusedError
 from shared.positions import Positions, format_token, parse_token
 
-AT_LEAST_WAIT_S = 2.0
-LOOK_EVERY_S = 0.02
+WAIT_S = 2.0
+POLL_S = 0.02
+SPEND_ROWS_MAX = 20_000
+PARTNER_PREFIX = "partner:"
+ALL = "all"
 
-TRIAL = (
-    f"SELECT kind, sum(accounts) AS accounts, {', '.join(f'sum({n}) AS {n}' for n in SUMS)},"
-    " sum(remaining) AS remaining, sum(held) AS held FROM trial_balance GROUP BY kind ORDER BY kind"
-)
-LAPSED = """
-SELECT b.kind, sum(l.remaining - l.held) AS bytes
-FROM lots l JOIN balances b USING (account)
-WHERE l.remaining > 0 AND l.expires_at <= %s GROUP BY b.kind
-"""
-SPEND = """
-SELECT s.partner, s.campaign, s.day, s.kind, s.bytes, s.count,
-    (SELECT count(*) FROM partner_spend_subscribers p
-     WHERE (p.partner, p.campaign, p.day, p.kind) = (s.partner, s.campaign, s.day, s.kind)) AS subscribers
-FROM partner_spend s
-WHERE (%(partner)s::text IS NULL OR s.partner = %(partner)s)
-AND (%(campaign)s::text IS NULL OR s.campaign = %(campaign)s)
-AND (%(kind)s::text IS NULL OR s.kind = %(kind)s)
-AND (%(day_from)s::text IS NULL OR s.day >= %(day_from)s)
-AND (%(day_to)s::text IS NULL OR s.day <= %(day_to)s)
-ORDER BY s.partner, s.campaign, s.day, s.kind
-"""
+Answer = dict[str, Any]
 
 
 class Gateway:
-    """The read side of one bank."""
+    """The gateway of one bank. Threads may share it."""
 
-    def __init__(  # noqa: PLR0913 The parts, by name.
-        self, *, bank_id: str, epoch: int, store: Store, reader: LogReader,
-        consumers: list[ViewConsumer], calendar: Calendar, clock: BankClock,
+    def __init__(
+        self, store_: Store, reader: LogReader, clock: BankClock, calendar: Calendar, *,
+        bank_id: str, epoch: int,
     ) -> None:  # fmt: skip
-        self.bank_id = bank_id
-        self.epoch = epoch
-        self.calendar = calendar
+        self.store = store_
         self.clock = clock
-        self.consumers = {consumer.name: consumer for consumer in consumers}
-        self._store = store
+        self.calendar = calendar
         self._reader = reader
+        self._bank_id = bank_id
+        self._epoch = epoch
+        self.consumers = [ViewConsumer(make(calendar), store_, clock) for make in VIEWS.values()]
 
-    # Reading
+    def balance(self, account: str, at_least: str | None = None) -> Answer:
+        """Return what an account has now and its lots. Raises NotFoundError account_not_found."""
+        found, now, answer = self._balance(account, at_least)
+        sums = found["sums"]
+        lots = [self._lot(lot, now) for lot in found["lots"] or []]
+        return {
+            "subscriber": account, **answer,
+            "available_bytes": sums["available"], "held_bytes": sums["held"],
+            "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
+            "lots": lots, "lots_total": sums["lots"],
+        }  # fmt: skip
 
-    def balance(self, account: str, at_least: str | None) -> Step:
-        """Return an account's balance and its lots with something left."""
-        full = self.lots(account, at_least)
-        keys = ("lot_id", "kind", "remaining_bytes", "held_bytes", "valid_from", "expires_at")
-        lots = full.pop("lots")
-        return {**full, "lots": [{key: lot[key] for key in keys} for lot in lots]}
+    def lots(self, account: str, at_least: str | None = None) -> Answer:
+        """Return an account's lots with all their terms. Raises NotFoundError."""
+        found, now, answer = self._balance(account, at_least)
+        lots = [self._lot(lot, now) | self._terms(lot) for lot in found["lots"] or []]
+        owner = {key: found["owner"][key] for key in ("kind", "plan", "partner", "active_from")}
+        total = found["sums"]["lots"]
+        return {"subscriber": account, **owner, **answer, "lots": lots, "lots_total": total}
 
-    def lots(self, account: str, at_least: str | None) -> Step:
-        """Return an account's balance and its lots with all their terms.
+    def spend(self, partner: str | None, filters: Answer, at_least: str | None = None) -> Answer:
+        """Return what campaigns delivered, of one partner or of all.
 
-        Raises RefusedError account_not_found.
+        Raises NotFoundError account_not_found, RefusedError too_many_rows.
         """
-        stale = self._wait("balances", at_least)
-        now = self.clock.now()
-        with self._store.snapshot() as cursor:
-            position = self._token(cursor, "balances")
-            rows = cursor.connection.cursor(row_factory=dict_row)
-            found = rows.execute("SELECT * FROM balances WHERE account = %s", (account,)).fetchone()
-            lots = rows.execute(
-                "SELECT * FROM lots WHERE account = %s AND remaining > 0"
-                " ORDER BY expires_at, valid_from, lot_id",
-                (account,),
-            ).fetchall()  # fmt: skip
-        if found is None:
-            raise RefusedError("account_not_found", f"there is no account {account}", 404)
+        wanted = self._wait("partner_spend", at_least)
+        name = None if partner is None else PARTNER_PREFIX + partner.removeprefix(PARTNER_PREFIX)
+        with self.store.cursor() as cursor:
+            answer = self._meta(store.positions(cursor, "partner_spend"), wanted, self.clock.now())
+            if name is not None and not queries.is_partner(cursor, name):
+                raise _no_account(name, stale=answer["stale"])
+            rows = queries.spend(cursor, {**filters, "partner": name}, SPEND_ROWS_MAX + 1)
+        if len(rows) > SPEND_ROWS_MAX:
+            raise RefusedError(
+                "too_many_rows", f"more than {SPEND_ROWS_MAX} rows; ask for fewer days",
+                allowed_rows=SPEND_ROWS_MAX,
+            )  # fmt: skip
+        keys = ("partner", "campaign", "day", "kind", "bytes", "count", "subscribers")
+        shown = [dict(zip(keys, map(plain, row), strict=True)) for row in rows]
+        return {"rows": shown, "total_bytes": sum(row["bytes"] for row in shown), **answer}
+
+    def trial_balance(self, at_least: str | None = None) -> Answer:
+        """Return the terms of the whole bank, and by kind of account."""
+        wanted, now = self._wait("trial_balance", at_least), self.clock.now()
+        with self.store.cursor() as cursor:
+            positions, sums, remaining, in_transit, transfers = queries.trial_balance(cursor, now)
+        kinds: dict[str, dict[str, int]] = {}
+        for row in (sums or []) + (remaining or []):
+            kinds.setdefault(row.pop("account_kind"), {}).update(row)
+        names = (*SUM_TERMS, "available", "held", "lapsed")
+        kinds = {kind: {n: row.get(n, 0) for n in names} for kind, row in sorted(kinds.items())}
+        totals = {name: sum(row[name] for row in kinds.values()) for name in names}
+        came = totals["earned"] + totals["received"] + totals["returned"]
+        left = totals["available"] + totals["held"] + totals["lapsed"]
+        went = sum(totals[name] for name in ("spent", "transferred", "expired", "adjusted"))
         return {
-            "subscriber": account, "kind": found["kind"], "plan": found["plan"],
-            "as_of": self.calendar.text(now), **_amounts(lots, now),
-            **{f"{name}_bytes": found[name] for name in SUMS},
-            "lots": [self._lot(lot, now) for lot in lots], "stale": stale, "position": position,
+            **totals, "in_transit": int(in_transit), "transfers_in_transit": transfers,
+            "balanced": came == left + went, "kinds": kinds,
+            **self._meta(positions or {}, wanted, now),
         }  # fmt: skip
 
-    def _lot(self, lot: Step, now: int) -> Step:
-        state = "lapsed" if lot["expires_at"] <= now else "available"
-        return {
-            "lot_id": lot["lot_id"], "kind": lot["kind"],
-            "state": "upcoming" if lot["valid_from"] > now else state,
-            "granted_bytes": lot["granted"], "remaining_bytes": lot["remaining"],
-            "held_bytes": lot["held"],
-            "valid_from": self.calendar.text(lot["valid_from"]),
-            "expires_at": self.calendar.text(lot["expires_at"]),
-            "scope": lot["scope"], "giftable": lot["giftable"], "carries": lot["carries"],
-            "source": lot["source"], "parent_lot": lot["parent_lot"],
-        }  # fmt: skip
+    def positions(self) -> Answer:
+        """Return how far each view is, as position tokens."""
+        with self.store.cursor() as cursor:
+            return {
+                view: format_token(self._epoch, self._of_bank(store.positions(cursor, view)))
+                for view in VIEWS
+            }
 
-    def partner_spend(self, filters: Step, at_least: str | None) -> Step:
-        """Return what partners paid for; `filters` has partner, campaign, kind, day_from, day_to."""
-        stale = self._wait("partner_spend", at_least)
-        with self._store.snapshot() as cursor:
-            position = self._token(cursor, "partner_spend")
-            rows = cursor.connection.cursor(row_factory=dict_row).execute(SPEND, filters).fetchall()
-        return {
-            "rows": rows, "total_bytes": sum(row["bytes"] for row in rows),
-            "as_of": self.calendar.text(self.clock.now()), "stale": stale, "position": position,
-        }  # fmt: skip
+    def rebuild(self, name: str) -> Iterator[Step]:
+        """Yield progress, then `{"result": {view: report}}`. Raises NotFoundError, BusyError."""
+        if name not in (*VIEWS, ALL):
+            raise NotFoundError(f"there is no view {name}", allowed=[*VIEWS, ALL])
+        names = list(VIEWS) if name == ALL else [name]
+        for each in names:
+            with self.store.maintenance(each):  # A conflict is told before anything is done.
+                pass
+        return self._rebuild(names)
 
-    def trial_balance(self, at_least: str | None) -> Step:
-        """Return the whole bank's sums, of all kinds of account and of each."""
-        stale = self._wait("trial_balance", at_least) | self._wait("balances", at_least)
-        now = self.clock.now()
-        with self._store.snapshot() as cursor:
-            position = self._token(cursor, "trial_balance")
-            rows = cursor.connection.cursor(row_factory=dict_row)
-            kinds = rows.execute(TRIAL).fetchall()
-            lapsed = {row["kind"]: row["bytes"] for row in rows.execute(LAPSED, (now,))}
-            transit = rows.execute(
-                "SELECT sum(bytes) AS bytes FROM transfers_in_transit"
-            ).fetchone()
-        by_kind = {row["kind"]: _trial_row(row, lapsed.get(row["kind"], 0)) for row in kinds}
-        names = ("accounts", *SUMS, "available", "held", "lapsed")
-        total = {name: sum(row[name] for row in by_kind.values()) for name in names}
-        in_transit = int((transit or {}).get("bytes") or 0)
-        return {
-            **total, "in_transit": in_transit, "by_kind": by_kind,
-            "as_of": self.calendar.text(now), "stale": stale, "position": position,
-        }  # fmt: skip
-
-    def positions(self) -> dict[str, Positions]:
-        """Return each view's positions by log."""
-        with self._store.cursor() as cursor:
-            return {name: self._positions(cursor, name) for name in self.consumers}
-
-    def _positions(self, cursor: Cursor[Any], view: str) -> Positions:
-        prefix = source_of(self.bank_id, self.epoch, "")
-        found = positions_of(cursor, view)
-        return {log_of(source): at for source, at in found.items() if source.startswith(prefix)}
-
-    def _token(self, cursor: Cursor[Any], view: str) -> str:
-        return format_token(self.epoch, self._positions(cursor, view))
-
-    def _wait(self, view: str, at_least: str | None) -> bool:
-        """Wait up to 2 s until a view is as far as asked; return whether it is still behind."""
-        if at_least is None:
-            return False
-        asked = parse_token(at_least, self.epoch)
-        deadline = time.monotonic() + AT_LEAST_WAIT_S
-        while True:
-            with self._store.cursor() as cursor:
-                at = self._positions(cursor, view)
-            if all(at.get(log, 0) >= sequence for log, sequence in asked.items()):
-                return False
-            if time.monotonic() >= deadline:
-                return True
-            time.sleep(LOOK_EVERY_S)
-
-    # Operating
-
-    def views(self, name: str) -> list[ViewConsumer]:
-        """Return a view by name, or all. Raises NotFoundError that lists the names."""
-        if name == "all":
-            return list(self.consumers.values())
-        if name not in self.consumers:
-            raise NotFoundError(f"there is no view {name}", allowed=[*self.consumers, "all"])
-        return [self.consumers[name]]
-
-    def rebuild(self, views: list[ViewConsumer]) -> Iterator[Step]:
-        """Rebuild views one after the other; yields progress, then the result."""
-        results = {}
-        for consumer in views:
-            for step in rebuild(consumer.view, self._store, self._reader):
-                if "result" in step:
-                    results[consumer.name] = step["result"]
+    def _rebuild(self, names: list[str]) -> Iterator[Step]:
+        result: dict[str, Any] = {}
+        for name in names:
+            for step in self.make_rebuild(name).run():
+                if "report" in step:
+                    result[name] = step["report"]
                 else:
                     yield step
-        yield {"result": {"views": results}}
+        yield {"result": result}
+
+    def make_rebuild(self, name: str) -> Rebuild:
+        """Return a rebuild of a view, not begun."""
+        return Rebuild(VIEWS[name], self.store, self._reader, self.clock, self.calendar)
 
     def verify(self) -> Iterator[Step]:
-        """Compare each view with the logs at its positions; yields progress, then the result."""
-        reports = []
-        for consumer in self.consumers.values():
-            for step in verify(consumer.view, self._store, self._reader):
-                if "result" in step:
-                    reports.append(step["result"])
-                else:
-                    yield step
-        with self._store.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM balances")
-            accounts = (cursor.fetchone() or (0,))[0]
-        difference = next((r["first_difference"] for r in reports if r["first_difference"]), None)
-        yield {
-            "result": {
-                "ok": difference is None, "events": max(r["events"] for r in reports),
-                "accounts": accounts, "first_difference": difference,
-                "views": {report["view"]: report for report in reports},
-            }
-        }  # fmt: skip
+        """Yield progress, then the result of comparing every view with a fold of the logs."""
+        stack = ExitStack()
+        with stack:
+            for name in VIEWS:
+                stack.enter_context(self.store.maintenance(name, shared=True))
+            held = stack.pop_all()
+        return self._verify(held)
 
-    def parked(self) -> list[Step]:
-        """Return the events that views have put aside."""
-        with self._store.cursor() as cursor:
-            waiting = parking.list_parked(cursor)
+    def _verify(self, held: ExitStack) -> Iterator[Step]:
+        with held:
+            views = [consumer.view for consumer in self.consumers]
+            yield from verify(self.store, views, self._reader)
+
+    def parked(self) -> list[Answer]:
+        """Return what the views have put aside, oldest first."""
+        with self.store.cursor() as cursor:
+            rows = parking.list_parked(cursor, list(VIEWS))
         return [
             {
-                "consumer": one.consumer, "source": one.source, "sequence": one.sequence,
-                "account": one.account, "type": one.event.type, "error": one.error,
-                "attempts": one.attempts, "parked_at": self.calendar.text(one.parked_at),
+                "consumer": row.consumer, "source": row.source, "sequence": row.sequence,
+                "account": row.account, "type": row.event.type, "error": row.error,
+                "attempts": row.attempts, "parked_at": self.calendar.text(row.parked_at),
             }
-            for one in waiting
+            for row in rows
         ]  # fmt: skip
 
-    def retry_parked(self) -> Step:
-        """Write parked events again."""
-        return {name: consumer.retry_parked() for name, consumer in self.consumers.items()}
+    def retry_parked(self) -> Answer:
+        """Apply parked events again, each account's in order."""
+        return {consumer.name: consumer.retry_parked() for consumer in self.consumers}
 
     def ready(self) -> dict[str, str]:
-        """Return the state of the parts that the gateway needs."""
-        try:
-            self.positions()
-        except Exception as error:  # noqa: BLE001 Readiness tells, it does not fail.
-            return {"database": str(error)}
+        """Return the state of what the gateway needs. Raises UnavailableError."""
+        with self.store.cursor() as cursor:
+            store.positions(cursor, "balances")
         return {"database": "ok"}
 
+    def _balance(self, account: str, at_least: str | None) -> tuple[Answer, int, Answer]:
+        wanted, now = self._wait("balances", at_least), self.clock.now()
+        with self.store.cursor() as cursor:
+            row = queries.balance(cursor, account, now)
+            reached = row[1] if row else store.positions(cursor, "balances")
+        answer = self._meta(reached or {}, wanted, now)
+        if row is None:
+            raise _no_account(account, stale=answer["stale"])
+        return dict(zip(("owner", "positions", "sums", "lots"), row, strict=True)), now, answer
 
-def _amounts(lots: list[Step], now: int) -> Step:
-    free = [(lot, lot["remaining"] - lot["held"]) for lot in lots]
-    return {
-        "available_bytes": sum(part for lot, part in free if lot["expires_at"] > now),
-        "held_bytes": sum(lot["held"] for lot in lots),
-        "lapsed_bytes": sum(part for lot, part in free if lot["expires_at"] <= now),
-        "upcoming_bytes": sum(part for lot, part in free if lot["valid_from"] > now),
-    }
+    def _lot(self, lot: Answer, now: int) -> Answer:
+        state = "lapsed" if lot["expires_at"] <= now else "available"
+        if lot["valid_from"] > now:
+            state = "upcoming"
+        return {
+            "lot_id": lot["lot_id"], "kind": lot["kind"], "state": state,
+            "remaining_bytes": lot["remaining"], "held_bytes": lot["held"],
+            "valid_from": self.calendar.text(lot["valid_from"]),
+            "expires_at": self.calendar.text(lot["expires_at"]),
+        }  # fmt: skip
+
+    def _terms(self, lot: Answer) -> Answer:
+        kept = ("scope", "giftable", "carries", "source", "parent_lot")
+        return {
+            "granted_bytes": lot["granted"],
+            "granted_at": self.calendar.text(lot["granted_at"]),
+            **{key: lot[key] for key in kept},
+        }
+
+    def _wait(self, view: str, at_least: str | None) -> Sequences:
+        """Wait up to 2 s until a view has what is wanted; return what that is, by source."""
+        if at_least is None:
+            return {}
+        logs = parse_token(at_least, self._epoch)
+        wanted = {source_of(self._bank_id, self._epoch, log): at for log, at in logs.items()}
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            with self.store.cursor() as cursor:
+                reached = store.positions(cursor, view)
+            if _has(reached, wanted) or time.monotonic() >= deadline:
+                return wanted
+            time.sleep(POLL_S)
+
+    def _meta(self, reached: Sequences, wanted: Sequences, now: int) -> Answer:
+        return {
+            "as_of": self.calendar.text(now),
+            "position": format_token(self._epoch, self._of_bank(reached)),
+            "stale": not _has(reached, wanted),
+        }
+
+    def _of_bank(self, reached: Sequences) -> Positions:
+        return {
+            log_of(source): at
+            for source, at in reached.items()
+            if source == source_of(self._bank_id, self._epoch, log_of(source))
+        }
 
 
-def _trial_row(row: Step, lapsed: int) -> dict[str, int]:
-    numbers = {name: int(value) for name, value in row.items() if name != "kind"}
-    remaining = numbers.pop("remaining")
-    available = remaining - numbers["held"] - int(lapsed)
-    return {**numbers, "available": available, "lapsed": int(lapsed)}
+def _has(reached: Sequences, wanted: Sequences) -> bool:
+    return all(reached.get(source, 0) >= at for source, at in wanted.items())
+
+
+def _no_account(account: str, *, stale: bool) -> RefusedError:
+    return RefusedError(
+        "account_not_found", f"no account {account} is known here", 404,
+        account=account, stale=stale,
+    )  # fmt: skip

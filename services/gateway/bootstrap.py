@@ -6,36 +6,31 @@ from flask import Flask
 
 from services.gateway import api
 from services.gateway.application import Gateway
-from services.gateway.consumers import Store, ViewConsumer
-from services.gateway.views import BalancesView, PartnerSpendView, TrialBalanceView
+from services.gateway.store import Store
+from services.gateway.views import VIEWS
 from shared import http
 from shared.auth import Tokens
 from shared.bus.http_reader import HttpLogReader
 from shared.bus.runner import Subscription, run_consumers
+from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.config import Settings, load_settings
-from shared.db import make_pool
-from shared.logs import configure_logs
+from shared.errors import DatabankError, UnavailableError
+from shared.logs import configure_logs, logger
 
-POOL_OVERFLOW = 8
+CLEAN_UP_EVERY_S = 1.0
 
 
-def make_gateway(settings: Settings, reader: HttpLogReader) -> Gateway:
+def make_gateway(settings: Settings, reader: LogReader | None = None) -> Gateway:
     """Put the parts together; nothing connects before it is used."""
-    calendar = Calendar(settings.bank_timezone)
-    clock = BankClock(settings.clock_file)
-    pool = make_pool(settings.gateway_database_url, schema="gateway", overflow=POOL_OVERFLOW)
-    store = Store(pool)
-    views = (BalancesView(), PartnerSpendView(calendar), TrialBalanceView())
     return Gateway(
+        Store(settings.gateway_database_url, overflow=5),
+        reader or HttpLogReader(settings.ledger_url, settings.service_token),
+        BankClock(settings.clock_file),
+        Calendar(settings.bank_timezone),
         bank_id=settings.bank_id,
         epoch=settings.bank_epoch,
-        store=store,
-        reader=reader,
-        consumers=[ViewConsumer(view, store, clock) for view in views],
-        calendar=calendar,
-        clock=clock,
     )
 
 
@@ -43,19 +38,45 @@ def create_app() -> Flask:
     """Make the web process's app from the environment."""
     settings = load_settings()
     configure_logs("gateway-web", settings.log_level)
-    gateway = make_gateway(settings, HttpLogReader(settings.ledger_url, settings.service_token))
+    return make_app(make_gateway(settings), Tokens(settings.accepted_tokens))
+
+
+def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
+    """Make the web process's app."""
     app = Flask("gateway")
     app.extensions["gateway"] = gateway
-    http.install(app, "gateway", Tokens(settings.accepted_tokens), gateway.ready)
+    http.install(app, "gateway", tokens, lambda: ready(gateway))
     app.register_blueprint(api.blueprint)
     return app
 
 
+def ready(gateway: Gateway) -> dict[str, str]:
+    """Return the state of each part that the gateway needs."""
+    try:
+        return gateway.ready()
+    except DatabankError as error:
+        return {"database": error.detail}
+
+
 def run_worker(stop: Event) -> None:
-    """Let the views follow the logs until `stop` is set."""
+    """Follow the ledger's logs until `stop` is set."""
     settings = load_settings()
     configure_logs("gateway-worker", settings.log_level)
     reader = HttpLogReader(settings.ledger_url, settings.service_token)
-    consumers = list(make_gateway(settings, reader).consumers.values())
-    subscription = Subscription(queue="gateway", bindings=["ledger.*.all"], consumers=consumers)
-    run_consumers(settings, [subscription], reader, stop)
+    gateway = make_gateway(settings, reader)
+    clean_up(gateway, stop)
+    views = Subscription(queue="gateway", bindings=["ledger.*.all"], consumers=gateway.consumers)
+    run_consumers(settings, [views], reader, stop)
+
+
+def clean_up(gateway: Gateway, stop: Event) -> None:
+    """Remove what killed rebuilds have left, as soon as the database is there."""
+    while not stop.is_set():
+        try:
+            for name in VIEWS:
+                gateway.make_rebuild(name).clean_up()
+        except UnavailableError as error:
+            logger().warning("gateway_waits", error=str(error))
+            stop.wait(CLEAN_UP_EVERY_S)
+        else:
+            return

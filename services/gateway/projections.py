@@ -1,311 +1,303 @@
-"""What events change in each view, pure: changes of many events merge into one.
+"""What events change in each view: pure sums without a database.
 
-A view's rows are sums, so the changes of any number of events can be merged and written at once;
-the whole log merged is the whole view, which is how a view is verified.
+A delta holds changes by key. Adding events to one delta, or writing several deltas one after the
+other, comes to the same, however the events are cut into batches; a delta of a whole log is the
+view's content. Amounts are bytes, instants milliseconds since 1970-01-01Z.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
+from services.gateway.integration import Spent, ViewEvent
 from shared.calendar import Calendar
-from shared.contracts import ledger
-from shared.contracts.envelope import Envelope, log_of
+from shared.contracts.ledger import (
+    AccountOpened,
+    ArrivalRefused,
+    DataCarriedOver,
+    DataEarned,
+    DataExpired,
+    DataReceived,
+    DataTransferred,
+    LotTerms,
+    MonthClosed,
+    TransferReturned,
+)
 from shared.ids import account_kind
 
-SUMS = (
-    "earned", "received", "returned", "spent", "unfunded", "transferred", "expired", "adjusted",
-)  # fmt: skip
-EARNED, RECEIVED, RETURNED, SPENT, UNFUNDED, TRANSFERRED, EXPIRED = range(7)
+Key = tuple[Any, ...]
+Rows = dict[str, dict[Key, tuple[Any, ...]]]
+LotKey = tuple[str, str]
 
-# A row of a view: its table, its key, its values by column.
-Rows = dict[tuple[str, tuple[Any, ...]], tuple[Any, ...]]
+AWARD = "award"
+PARTNER = "partner"
 
 
-class Change(Protocol):
-    """The merged changes of some events to one view."""
+class Delta(Protocol):
+    """Changes of one view that are not written yet."""
 
-    def add(self, event: Envelope) -> None:
-        """Merge an event's change. Raises KeyError, TypeError for an event it can't read."""
+    def add(self, log: str, event: ViewEvent) -> None:
+        """Add what an event of this log changes."""
         ...
 
     def size(self) -> int:
-        """Return about how many rows are touched."""
+        """Return about how many rows writing this will touch."""
         ...
 
     def rows(self) -> Rows:
-        """Return the rows of a view that began empty."""
+        """Return the rows of each table of a view that holds this delta and nothing else."""
         ...
 
 
-class LotChange(msgspec.Struct):
-    """What happened to a lot: its terms if it was created, and the bytes it gained or lost."""
+class UnknownLotError(ValueError):
+    """An event takes from or returns to a lot that was never created."""
 
-    terms: dict[str, Any] | None = None
+
+def lot_changes(event: ViewEvent) -> list[tuple[str, int]]:
+    """Return by how much an event changes what is left of lots; new lots are not among them."""
+    match event:
+        case Spent():
+            return [(part.lot_id, -part.bytes) for line in event.lines for part in line.slices]
+        case DataTransferred():
+            return [(leg.lot_id, -leg.bytes) for leg in event.legs]
+        case TransferReturned():
+            return [(leg.lot_id, leg.bytes) for leg in event.legs]
+        case DataCarriedOver() | DataExpired():
+            return [(part.lot_id, -part.bytes) for part in event.slices]
+    return []
+
+
+def new_lots(event: ViewEvent) -> list[LotTerms]:
+    """Return the lots that an event creates; a carry lot may grow by a later event."""
+    match event:
+        case DataEarned() | DataReceived():
+            return event.lots
+        case DataCarriedOver():
+            return [event.lot]
+    return []
+
+
+class LotDelta(msgspec.Struct):
+    """Change of one lot; `terms` are set where it was created meanwhile."""
+
     granted: int = 0
     remaining: int = 0
+    granted_at: int = 0
+    terms: LotTerms | None = None
 
 
-class BalancesChange:
-    """Changes to `balances` and `lots`."""
+class BalancesDelta:
+    """Changes of the view `balances`: accounts, and their lots."""
 
     def __init__(self) -> None:
-        self.opened: dict[str, tuple[str, str, str | None, int]] = {}
-        self.sums: dict[str, list[int]] = {}
-        self.lots: dict[tuple[str, str], LotChange] = {}
+        self.accounts: dict[str, AccountOpened] = {}
+        self.lots: dict[LotKey, LotDelta] = defaultdict(LotDelta)
 
-    def add(self, event: Envelope) -> None:
-        """Merge an event's change."""
-        apply = _BALANCES.get(event.type)
-        if apply is not None:
-            apply(self, event, event.data)
+    def add(self, log: str, event: ViewEvent) -> None:
+        """Add what an event changes."""
+        del log
+        account = event.account
+        if isinstance(event, AccountOpened):
+            self.accounts[account] = event
+        for terms in new_lots(event):
+            lot = self.lots[account, terms.lot_id]
+            lot.granted += terms.granted
+            lot.remaining += terms.granted
+            if lot.terms is None:
+                lot.terms = terms
+                lot.granted_at = event.recorded_at  # type: ignore[union-attr]
+        for lot_id, change in lot_changes(event):
+            self.lots[account, lot_id].remaining += change
 
     def size(self) -> int:
-        """Return about how many rows are touched."""
-        return len(self.lots) + len(self.sums)
-
-    def sum_of(self, account: str) -> list[int]:
-        """Return the account's changed sums, to be added to."""
-        sums = self.sums.get(account)
-        if sums is None:
-            sums = self.sums[account] = [0] * len(SUMS)
-        return sums
-
-    def lot(self, account: str, lot_id: str) -> LotChange:
-        """Return a lot's change, to be added to."""
-        key = (account, lot_id)
-        change = self.lots.get(key)
-        if change is None:
-            change = self.lots[key] = LotChange()
-        return change
-
-    def create(self, account: str, terms: dict[str, Any]) -> int:
-        """Create a lot or let it grow; return the bytes."""
-        change = self.lot(account, terms["lot_id"])
-        change.terms = change.terms or terms
-        change.granted += terms["granted"]
-        change.remaining += terms["granted"]
-        return int(terms["granted"])
-
-    def take(self, account: str, slices: list[dict[str, Any]]) -> int:
-        """Take slices out of lots; return the bytes."""
-        taken = 0
-        for part in slices:
-            self.lot(account, part["lot_id"]).remaining -= part["bytes"]
-            taken += part["bytes"]
-        return taken
+        """Return about how many rows writing this will touch."""
+        return len(self.accounts) + len(self.lots)
 
     def rows(self) -> Rows:
-        """Return the rows of a view that began empty."""
-        rows: Rows = {}
-        for account, opened in self.opened.items():
-            rows["balances", (account,)] = (*opened, *self.sums.get(account, [0] * len(SUMS)))
-        for key, lot in self.lots.items():
-            terms = lot.terms or {}
-            rows["lots", key] = (
-                terms.get("kind"), lot.granted, lot.remaining, terms.get("valid_from"),
-                terms.get("expires_at"),
-            )  # fmt: skip
-        return rows
+        """Return accounts and lots. Raises UnknownLotError."""
+        accounts = {
+            (name,): (one.kind, one.plan, one.partner, one.active_from, one.recorded_at)
+            for name, one in self.accounts.items()
+        }
+        return {
+            "balances": accounts,
+            "lots": {key: lot_row(key, lot) for key, lot in self.lots.items()},
+        }
 
 
-def _opened(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-    account = event.subject
-    opened = (log_of(event.source), data["kind"], data.get("plan"), data["recorded_at"])
-    change.opened[account] = opened
-    change.sum_of(account)
+def lot_row(key: LotKey, lot: LotDelta) -> tuple[Any, ...]:
+    """Return a lot's row behind its key. Raises UnknownLotError."""
+    terms = lot.terms
+    if terms is None:
+        raise UnknownLotError(f"lot {key[1]} of {key[0]} was never created")
+    source = msgspec.to_builtins(terms.source)
+    return (
+        terms.kind, lot.granted, lot.remaining, 0, terms.valid_from, terms.expires_at,
+        lot.granted_at, terms.scope, terms.giftable, terms.carries, source, terms.parent_lot,
+    )  # fmt: skip
 
 
-def _created(index: int) -> Callable[[BalancesChange, Envelope, dict[str, Any]], None]:
-    def apply(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-        sums = change.sum_of(event.subject)
-        for terms in data["lots"]:
-            sums[index] += change.create(event.subject, terms)
-
-    return apply
-
-
-def _spent(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-    account = event.subject
-    sums, lots = change.sum_of(account), change.lots
-    for line in data["lines"]:
-        for part in line.get("slices", ()):
-            key = (account, part["lot_id"])
-            lot = lots.get(key)
-            if lot is None:
-                lot = lots[key] = LotChange()
-            lot.remaining -= part["bytes"]
-            sums[SPENT] += part["bytes"]
-        sums[UNFUNDED] += line.get("unfunded_bytes", 0)
-
-
-def _transferred(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-    change.sum_of(event.subject)[TRANSFERRED] += change.take(event.subject, data["legs"])
-
-
-def _returned(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-    sums = change.sum_of(event.subject)
-    for leg in data["legs"]:
-        change.lot(event.subject, leg["lot_id"]).remaining += leg["bytes"]
-        sums[RETURNED] += leg["bytes"]
-
-
-def _carried(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-    change.take(event.subject, data["slices"])
-    change.create(event.subject, data["lot"])
-
-
-def _expired(change: BalancesChange, event: Envelope, data: dict[str, Any]) -> None:
-    change.sum_of(event.subject)[EXPIRED] += change.take(event.subject, data["slices"])
-
-
-_BALANCES: dict[str, Callable[[BalancesChange, Envelope, dict[str, Any]], None]] = {
-    ledger.AccountOpened.TYPE: _opened,
-    ledger.DataEarned.TYPE: _created(EARNED),
-    ledger.DataReceived.TYPE: _created(RECEIVED),
-    ledger.DataSpent.TYPE: _spent,
-    ledger.DataTransferred.TYPE: _transferred,
-    ledger.TransferReturned.TYPE: _returned,
-    ledger.DataCarriedOver.TYPE: _carried,
-    ledger.DataExpired.TYPE: _expired,
-}
-
-
-class PartnerSpendChange:
-    """Changes to `partner_spend`: what was delivered, on the bank day of its arrival."""
+class SpendDelta:
+    """Changes of the view `partner_spend`: what partners' campaigns delivered, by day and kind."""
 
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
-        self.spend: dict[tuple[str, str, str, str], list[int]] = {}
-        self.subscribers: set[tuple[str, str, str, str, str]] = set()
+        self.partners: set[str] = set()
+        self.bytes: dict[Key, int] = defaultdict(int)
+        self.count: dict[Key, int] = defaultdict(int)
+        self.subscribers: dict[Key, set[str]] = defaultdict(set)
+        self._members = 0
 
-    def add(self, event: Envelope) -> None:
-        """Merge an event's change."""
-        data = event.data
-        if event.type != ledger.DataReceived.TYPE or data["purpose"] != "award":
+    def add(self, log: str, event: ViewEvent) -> None:
+        """Add what an event changes; a day is the bank's day of `recorded_at`."""
+        del log
+        if isinstance(event, AccountOpened) and event.kind == PARTNER:
+            self.partners.add(event.account)
+        if not isinstance(event, DataReceived) or event.purpose != AWARD:
             return
-        key = (
-            data["partner"],
-            data["campaign"],
-            self._calendar.day_of(data["recorded_at"]),
-            "award",
-        )
-        row = self.spend.setdefault(key, [0, 0])
-        row[0] += sum(lot["granted"] for lot in data["lots"])
-        row[1] += 1
-        self.subscribers.add((*key, event.subject))
+        day = self._calendar.day_of(event.recorded_at)
+        key = (event.partner or "", event.campaign or "", day, AWARD)
+        self.bytes[key] += sum(lot.granted for lot in event.lots)
+        self.count[key] += 1
+        self.subscribers[key].add(event.account)
+        self._members += 1
 
     def size(self) -> int:
-        """Return about how many rows are touched."""
-        return len(self.spend) + len(self.subscribers)
+        """Return about how many rows writing this will touch."""
+        return len(self.partners) + len(self.bytes) + self._members
 
     def rows(self) -> Rows:
-        """Return the rows of a view that began empty."""
-        rows: Rows = {("partner_spend", key): tuple(row) for key, row in self.spend.items()}
-        rows.update((("partner_spend_subscribers", key), ()) for key in self.subscribers)
-        return rows
+        """Return partners, spend rows and who was counted in them."""
+        spend = {
+            key: (amount, self.count[key], len(self.subscribers[key]))
+            for key, amount in self.bytes.items()
+        }
+        members = {(*key, one): () for key, all_ in self.subscribers.items() for one in all_}
+        partners: dict[Key, tuple[Any, ...]] = {(partner,): () for partner in self.partners}
+        return {"spend_partners": partners, "partner_spend": spend, "partner_subscribers": members}
 
 
-class TrialBalanceChange:
-    """Changes to `trial_balance`: sums per log and kind of account, and what is in transit."""
+class Sums(msgspec.Struct):
+    """The terms of the trial balance that only ever grow."""
 
-    COLUMNS = ("accounts", *SUMS, "remaining", "held")
+    accounts: int = 0
+    earned: int = 0
+    received: int = 0
+    returned: int = 0
+    spent: int = 0
+    unfunded: int = 0
+    transferred: int = 0
+    expired: int = 0
+    adjusted: int = 0
+
+
+SUM_TERMS = Sums.__struct_fields__
+
+
+class TrialDelta:
+    """Changes of the view `trial_balance`: sums by log and kind of account, lots by expiry."""
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[str, str], list[int]] = {}
-        self.transit: dict[str, int] = {}
+        self.sums: dict[Key, Sums] = defaultdict(Sums)
+        self.lots: dict[LotKey, tuple[str, str, int]] = {}
+        self.remaining: dict[LotKey, int] = defaultdict(int)
+        self.transit: dict[str, int] = defaultdict(int)
 
-    def add(self, event: Envelope) -> None:
-        """Merge an event's change."""
-        apply = _TRIAL.get(event.type)
-        if apply is not None:
-            key = (log_of(event.source), account_kind(event.subject) or "unknown")
-            row = self.sums.get(key)
-            if row is None:
-                row = self.sums[key] = [0] * len(self.COLUMNS)
-            apply(self, row, event.data)
+    def add(self, log: str, event: ViewEvent) -> None:
+        """Add what an event changes."""
+        if isinstance(event, ArrivalRefused):
+            return
+        account = event.account
+        kind = account_kind(account) or "unknown"
+        created = new_lots(event)
+        for terms in created:
+            self.lots.setdefault((account, terms.lot_id), (log, kind, terms.expires_at))
+            self.remaining[account, terms.lot_id] += terms.granted
+        changed = lot_changes(event)
+        for lot_id, change in changed:
+            self.remaining[account, lot_id] += change
+        created_bytes = sum(terms.granted for terms in created)
+        moved_bytes = abs(sum(change for _, change in changed))
+        _COUNT[type(event)](self, self.sums[log, kind], event, created_bytes, moved_bytes)
 
     def size(self) -> int:
-        """Return about how many rows are touched."""
-        return len(self.sums) + len(self.transit)
-
-    def moved(self, transfer_id: str, amount: int) -> None:
-        """Add to what a transfer has on its way."""
-        self.transit[transfer_id] = self.transit.get(transfer_id, 0) + amount
+        """Return about how many rows writing this will touch."""
+        return len(self.sums) + len(self.lots) + len(self.remaining) + len(self.transit)
 
     def rows(self) -> Rows:
-        """Return the rows of a view that began empty."""
-        rows: Rows = {("trial_balance", key): tuple(row) for key, row in self.sums.items()}
-        for transfer_id, amount in self.transit.items():
-            if amount:
-                rows["transfers_in_transit", (transfer_id,)] = (amount,)
-        return rows
+        """Return sums, lots, what is left by expiry, and transfers under way.
+
+        Raises UnknownLotError.
+        """
+        left: dict[Key, int] = defaultdict(int)
+        for key, change in self.remaining.items():
+            if key not in self.lots:
+                raise UnknownLotError(f"lot {key[1]} of {key[0]} was never created")
+            left[self.lots[key]] += change
+        sums = self.sums.items()
+        return {
+            "trial_balance": {key: msgspec.structs.astuple(each) for key, each in sums},
+            "trial_lots": dict(self.lots),
+            "trial_remaining": {key: (bytes_, 0) for key, bytes_ in left.items() if bytes_},
+            "transfers_in_transit": {(id_,): (b,) for id_, b in self.transit.items() if b},
+        }
 
 
-REMAINING = len(SUMS) + 1
+Count = Callable[[TrialDelta, Sums, Any, int, int], None]
 
 
-def _trial(row: list[int], index: int, amount: int, remaining: int) -> None:
-    row[1 + index] += amount
-    row[REMAINING] += remaining
+def _opened(_: TrialDelta, sums: Sums, _event: AccountOpened, _created: int, _moved: int) -> None:
+    sums.accounts += 1
 
 
-def _trial_opened(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    del change, data
-    row[0] += 1
+def _earned(_: TrialDelta, sums: Sums, _event: DataEarned, created: int, _moved: int) -> None:
+    sums.earned += created
 
 
-def _trial_earned(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    del change
-    amount = sum(lot["granted"] for lot in data["lots"])
-    _trial(row, EARNED, amount, amount)
+def _spent(_: TrialDelta, sums: Sums, event: Spent, _created: int, moved: int) -> None:
+    sums.spent += moved
+    sums.unfunded += sum(line.unfunded_bytes for line in event.lines)
 
 
-def _trial_received(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    amount = sum(lot["granted"] for lot in data["lots"])
-    _trial(row, RECEIVED, amount, amount)
-    change.moved(data["transfer_id"], -amount)
+def _transferred(
+    delta: TrialDelta, sums: Sums, event: DataTransferred, _created: int, moved: int
+) -> None:
+    sums.transferred += moved
+    delta.transit[event.transfer_id] += moved
 
 
-def _trial_spent(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    del change
-    unfunded = sum(line.get("unfunded_bytes", 0) for line in data["lines"])
-    amount = sum(line["bytes"] for line in data["lines"]) - unfunded
-    _trial(row, SPENT, amount, -amount)
-    row[1 + UNFUNDED] += unfunded
+def _received(
+    delta: TrialDelta, sums: Sums, event: DataReceived, created: int, _moved: int
+) -> None:
+    sums.received += created
+    delta.transit[event.transfer_id] -= created
 
 
-def _trial_transferred(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    amount = sum(leg["bytes"] for leg in data["legs"])
-    _trial(row, TRANSFERRED, amount, -amount)
-    change.moved(data["transfer_id"], amount)
+def _returned(
+    delta: TrialDelta, sums: Sums, event: TransferReturned, _created: int, moved: int
+) -> None:
+    sums.returned += moved
+    delta.transit[event.transfer_id] -= moved
 
 
-def _trial_returned(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    amount = sum(leg["bytes"] for leg in data["legs"])
-    _trial(row, RETURNED, amount, amount)
-    change.moved(data["transfer_id"], -amount)
+def _carried(
+    _: TrialDelta, _sums: Sums, _event: DataCarriedOver, _created: int, _moved: int
+) -> None:
+    """Bytes moved from lot to lot; no sum changes."""
 
 
-def _trial_carried(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    del change
-    row[REMAINING] += data["lot"]["granted"] - sum(part["bytes"] for part in data["slices"])
+def _expired(_: TrialDelta, sums: Sums, _event: DataExpired, _created: int, moved: int) -> None:
+    sums.expired += moved
 
 
-def _trial_expired(change: TrialBalanceChange, row: list[int], data: dict[str, Any]) -> None:
-    del change
-    amount = sum(part["bytes"] for part in data["slices"])
-    _trial(row, EXPIRED, amount, -amount)
+def _closed(_: TrialDelta, _sums: Sums, _event: MonthClosed, _created: int, _moved: int) -> None:
+    """Nothing was left in that month; no sum changes."""
 
 
-_TRIAL: dict[str, Callable[[TrialBalanceChange, list[int], dict[str, Any]], None]] = {
-    ledger.AccountOpened.TYPE: _trial_opened,
-    ledger.DataEarned.TYPE: _trial_earned,
-    ledger.DataReceived.TYPE: _trial_received,
-    ledger.DataSpent.TYPE: _trial_spent,
-    ledger.DataTransferred.TYPE: _trial_transferred,
-    ledger.TransferReturned.TYPE: _trial_returned,
-    ledger.DataCarriedOver.TYPE: _trial_carried,
-    ledger.DataExpired.TYPE: _trial_expired,
-}
+_COUNT: dict[type[ViewEvent], Count] = {
+    AccountOpened: _opened, DataEarned: _earned, Spent: _spent, DataTransferred: _transferred,
+    DataReceived: _received, TransferReturned: _returned, DataCarriedOver: _carried,
+    DataExpired: _expired, MonthClosed: _closed,
+}  # fmt: skip

@@ -1,25 +1,28 @@
-"""Query strings of the gateway's routes; what is not named here is refused."""
+"""What the gateway's routes take in their query strings."""
 
 from marshmallow import Schema, fields, validate
 
-DAY = validate.Regexp(r"^\d{4}-\d{2}-\d{2}$", error="a day is written YYYY-MM-DD")
-TOKEN = validate.Length(min=1, max=2000)
+from services.gateway.projections import AWARD
 
-
-class ReadQuery(Schema):
-    """Every read takes a position that it must include."""
-
-    at_least = fields.String(load_default=None, validate=TOKEN)
-
-
-class SpendQuery(ReadQuery):
-    """Filters of partner spend."""
-
-    campaign = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
-    kind = fields.String(load_default=None, validate=validate.OneOf(("award", "sponsored", "pack")))
-    day_from = fields.String(load_default=None, validate=DAY)
-    day_to = fields.String(load_default=None, validate=DAY)
+SPEND_KINDS = (AWARD, "sponsored", "pack")
+TOKEN_LENGTH_MAX = 8_192
 
 
 class NoQuery(Schema):
     """A route without parameters."""
+
+
+class FreshQuery(Schema):
+    """A read that may wait for what its asker has just done; `at_least` is a position token."""
+
+    at_least = fields.String(load_default=None, validate=validate.Length(max=TOKEN_LENGTH_MAX))
+
+
+class SpendQuery(FreshQuery):
+    """A read of partners' spend; days are bank days, both included."""
+
+    partner = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    campaign = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    kind = fields.String(load_default=None, validate=validate.OneOf(SPEND_KINDS))
+    day_from = fields.Date(load_default=None)
+    day_to = fields.Date(load_default=None)

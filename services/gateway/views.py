@@ -1,256 +1,291 @@
-"""The read models' tables: the only SQL that writes or compares them, set by set."""
+"""The views' tables: how a delta is written to them, and how their rows are read for a check.
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+Writing is a few statements per delta, whatever its size. A view may be built in shadow tables
+beside the ones that are read.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
 
 import msgspec
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
-from psycopg.sql import SQL, Composed, Identifier
 
 from services.gateway.projections import (
-    SUMS,
-    BalancesChange,
-    Change,
-    PartnerSpendChange,
-    Rows,
-    TrialBalanceChange,
+    SUM_TERMS,
+    BalancesDelta,
+    Delta,
+    Key,
+    LotDelta,
+    SpendDelta,
+    TrialDelta,
+    UnknownLotError,
+    lot_row,
 )
 from shared.calendar import Calendar
+from shared.pgarrays import int8s, texts
 
-FETCH_ROWS = 5_000
-Columns = dict[str, str]
+SHADOW = "_shadow"
+FETCH_ROWS = 2_000
 
-
-class View(Protocol):
-    """One read model: its tables, and how changes get into them."""
-
-    @property
-    def name(self) -> str:
-        """Return the view's name, which is its consumer's too."""
-        ...
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """Return the names of its tables."""
-        ...
-
-    def change(self) -> Change:
-        """Return an empty change."""
-        ...
-
-    def write(self, cursor: Cursor[Any], change: Any, suffix: str = "") -> None:
-        """Write a change into the tables (with a suffix: into a rebuild's shadow tables)."""
-        ...
-
-    def stored(self, cursor: Cursor[Any]) -> Iterator[Rows]:
-        """Yield the stored rows in parts, as `Change.rows` gives them."""
-        ...
+AnyCursor = Cursor[Any]
+Table = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def upsert(
-    cursor: Cursor[Any], table: str, keys: Columns, values: Columns, rows: list[tuple[Any, ...]],
-    added: tuple[str, ...],
-) -> None:  # fmt: skip
-    """Insert rows; where one is there, add to its columns `added`."""
-    if not rows:
-        return
-    columns = {**keys, **values}
-    names = SQL(", ").join(map(Identifier, columns))
-    arrays = SQL(", ").join(SQL("%s::" + kind + "[]") for kind in columns.values())
-    action: Composed | SQL = SQL("DO NOTHING")
-    if added:
-        sums = SQL(", ").join(
-            SQL("{0} = t.{0} + excluded.{0}").format(Identifier(name)) for name in added
-        )
-        action = SQL("DO UPDATE SET {0}").format(sums)
-    statement = SQL(
-        "INSERT INTO {table} AS t ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({keys}) {action}"
-    ).format(
-        table=Identifier(table), names=names, arrays=arrays, action=action,
-        keys=SQL(", ").join(map(Identifier, keys)),
-    )  # fmt: skip
-    # Rows in the order of their keys, so that two writers never wait for each other in a circle.
-    rows.sort(key=lambda row: row[: len(keys)])
-    cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+class View(ABC):
+    """Tables that one projection fills; `tables` gives each one's key and other columns."""
+
+    name: ClassVar[str]
+    tables: ClassVar[dict[str, Table]]
+
+    def __init__(self, calendar: Calendar, *, shadow: bool = False) -> None:
+        self.calendar = calendar
+        self._names = {table: table + (SHADOW if shadow else "") for table in self.tables}
+
+    @abstractmethod
+    def new_delta(self) -> Delta:
+        """Return a delta without changes."""
+
+    @abstractmethod
+    def write(self, cursor: AnyCursor, delta: Any) -> None:
+        """Write a delta inside the caller's transaction. Raises UnknownLotError, psycopg.Error."""
+
+    def clear(self, cursor: AnyCursor) -> None:
+        """Remove every row."""
+        cursor.execute(f"TRUNCATE {', '.join(self._names.values())}")
+
+    def rows(self, conn: Connection[Any], table: str) -> Iterator[tuple[Key, tuple[Any, ...]]]:
+        """Yield a table's rows as key and the rest, inside the caller's transaction."""
+        key, rest = self.tables[table]
+        columns = ", ".join((*map(_as_text, key), *rest))
+        with conn.cursor(name=f"rows_{table}", row_factory=tuple_row) as cursor:
+            cursor.itersize = FETCH_ROWS
+            cursor.execute(f"SELECT {columns} FROM {self._names[table]}")
+            for row in cursor:
+                yield row[: len(key)], row[len(key) :]
+
+    def lock_for_reading(self, cursor: AnyCursor) -> None:
+        """Keep the tables from being swapped until the transaction ends."""
+        cursor.execute(f"LOCK TABLE {', '.join(self._names.values())} IN ACCESS SHARE MODE")
+
+    def _run(self, cursor: AnyCursor, statement: str, *arrays: Any) -> None:
+        cursor.execute(statement.format(**self._names), arrays)
 
 
-def _fetch(cursor: Cursor[Any], statement: str) -> Iterator[list[tuple[Any, ...]]]:
-    with cursor.connection.cursor(name="stored", row_factory=tuple_row) as rows:
-        rows.itersize = FETCH_ROWS
-        rows.execute(statement)
-        while part := rows.fetchmany(FETCH_ROWS):
-            yield part
+def _as_text(column: str) -> str:
+    return "day::text" if column == "day" else column
 
 
-class BalancesView:
-    """`balances` and `lots`: what each account has, and on which terms."""
+def columns_of(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Turn rows into columns, to be sent as arrays."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+INSERT_BALANCES = """
+INSERT INTO {balances} (account, kind, plan, partner, active_from, opened_at)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+ON CONFLICT (account) DO NOTHING
+"""
+# New lots begin empty: a row that is refused by a check is refused even where it would be merged.
+INSERT_LOTS = """
+INSERT INTO {lots} (account, lot_id, kind, granted, remaining, held, valid_from, expires_at,
+    granted_at, scope, giftable, carries, source, parent_lot)
+SELECT account, lot_id, kind, 0, 0, 0, valid_from, expires_at, granted_at, scope::jsonb, giftable,
+    carries, source::jsonb, parent_lot
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::text[], %s::boolean[], %s::boolean[], %s::text[], %s::text[])
+    AS new (account, lot_id, kind, valid_from, expires_at, granted_at, scope, giftable, carries,
+        source, parent_lot)
+ON CONFLICT (account, lot_id) DO NOTHING
+"""
+UPDATE_LOTS = """
+UPDATE {lots} AS lot
+SET granted = lot.granted + change.granted, remaining = lot.remaining + change.remaining
+FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[])
+    AS change (account, lot_id, granted, remaining)
+WHERE lot.account = change.account AND lot.lot_id = change.lot_id
+"""
+
+
+class BalancesView(View):
+    """What each account has, lot by lot."""
 
     name = "balances"
-    tables = ("balances", "lots")
-
-    ACCOUNT: Columns = {"account": "text"}  # noqa: RUF012 Never changed.
-    SUMS: Columns = dict.fromkeys(SUMS, "int8")
-    LOT: Columns = {"account": "text", "lot_id": "text"}  # noqa: RUF012
-    TERMS: Columns = {  # noqa: RUF012
-        "kind": "text", "granted": "int8", "remaining": "int8", "valid_from": "int8",
-        "expires_at": "int8", "scope": "text", "giftable": "bool", "carries": "bool",
-        "source": "jsonb", "parent_lot": "text",
+    tables: ClassVar = {
+        "balances": (("account",), ("kind", "plan", "partner", "active_from", "opened_at")),
+        "lots": (
+            ("account", "lot_id"),
+            (
+                "kind", "granted", "remaining", "held", "valid_from", "expires_at", "granted_at",
+                "scope", "giftable", "carries", "source", "parent_lot",
+            ),
+        ),
     }  # fmt: skip
 
-    def change(self) -> BalancesChange:
-        """Return an empty change."""
-        return BalancesChange()
+    def new_delta(self) -> BalancesDelta:
+        """Return a delta without changes."""
+        return BalancesDelta()
 
-    def write(self, cursor: Cursor[Any], change: BalancesChange, suffix: str = "") -> None:
-        """Write a change."""
-        self._write_opened(cursor, change, suffix)
-        self._write_sums(cursor, change, suffix)
-        self._write_lots(cursor, change, suffix)
-
-    def _write_opened(self, cursor: Cursor[Any], change: BalancesChange, suffix: str) -> None:
-        columns = {"log": "text", "kind": "text", "plan": "text", "opened_at": "int8", **self.SUMS}
-        rows = [
-            (account, *opened, *change.sums[account]) for account, opened in change.opened.items()
-        ]
-        upsert(cursor, "balances" + suffix, self.ACCOUNT, columns, rows, SUMS)
-
-    def _write_sums(self, cursor: Cursor[Any], change: BalancesChange, suffix: str) -> None:
-        rows = sorted(
-            (account, *sums)
-            for account, sums in change.sums.items()
-            if account not in change.opened and any(sums)
-        )
-        if not rows:
+    def write(self, cursor: AnyCursor, delta: BalancesDelta) -> None:
+        """Write accounts and lots. Raises UnknownLotError, CheckViolation for an overdrawn lot."""
+        if delta.accounts:
+            rows = [
+                (one.account, one.kind, one.plan, one.partner, one.active_from, one.recorded_at)
+                for one in delta.accounts.values()
+            ]
+            self._run(cursor, INSERT_BALANCES, *columns_of(rows))
+        new = [_lot_terms(key, lot) for key, lot in delta.lots.items() if lot.terms is not None]
+        if new:
+            self._run(cursor, INSERT_LOTS, *columns_of(new))
+        if not delta.lots:
             return
-        sets = SQL(", ").join(SQL("{0} = t.{0} + u.{0}").format(Identifier(name)) for name in SUMS)
-        statement = SQL(
-            "UPDATE {table} t SET {sets} FROM unnest(%s::text[], {arrays}) AS u(account, {names})"
-            " WHERE t.account = u.account"
-        ).format(
-            table=Identifier("balances" + suffix), sets=sets,
-            arrays=SQL(", ").join([SQL("%s::int8[]")] * len(SUMS)),
-            names=SQL(", ").join(map(Identifier, SUMS)),
-        )  # fmt: skip
-        cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
-        _all_there(cursor, len(rows), "accounts")
-
-    def _write_lots(self, cursor: Cursor[Any], change: BalancesChange, suffix: str) -> None:
-        # A lot is made empty, then filled: one that only grows (a carry lot) may be there already.
-        created = [(*key, *_terms(lot.terms)) for key, lot in change.lots.items() if lot.terms]
-        upsert(cursor, "lots" + suffix, self.LOT, self.TERMS, created, ())
-        moved = [
-            (*key, lot.granted, lot.remaining)
-            for key, lot in change.lots.items()
-            if lot.granted or lot.remaining
-        ]
-        if moved:
-            moved.sort()
-            statement = SQL(
-                "UPDATE {table} t SET granted = t.granted + u.granted,"
-                " remaining = t.remaining + u.remaining"
-                " FROM unnest(%s::text[], %s::text[], %s::int8[], %s::int8[])"
-                " AS u(account, lot_id, granted, remaining)"
-                " WHERE t.account = u.account AND t.lot_id = u.lot_id"
-            ).format(table=Identifier("lots" + suffix))
-            cursor.execute(statement, [list(column) for column in zip(*moved, strict=True)])
-            _all_there(cursor, len(moved), "lots")
-
-    def stored(self, cursor: Cursor[Any]) -> Iterator[Rows]:
-        """Yield the stored rows in parts."""
-        sums = ", ".join(SUMS)
-        accounts = f"SELECT account, log, kind, plan, opened_at, {sums} FROM balances"
-        for part in _fetch(cursor, accounts):
-            yield {("balances", row[:1]): row[1:] for row in part}
-        lots = "SELECT account, lot_id, kind, granted, remaining, valid_from, expires_at FROM lots"
-        for part in _fetch(cursor, lots):
-            yield {("lots", row[:2]): row[2:] for row in part}
+        accounts, lot_ids = zip(*delta.lots, strict=True)
+        granted = [lot.granted for lot in delta.lots.values()]
+        remaining = [lot.remaining for lot in delta.lots.values()]
+        arrays = (texts(accounts), texts(lot_ids), int8s(granted), int8s(remaining))
+        self._run(cursor, UPDATE_LOTS, *arrays)
+        if cursor.rowcount != len(delta.lots):
+            raise UnknownLotError("an event changes a lot that was never created")
 
 
-def _terms(terms: dict[str, Any]) -> tuple[Any, ...]:
-    scope = terms.get("scope", "any")
+def _lot_terms(key: tuple[str, str], lot: LotDelta) -> tuple[Any, ...]:
+    kind, _, _, _, valid_from, expires_at, at, scope, giftable, carries, source, parent = lot_row(
+        key, lot
+    )
     return (
-        terms["kind"], 0, 0, terms["valid_from"], terms["expires_at"],
-        scope if isinstance(scope, str) else "+".join(scope),
-        terms.get("giftable", False), terms.get("carries", False),
-        msgspec.json.encode(terms["source"]).decode(), terms.get("parent_lot"),
+        *key, kind, valid_from, expires_at, at, _json(scope), giftable, carries, _json(source),
+        parent,
     )  # fmt: skip
 
 
-def _all_there(cursor: Cursor[Any], expected: int, what: str) -> None:
-    if cursor.rowcount != expected:
-        msg = f"{expected - cursor.rowcount} {what} are not in the view"
-        raise LookupError(msg)
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
-class PartnerSpendView:
-    """`partner_spend`: what each partner paid for, by campaign, day and kind."""
+INSERT_PARTNERS = """
+INSERT INTO {spend_partners} (partner) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING
+"""
+INSERT_SPEND = """
+WITH fresh AS (
+    INSERT INTO {partner_subscribers} (partner, campaign, day, kind, subscriber)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::date[], %s::text[], %s::text[])
+    ON CONFLICT DO NOTHING RETURNING partner, campaign, day, kind
+), counted AS (
+    SELECT partner, campaign, day, kind, count(*) AS subscribers FROM fresh GROUP BY 1, 2, 3, 4
+)
+INSERT INTO {partner_spend} AS old (partner, campaign, day, kind, bytes, count, subscribers)
+SELECT partner, campaign, day, kind, bytes, count, coalesce(subscribers, 0)
+FROM unnest(%s::text[], %s::text[], %s::date[], %s::text[], %s::numeric[], %s::bigint[])
+    AS new (partner, campaign, day, kind, bytes, count)
+    LEFT JOIN counted USING (partner, campaign, day, kind)
+ON CONFLICT (partner, campaign, day, kind) DO UPDATE SET
+    bytes = old.bytes + excluded.bytes, count = old.count + excluded.count,
+    subscribers = old.subscribers + excluded.subscribers
+"""
+
+
+class PartnerSpendView(View):
+    """What each partner's campaigns delivered, by day and kind."""
 
     name = "partner_spend"
-    tables = ("partner_spend", "partner_spend_subscribers")
+    tables: ClassVar = {
+        "spend_partners": (("partner",), ()),
+        "partner_spend": (
+            ("partner", "campaign", "day", "kind"), ("bytes", "count", "subscribers"),
+        ),
+        "partner_subscribers": (("partner", "campaign", "day", "kind", "subscriber"), ()),
+    }  # fmt: skip
 
-    KEY: Columns = dict.fromkeys(("partner", "campaign", "day", "kind"), "text")
+    def new_delta(self) -> SpendDelta:
+        """Return a delta without changes."""
+        return SpendDelta(self.calendar)
 
-    def __init__(self, calendar: Calendar) -> None:
-        self._calendar = calendar
-
-    def change(self) -> PartnerSpendChange:
-        """Return an empty change."""
-        return PartnerSpendChange(self._calendar)
-
-    def write(self, cursor: Cursor[Any], change: PartnerSpendChange, suffix: str = "") -> None:
-        """Write a change."""
-        values = {"bytes": "int8", "count": "int8"}
-        rows = [(*key, *row) for key, row in change.spend.items()]
-        upsert(cursor, "partner_spend" + suffix, self.KEY, values, rows, ("bytes", "count"))
-        people = {**self.KEY, "subscriber": "text"}
-        upsert(
-            cursor, "partner_spend_subscribers" + suffix, people, {}, list(change.subscribers), ()
-        )
-
-    def stored(self, cursor: Cursor[Any]) -> Iterator[Rows]:
-        """Yield the stored rows in parts."""
-        key = "partner, campaign, day, kind"
-        for part in _fetch(cursor, f"SELECT {key}, bytes, count FROM partner_spend"):
-            yield {("partner_spend", row[:4]): row[4:] for row in part}
-        people = f"SELECT {key}, subscriber FROM partner_spend_subscribers"
-        for part in _fetch(cursor, people):
-            yield {("partner_spend_subscribers", row): () for row in part}
+    def write(self, cursor: AnyCursor, delta: SpendDelta) -> None:
+        """Write partners, and rows with their newly counted subscribers."""
+        if delta.partners:
+            self._run(cursor, INSERT_PARTNERS, sorted(delta.partners))
+        if delta.bytes:
+            members = [(*key, one) for key, ones in delta.subscribers.items() for one in ones]
+            rows = [(*key, amount, delta.count[key]) for key, amount in delta.bytes.items()]
+            self._run(cursor, INSERT_SPEND, *columns_of(members), *columns_of(rows))
 
 
-class TrialBalanceView:
-    """`trial_balance`: the whole bank's sums, and what is in transit."""
+_TYPES = ", ".join(["%s::bigint[]"] + ["%s::numeric[]"] * (len(SUM_TERMS) - 1))
+INSERT_SUMS = f"""
+INSERT INTO {{trial_balance}} AS old (log, account_kind, {", ".join(SUM_TERMS)})
+SELECT * FROM unnest(%s::text[], %s::text[], {_TYPES})
+ON CONFLICT (log, account_kind) DO UPDATE SET
+    {", ".join(f"{term} = old.{term} + excluded.{term}" for term in SUM_TERMS)}
+"""
+INSERT_TRIAL_LOTS = """
+INSERT INTO {trial_lots} (account, lot_id, log, account_kind, expires_at)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+ON CONFLICT (account, lot_id) DO NOTHING
+"""
+INSERT_REMAINING = """
+WITH moved AS MATERIALIZED (
+    SELECT log, account_kind, expires_at, change
+    FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS changes (account, lot_id, change)
+        JOIN {trial_lots} USING (account, lot_id)
+), written AS (
+    INSERT INTO {trial_remaining} AS old (log, account_kind, expires_at, remaining, held)
+    SELECT log, account_kind, expires_at, sum(change), 0 FROM moved GROUP BY 1, 2, 3
+    ON CONFLICT (log, account_kind, expires_at)
+    DO UPDATE SET remaining = old.remaining + excluded.remaining
+)
+SELECT count(*) FROM moved
+"""
+DELETE_REMAINING = "DELETE FROM {trial_remaining} WHERE remaining = 0 AND held = 0"
+INSERT_TRANSIT = """
+INSERT INTO {transfers_in_transit} AS old (transfer_id, bytes)
+SELECT * FROM unnest(%s::text[], %s::numeric[])
+ON CONFLICT (transfer_id) DO UPDATE SET bytes = old.bytes + excluded.bytes
+"""
+DELETE_TRANSIT = "DELETE FROM {transfers_in_transit} WHERE bytes = 0"
+
+
+class TrialBalanceView(View):
+    """What the whole bank earned and where it is now, by kind of account."""
 
     name = "trial_balance"
-    tables = ("trial_balance", "transfers_in_transit")
+    tables: ClassVar = {
+        "trial_balance": (("log", "account_kind"), SUM_TERMS),
+        "trial_lots": (("account", "lot_id"), ("log", "account_kind", "expires_at")),
+        "trial_remaining": (("log", "account_kind", "expires_at"), ("remaining", "held")),
+        "transfers_in_transit": (("transfer_id",), ("bytes",)),
+    }
 
-    def change(self) -> TrialBalanceChange:
-        """Return an empty change."""
-        return TrialBalanceChange()
+    def new_delta(self) -> TrialDelta:
+        """Return a delta without changes."""
+        return TrialDelta()
 
-    def write(self, cursor: Cursor[Any], change: TrialBalanceChange, suffix: str = "") -> None:
-        """Write a change."""
-        columns = TrialBalanceChange.COLUMNS
-        rows = [(*key, *row) for key, row in change.sums.items()]
-        keys = {"log": "text", "kind": "text"}
-        upsert(
-            cursor, "trial_balance" + suffix, keys, dict.fromkeys(columns, "int8"), rows, columns
-        )
-        moved = [(name, amount) for name, amount in change.transit.items() if amount]
-        table = "transfers_in_transit" + suffix
-        upsert(cursor, table, {"transfer_id": "text"}, {"bytes": "int8"}, list(moved), ("bytes",))
-        if moved:
-            cursor.execute(
-                SQL("DELETE FROM {} WHERE transfer_id = ANY(%s) AND bytes = 0").format(
-                    Identifier(table)
-                ),
-                ([name for name, _ in moved],),
-            )
+    def write(self, cursor: AnyCursor, delta: TrialDelta) -> None:
+        """Write sums, lots, what is left by expiry, and transit. Raises UnknownLotError."""
+        if delta.sums:
+            sums = [(*key, *msgspec.structs.astuple(each)) for key, each in delta.sums.items()]
+            self._run(cursor, INSERT_SUMS, *columns_of(sums))
+        if delta.lots:
+            lots = [(*key, *lot) for key, lot in delta.lots.items()]
+            self._run(cursor, INSERT_TRIAL_LOTS, *columns_of(lots))
+        if delta.remaining:
+            self._write_remaining(cursor, delta.remaining)
+        if delta.transit:
+            transit = sorted(delta.transit.items())
+            self._run(cursor, INSERT_TRANSIT, *columns_of(transit))
+            self._run(cursor, DELETE_TRANSIT)
 
-    def stored(self, cursor: Cursor[Any]) -> Iterator[Rows]:
-        """Yield the stored rows in parts."""
-        columns = ", ".join(TrialBalanceChange.COLUMNS)
-        for part in _fetch(cursor, f"SELECT log, kind, {columns} FROM trial_balance"):
-            yield {("trial_balance", row[:2]): row[2:] for row in part}
-        for part in _fetch(cursor, "SELECT transfer_id, bytes FROM transfers_in_transit"):
-            yield {("transfers_in_transit", row[:1]): row[1:] for row in part}
+    def _write_remaining(self, cursor: AnyCursor, remaining: dict[tuple[str, str], int]) -> None:
+        accounts, lot_ids = zip(*remaining, strict=True)
+        arrays = (texts(accounts), texts(lot_ids), int8s(list(remaining.values())))
+        self._run(cursor, INSERT_REMAINING, *arrays)
+        (known,) = next(iter(cursor.fetchall()))
+        if known != len(remaining):
+            raise UnknownLotError("an event changes a lot that was never created")
+        self._run(cursor, DELETE_REMAINING)
+
+
+MakeView = Callable[..., View]
+VIEWS: dict[str, MakeView] = {
+    view.name: view for view in (BalancesView, PartnerSpendView, TrialBalanceView)
+}

@@ -1,10 +1,6 @@
--- What the gateway's processes may do in their schema. The read models are the gateway's own, so
--- that a rebuild can put a new table in an old one's place.
-GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};
-GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.inbox_positions, {schema}.parked TO {role};
-ALTER TABLE {schema}.balances OWNER TO {role};
-ALTER TABLE {schema}.lots OWNER TO {role};
-ALTER TABLE {schema}.partner_spend OWNER TO {role};
-ALTER TABLE {schema}.partner_spend_subscribers OWNER TO {role};
-ALTER TABLE {schema}.trial_balance OWNER TO {role};
-ALTER TABLE {schema}.transfers_in_transit OWNER TO {role};
+-- What the gateway's processes may do in their schema: its tables are views that can be rebuilt.
+GRANT USAGE ON SCHEMA {schema} TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA {schema} TO {role};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};
+-- The swap of a rebuilt view renames tables that belong to the schema's owner.
+GRANT EXECUTE ON FUNCTION {schema}.swap_with_shadows(text[]) TO {role};

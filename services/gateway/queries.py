@@ -1,0 +1,73 @@
+"""What the views answer: one statement for each question, so that an answer is of one moment."""
+
+from typing import Any
+
+from services.gateway.store import AnyCursor
+
+LOTS_MAX = 1_000
+
+BALANCE = """
+WITH own AS (SELECT * FROM lots WHERE account = %(account)s AND remaining > 0)
+SELECT to_jsonb(owner) AS owner,
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'balances')
+        AS positions,
+    (SELECT to_jsonb(sums) FROM (
+        SELECT count(*) AS lots,
+            coalesce(sum(remaining - held) FILTER (WHERE expires_at > %(now)s), 0) AS available,
+            coalesce(sum(remaining - held) FILTER (WHERE expires_at <= %(now)s), 0) AS lapsed,
+            coalesce(sum(remaining - held) FILTER (WHERE valid_from > %(now)s), 0) AS upcoming,
+            coalesce(sum(held), 0) AS held
+        FROM own) AS sums) AS sums,
+    (SELECT jsonb_agg(to_jsonb(lot)) FROM (
+        SELECT * FROM own ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
+FROM balances AS owner WHERE account = %(account)s
+"""
+SPEND = """
+SELECT partner, campaign, day::text AS day, kind, bytes, count, subscribers FROM partner_spend
+WHERE (%(partner)s::text IS NULL OR partner = %(partner)s)
+    AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
+    AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+    AND (%(day_from)s::date IS NULL OR day >= %(day_from)s)
+    AND (%(day_to)s::date IS NULL OR day <= %(day_to)s)
+ORDER BY partner, campaign, day, kind LIMIT %(limit)s
+"""
+TRIAL_BALANCE = """
+SELECT
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions
+        WHERE consumer = 'trial_balance') AS positions,
+    (SELECT jsonb_agg(to_jsonb(one)) FROM (
+        SELECT account_kind, sum(accounts) AS accounts, sum(earned) AS earned,
+            sum(received) AS received, sum(returned) AS returned, sum(spent) AS spent,
+            sum(unfunded) AS unfunded, sum(transferred) AS transferred, sum(expired) AS expired,
+            sum(adjusted) AS adjusted
+        FROM trial_balance GROUP BY account_kind) AS one) AS sums,
+    (SELECT jsonb_agg(to_jsonb(one)) FROM (
+        SELECT account_kind, sum(held) AS held,
+            coalesce(sum(remaining - held) FILTER (WHERE expires_at > %(now)s), 0) AS available,
+            coalesce(sum(remaining - held) FILTER (WHERE expires_at <= %(now)s), 0) AS lapsed
+        FROM trial_remaining GROUP BY account_kind) AS one) AS remaining,
+    (SELECT coalesce(sum(bytes), 0) FROM transfers_in_transit) AS in_transit,
+    (SELECT count(*) FROM transfers_in_transit) AS transfers
+"""
+
+
+def balance(cursor: AnyCursor, account: str, now: int) -> Any:
+    """Return owner, positions, sums and lots of an account, None if it is not known."""
+    values = {"account": account, "now": now, "limit": LOTS_MAX}
+    return cursor.execute(BALANCE, values).fetchone()
+
+
+def is_partner(cursor: AnyCursor, partner: str) -> bool:
+    """Say whether the view `partner_spend` knows this partner."""
+    found = cursor.execute("SELECT FROM spend_partners WHERE partner = %s", (partner,)).fetchone()
+    return found is not None
+
+
+def spend(cursor: AnyCursor, filters: dict[str, Any], limit: int) -> list[Any]:
+    """Return up to `limit` rows of what partners' campaigns delivered."""
+    return cursor.execute(SPEND, {**filters, "limit": limit}).fetchall()
+
+
+def trial_balance(cursor: AnyCursor, now: int) -> Any:
+    """Return positions, sums and what is left by kind of account, and what is in transit."""
+    return cursor.execute(TRIAL_BALANCE, {"now": now}).fetchone()
