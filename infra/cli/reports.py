@@ -45,7 +45,7 @@ def balance(bank: Bank, output: Output, subscriber: str) -> None:
 @click.argument("partner", required=False)
 @bank_option
 def partner_spend(bank: Bank, output: Output, partner: str | None) -> None:
-    """Show what partners bought, put into campaigns and awarded, by campaign and day."""
+    """Show what partners' campaigns gave to subscribers, by campaign, day and kind."""
     path = "/v1/partners/spend"
     if partner is not None:
         name = partner if partner.startswith("partner:") else f"partner:{partner}"
@@ -69,7 +69,7 @@ def rebuild(bank: Bank, output: Output, view: str) -> None:
     """Build a view anew from the ledger's log and swap it in."""
     with gateway_of(bank) as gateway, output.progress(f"Rebuilding {view}") as report:
         result = gateway.stream(f"/v1/views/{view}:rebuild", report)
-    output.show(result, lambda: _facts(output, "Rebuilt", result))
+    output.show(result, lambda: _show_rebuilt(output, result))
 
 
 @click.command()
@@ -127,7 +127,7 @@ def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
 def _show_balance(output: Output, answer: dict[str, Any]) -> None:
     names = ("available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes")
     output.table(
-        f"{answer['subscriber']} at {answer['as_of']}",
+        f"{answer['subscriber']} at {_minutes(answer['as_of'])}",
         ["", "bytes", " "],
         [
             (name.removesuffix("_bytes"), answer[name], human_bytes(answer[name]))
@@ -137,22 +137,33 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
     )
     lots = [
         (
-            lot["lot_id"], lot["kind"], lot["remaining_bytes"], human_bytes(lot["remaining_bytes"]),
-            lot["held_bytes"], lot["valid_from"], lot["expires_at"],
+            lot["lot_id"],
+            lot["kind"],
+            lot["remaining_bytes"],
+            human_bytes(lot["remaining_bytes"]),
+            lot["held_bytes"],
+            _minutes(lot["valid_from"]),
+            _minutes(lot["expires_at"]),
         )
         for lot in answer["lots"]
-    ]  # fmt: skip
+    ]
     output.table("Lots", ["lot", "kind", "bytes left", "", "held", "from", "until"], lots)
 
 
 def _show_spend(output: Output, answer: dict[str, Any]) -> None:
     rows = [
         (
-            row["partner"], row["campaign"], row["day"], row["kind"], row["bytes"],
-            human_bytes(row["bytes"]), row["count"], row["subscribers"],
+            row["partner"],
+            row["campaign"],
+            row["day"],
+            row["kind"],
+            row["bytes"],
+            human_bytes(row["bytes"]),
+            row["count"],
+            row["subscribers"],
         )
         for row in answer["rows"]
-    ]  # fmt: skip
+    ]
     output.table(
         "Partner spend",
         ["partner", "campaign", "day", "kind", "bytes", "", "count", "subscribers"],
@@ -188,13 +199,23 @@ def _show_parked(output: Output, rows: list[dict[str, Any]]) -> None:
 
 
 def _show_retried(output: Output, results: dict[str, Any]) -> None:
-    for name, result in results.items():
-        _facts(output, name.capitalize(), result)
+    rows = [
+        (name, place, count["applied"], count["still_parked"])
+        for name, result in results.items()
+        for places in result.values()
+        for place, count in places.items()
+    ]
+    output.table("Parked events", ["service", "where", "applied", "still parked"], rows)
 
 
-def _facts(output: Output, title: str, facts: dict[str, Any]) -> None:
-    output.table(title, ["", " "], [(name, _fact(value)) for name, value in facts.items()])
+def _show_rebuilt(output: Output, result: dict[str, Any]) -> None:
+    rows = [
+        (name, view["events"], view["usage_lines"], f"{view['seconds']:.3f}")
+        for name, view in result.items()
+    ]
+    output.table("Rebuilt", ["view", "events", "usage lines", "seconds"], rows)
 
 
-def _fact(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def _minutes(time: str) -> str:
+    """Write an ISO 8601 time as people read it, to the minute, in the bank's time zone."""
+    return time[:16].replace("T", " ")
