@@ -28,20 +28,23 @@ def decide(  # noqa: PLR0911 One per command.
     command: AnyCommand,
     context: Context,
     meta: Meta,
-    transfer_id: str = "",
+    command_id: str = "",
 ) -> Iterator[Event]:
-    """Yield the events of a command. Raises RefusedError before the first one."""
+    """Yield the events of a command. Raises RefusedError before the first one.
+
+    `command_id` is unique in the whole bank; transfers and purchases are named by it.
+    """
     match command:
         case OpenAccount():
             return opening.open_account(account, command, context, meta)
         case Buy():
-            return opening.buy(account, command, context, meta)
+            return opening.buy(account, command, context, meta, command_id)
         case Fund():
-            return transfers.fund(account, command, context, meta, transfer_id)
+            return transfers.fund(account, command, context, meta, command_id)
         case Award():
-            return transfers.award(account, command, context, meta, transfer_id)
+            return transfers.award(account, command, context, meta, command_id)
         case Transfer():
-            return transfers.transfer(account, command, context, meta, transfer_id)
+            return transfers.transfer(account, command, context, meta, command_id)
         case CloseMonth():
             return closing.close_month(account, command, context, meta)
         case Arrive():

@@ -93,14 +93,17 @@ def plan_lot(plan: str, month: str, context: Context) -> LotTerms:
     )
 
 
-def buy(account: Account | None, command: Buy, context: Context, meta: Meta) -> Iterator[Event]:
+def buy(
+    account: Account | None, command: Buy, context: Context, meta: Meta, purchase_id: str
+) -> Iterator[Event]:
     """Create a pack of a subscriber or a purchase of a partner."""
     account = known(account, command.account)
     if account.kind not in ("subscriber", "partner"):
         raise RefusedError("account_kind", f"a {account.kind} account buys nothing")
     monthly = command.expires_at is None and account.kind == "subscriber"
     lot = LotTerms(
-        lot_id=f"pack:{command.key}",
+        # Not the command's key: another caller may use the same one for this account.
+        lot_id=f"pack:{purchase_id}",
         kind="pack",
         granted=command.bytes,
         valid_from=context.now,
