@@ -32,7 +32,7 @@ from shared.contracts.ledger import (
 STATE_FORMAT = 1
 
 
-class Window(msgspec.Struct, array_like=True):
+class Window(msgspec.Struct, array_like=True, gc=False):
     """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
 
     lot_id: str
@@ -40,7 +40,7 @@ class Window(msgspec.Struct, array_like=True):
     expires_at: int
 
 
-class Lot(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Bytes with terms: usable in [valid_from, expires_at), for one scope, in order of age."""
 
     lot_id: str
@@ -70,7 +70,7 @@ class Lot(msgspec.Struct, omit_defaults=True, kw_only=True):
         return any(window.valid_from <= at < window.expires_at for window in self.born_of)
 
 
-class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """The state of one account."""
 
     account: str
