@@ -39,7 +39,9 @@ class MemoryPartition:
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
 
-    def execute(self, items: list[Item], source: int | None = None, at: int = 0, crash: str = "") -> None:
+    def execute(
+        self, items: list[Item], source: int | None = None, at: int = 0, crash: str = ""
+    ) -> None:
         """Run a batch as a transaction; `crash` is "before" or "after" the commit."""
         loaded = {}
         for stream in map(stream_id, accounts_of(items)):
@@ -149,7 +151,9 @@ class MemoryBank:
         by = Meta(actor="ledger", correlation_id=event.correlation_id)
         if isinstance(event, DataTransferred) and self.of(event.to) is me:
             return Item(
-                Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event), "ledger", by
+                Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event),
+                "ledger",
+                by,
             )
         if isinstance(event, ArrivalRefused) and self.of(event.account) is me:
             departed = next(
@@ -159,7 +163,9 @@ class MemoryBank:
             )
             key = f"take-back:{event.transfer_id}"
             return Item(
-                TakeBack(key=key, account=event.account, transfer=departed, code=event.code), "ledger", by
+                TakeBack(key=key, account=event.account, transfer=departed, code=event.code),
+                "ledger",
+                by,
             )
         return None
 
