@@ -153,8 +153,8 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
 def _show_spend(output: Output, answer: dict[str, Any]) -> None:
     rows = [
         (
-            row["partner"],
-            row["campaign"],
+            _name(row["partner"]),
+            _name(row["campaign"]),
             row["day"],
             row["kind"],
             row["bytes"],
@@ -166,16 +166,15 @@ def _show_spend(output: Output, answer: dict[str, Any]) -> None:
     ]
     output.table(
         "Partner spend",
-        ["partner", "campaign", "day", "kind", "bytes", "", "count", "subscribers"],
+        ["partner", "campaign", "day", "kind", "bytes", "", "count", "people"],
         rows,
     )
     output.line(f"total {human_bytes(answer['total_bytes'])} ({answer['total_bytes']:,} B)")
 
 
 def _show_totals(output: Output, answer: dict[str, Any]) -> None:
-    rows = [("accounts", answer["accounts"], "")]
-    rows += [(term.replace("_", " "), answer[term], human_bytes(answer[term])) for term in TERMS]
-    output.table("Totals", ["", "bytes", " "], rows)
+    rows = [(term.replace("_", " "), answer[term], human_bytes(answer[term])) for term in TERMS]
+    output.table(f"Totals of {answer['accounts']:,} accounts", ["", "bytes", " "], rows)
 
 
 def _show_verify(output: Output, result: dict[str, Any]) -> None:
@@ -214,6 +213,11 @@ def _show_rebuilt(output: Output, result: dict[str, Any]) -> None:
         for name, view in result.items()
     ]
     output.table("Rebuilt", ["view", "events", "usage lines", "seconds"], rows)
+
+
+def _name(account: str | None) -> str | None:
+    """Return an account's name without its kind: a column's title says that."""
+    return account.partition(":")[2] if account and ":" in account else account
 
 
 def _minutes(time: str) -> str:
