@@ -141,13 +141,12 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
             lot["kind"],
             lot["remaining_bytes"],
             human_bytes(lot["remaining_bytes"]),
-            lot["held_bytes"],
             _minutes(lot["valid_from"]),
             _minutes(lot["expires_at"]),
         )
         for lot in answer["lots"]
     ]
-    output.table("Lots", ["lot", "kind", "bytes left", "", "held", "from", "until"], lots)
+    output.table("Lots", ["lot", "kind", "bytes left", "", "from", "until"], lots)
 
 
 def _show_spend(output: Output, answer: dict[str, Any]) -> None:
@@ -221,5 +220,5 @@ def _name(account: str | None) -> str | None:
 
 
 def _minutes(time: str) -> str:
-    """Write an ISO 8601 time as people read it, to the minute, in the bank's time zone."""
-    return time[:16].replace("T", " ")
+    """Write an ISO 8601 time as people read it, to the minute; midnight is the day alone."""
+    return time[:16].replace("T00:00", "").replace("T", " ")
