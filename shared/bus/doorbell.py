@@ -87,7 +87,8 @@ class Doorbell:
             try:
                 self._listen(backoff)
             except (*AWAY, UnavailableError) as error:
-                logger().warning("doorbell_away", error=str(error))
+                if backoff.is_news():
+                    logger().warning("doorbell_away", error=str(error))
             finally:
                 self._connected = False
             self.ring()

@@ -170,7 +170,8 @@ class RabbitFeed:
             try:
                 self._consume(backoff)
             except Exception as error:  # noqa: BLE001 Whatever breaks, connect again.
-                logger().warning("feed_waits", queue=self._queue, error=_brief(error))
+                if backoff.is_news():
+                    logger().warning("feed_waits", queue=self._queue, error=_brief(error))
                 backoff.wait()
 
     def _consume(self, backoff: Backoff) -> None:
@@ -214,7 +215,8 @@ class RabbitFeed:
             except UnavailableError as error:
                 if self._stop.is_set():
                     raise
-                logger().warning("feed_waits", queue=self._queue, error=error.detail)
+                if backoff.is_news():
+                    logger().warning("feed_waits", queue=self._queue, error=error.detail)
                 connection.sleep(backoff.next_s())
             else:
                 return

@@ -146,11 +146,13 @@ class Relay:
                 else:
                     self._stop.wait(LOCK_POLL_S)
             except UnavailableError as error:
-                lag = self._positions
-                logger().warning("relay_waits", log=self._log.name, at=lag, error=error.detail)
+                if backoff.is_news():
+                    at = self._positions
+                    logger().warning("relay_waits", log=self._log.name, at=at, error=error.detail)
                 backoff.wait()
             except Exception as error:  # noqa: BLE001 The relay never ends by itself.
-                logger().error("relay_failed", log=self._log.name, exc_info=error)
+                if backoff.is_news():
+                    logger().error("relay_failed", log=self._log.name, exc_info=error)
                 backoff.wait()
         self._publisher.close()
         self._state.close()

@@ -40,7 +40,8 @@ class SourceThreads:
             try:
                 self._start_missing()
             except UnavailableError as error:
-                logger().warning("sources_unknown", transport=self._name, error=str(error))
+                if backoff.is_news():
+                    logger().warning("sources_unknown", transport=self._name, error=str(error))
                 backoff.wait()
             else:
                 backoff.reset()
@@ -65,13 +66,15 @@ class SourceThreads:
             try:
                 self._step(source)
             except UnavailableError as error:
-                logger().warning("source_waits", source=source, error=str(error))
+                if backoff.is_news():
+                    logger().warning("source_waits", source=source, error=str(error))
             except DatabankError as error:
                 logger().error("source_failed", source=source, code=error.code, error=str(error))
                 if source not in self._known():
                     return
             except Exception as error:  # noqa: BLE001 Not known beforehand; the thread must go on.
-                logger().error("source_failed", source=source, exc_info=error)
+                if backoff.is_news():
+                    logger().error("source_failed", source=source, exc_info=error)
             else:
                 backoff.reset()
                 continue
