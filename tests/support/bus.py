@@ -125,6 +125,9 @@ class MemoryConsumer:
     away: bool = False
     crash: str = ""
     attempts: int = 0
+    tries: list[int] = field(default_factory=list)
+    overlaps: int = 0
+    pause_s: float = 0.0
     inside: Lock = field(default_factory=Lock)
 
     def position(self, source: str) -> int:
@@ -135,12 +138,12 @@ class MemoryConsumer:
 
     def apply(self, batch: Batch) -> None:
         """Apply as a transaction does: all or nothing, crashing before or after the commit."""
-        if not self.inside.acquire(blocking=False):
-            raise AssertionError("two threads apply at once")
-        try:
+        if self.inside.locked():
+            self.overlaps += 1
+        with self.inside:
+            if self.pause_s:
+                time.sleep(self.pause_s)
             self._apply(batch)
-        finally:
-            self.inside.release()
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside and step over it."""
@@ -159,6 +162,8 @@ class MemoryConsumer:
         waiting = {subject for subject, _, _ in self.parked}
         for event in fresh:
             if event.subject not in waiting and self.fails_on(event):
+                if len(batch.events) == 1:
+                    self.tries.append(int(event.sequence))
                 raise ValueError(f"cannot handle {event.id}")
         if self.crash == "before":
             self.crash = ""

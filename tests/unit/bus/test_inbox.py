@@ -134,6 +134,7 @@ def test_a_poison_event_is_parked_after_five_attempts_and_blocks_its_account_alo
     account = dict(log.lane("all"))[poison]
     behind = [at for at, subject in log.lane("all") if subject == account and at >= poison]
     assert view.attempts == ATTEMPTS_MAX
+    assert view.tries == [poison] * ATTEMPTS_MAX
     assert view.parked[0] == (account, poison, f"ValueError: cannot handle {log.source}/{poison}")
     assert [at for _, at, _ in view.parked] == behind
     assert view.of(log.source) == [at for at in sequences(log) if at not in behind]
@@ -197,7 +198,7 @@ def test_level_goes_on_with_other_sources_when_one_fails():
 
 def test_receiving_and_pulling_at_once_apply_each_event_once(log):
     log.fill(960)
-    view = MemoryConsumer()
+    view = MemoryConsumer(pause_s=0.001)
     inbox = Inbox([view], MemoryReader([log], limit=7))
 
     def deliver() -> None:
@@ -216,4 +217,5 @@ def test_receiving_and_pulling_at_once_apply_each_event_once(log):
     inbox.level()
 
     assert view.of(log.source) == sequences(log)
+    assert view.overlaps == 0
     assert view.parked == []
