@@ -9,7 +9,7 @@ from services.ledger import api
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
 from services.ledger.integration import PartitionConsumer
-from services.ledger.jobs import run_jobs
+from services.ledger.jobs import parse_close_at, run_jobs
 from services.ledger.log import LocalLogReader, PartitionLog
 from services.ledger.partition import Partition
 from services.ledger.rules import BUILT_IN, load_rules
@@ -29,6 +29,7 @@ def make_bank(settings: Settings) -> Bank:
     calendar = Calendar(settings.bank_timezone)
     clock = BankClock(settings.clock_file)
     rulebook = load_rules(Path(settings.ledger_rules_file or BUILT_IN), calendar)
+    parse_close_at(settings.bank_close_at)  # Refused now, not in the night of the close.
     conninfo = settings.ledger_database_url
     partitions = [
         Partition(number, conninfo, clock=clock, calendar=calendar, rulebook=rulebook)

@@ -1,5 +1,6 @@
 """What the ledger does by itself: plan lots at a month's start, and the close of the last month."""
 
+import re
 from datetime import datetime
 from threading import Event
 
@@ -14,6 +15,7 @@ from shared.logs import logger
 
 BY_THE_LEDGER = Meta(actor="ledger", correlation_id="job")
 LOOK_EVERY_S = 5.0
+CLOSE_AT = re.compile(r"(0?[1-9]|1[0-9]|2[0-8]) ([01]?[0-9]|2[0-3]):([0-5][0-9])")
 # Every month has it.
 DAY_MAX = 28
 
@@ -62,15 +64,13 @@ def close_last_month(bank: Bank, day: int, minutes: int) -> None:
 
 def parse_close_at(text: str) -> tuple[int, int]:
     """Read `D HH:MM` as a day of the month and minutes of the day. Raises InvalidError."""
-    try:
-        day, _, clock = text.partition(" ")
-        hours, _, minutes = clock.partition(":")
-        value = int(day), int(hours) * 60 + int(minutes)
-    except ValueError as error:
-        raise InvalidError("BANK_CLOSE_AT is written `D HH:MM`, such as `1 06:00`") from error
-    if not (1 <= value[0] <= DAY_MAX and 0 <= value[1] < 24 * 60):
-        raise InvalidError("BANK_CLOSE_AT needs a day from 1 to 28 and a time of day")
-    return value
+    match = CLOSE_AT.fullmatch(text)
+    if match is None:
+        raise InvalidError(
+            "BANK_CLOSE_AT is written `D HH:MM`, such as `1 06:00`: a day from 1 to 28 and a time"
+        )
+    day, hours, minutes = map(int, match.groups())
+    return day, hours * 60 + minutes
 
 
 def is_done(partition: Partition, name: str) -> bool:
