@@ -1,0 +1,1 @@
+"""Runs the bank: its processes, its databases, its command line."""

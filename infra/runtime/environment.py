@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typed_settings as ts
@@ -57,6 +58,8 @@ def read_environment() -> Environment:
 def inherited(**extra: str) -> dict[str, str]:
     """Return this process's environment for a child, without what only `up` may know."""
     kept = {name: value for name, value in os.environ.items() if name not in FOR_UP_ONLY}
+    if rules := kept.get("LEDGER_RULES_FILE"):
+        kept["LEDGER_RULES_FILE"] = str(Path(rules).resolve())  # A child has another folder.
     return kept | extra
 
 
