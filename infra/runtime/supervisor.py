@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from infra.runtime.state import Bank, write_private
 
 ANSWER_TIMEOUT_S = 10.0
 LAUNCH_TIMEOUT_S = 15.0
+DISK_FULL_BYTES = 64 << 10
 SERVICES_GROUP = "services"
 DATABASE_GROUP = "database"
 RPC_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
@@ -166,4 +168,12 @@ def tail(log: Path, lines: int = 12) -> str:
         text = log.read_text(errors="replace").rstrip().splitlines()[-lines:]
     except OSError:
         text = []
-    return f"; see {log}" + "".join(f"\n    {line}" for line in text)
+    full = "; no space is left there" if _disk_is_full(log.parent) else ""
+    return f"; see {log}{full}" + "".join(f"\n    {line}" for line in text)
+
+
+def _disk_is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < DISK_FULL_BYTES
+    except OSError:
+        return False
