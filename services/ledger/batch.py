@@ -6,7 +6,14 @@ import msgspec
 
 from services.ledger.codec import encode
 from services.ledger.domain.account import Account, Lot, evolve, spend_line
-from services.ledger.domain.commands import AnyCommand, GrantCycle, OpenAccount, Usage
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Arrive,
+    GrantCycle,
+    OpenAccount,
+    TakeBack,
+    Usage,
+)
 from services.ledger.domain.context import Context, Meta, facts
 from services.ledger.domain.decide import decide
 from services.ledger.domain.opening import due_months, grant_due
@@ -106,9 +113,15 @@ class Batch:
                 else:
                     self._command(item, item.what)
             except RefusedError as error:
-                item.outcome = refused(item.what, error, item.meta)
+                self._refuse(item, error)
         for desk in self.desks.values():
             self._flush(desk)
+
+    def _refuse(self, item: Item, error: RefusedError) -> None:
+        """Make the refusal the item's outcome; what came from the log must not get lost so."""
+        if isinstance(item.what, Arrive | TakeBack):
+            raise error
+        item.outcome = refused(item.what, error, item.meta)
 
     def _is_repeat(self, item: Item) -> bool:
         bound = self._known.get(item.key)
@@ -116,7 +129,7 @@ class Batch:
         if bound is None and first is None:
             return False
         if (bound or first).body != item.body:  # type: ignore[union-attr]
-            item.outcome = refused(item.what, RefusedError("conflict", CONFLICT, 409), item.meta)
+            self._refuse(item, RefusedError("conflict", CONFLICT, 409))
         elif bound is not None:
             item.repeats = bound
         elif first is not None and first.outcome is not None:

@@ -143,10 +143,10 @@ class PartitionConsumer:
         return partition_of(account, len(self._ledger.partitions)) == self._partition.number
 
     def _target(self, envelope: Envelope) -> str:
-        try:
+        """Return the account that waits: a transfer's receiver; of a refusal, the giver."""
+        if envelope.type == DataTransferred.TYPE and isinstance(envelope.data, dict):
             return str(envelope.data.get("to") or envelope.subject)
-        except AttributeError:
-            return envelope.subject
+        return envelope.subject
 
     def _parked_accounts(self) -> set[str]:
         with self._partition.connection() as conn:

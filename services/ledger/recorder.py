@@ -14,6 +14,7 @@ from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
+from shared.db import CONNECT_TIMEOUT_S
 from shared.errors import InvalidError
 from shared.ids import log_name
 from shared.pgarrays import bytea, int8s, texts, uuids
@@ -68,6 +69,7 @@ def make_application(partition: int, conninfo: str) -> Application[UUID]:
             "POSTGRES_MAX_OVERFLOW": "2",
             # A connection that died while it lay in the pool is nobody's 503.
             "POSTGRES_PRE_PING": "yes",
+            "POSTGRES_CONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
             "POSTGRES_LOCK_TIMEOUT": str(LOCK_TIMEOUT_S),
             "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": str(IDLE_IN_TRANSACTION_S),
             "POSTGRES_ENABLE_DB_FUNCTIONS": "no",

@@ -10,10 +10,18 @@ from shared.contracts.ledger import DataTransferred
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
+# PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
+ONE_LINE = rf"^[^\x00-\x1f\x7f]*{END}"
+NO_NUL = r"^[^\x00]*$"
 
 Key = Annotated[
     str,
-    Meta(min_length=1, max_length=128, description="the caller's key: a repeat does nothing twice"),
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=ONE_LINE,
+        description="the caller's key: a repeat does nothing twice",
+    ),
 ]
 SubscriberId = Annotated[
     str, Meta(pattern=rf"^[A-Za-z0-9_-]{{1,64}}{END}", description="a subscriber")
@@ -39,7 +47,7 @@ Month = Annotated[
     str, Meta(pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}", description="a calendar month, YYYY-MM")
 ]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
-Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
 
 
 class Command(
