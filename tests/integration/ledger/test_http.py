@@ -152,7 +152,7 @@ BAD_COMMANDS: list[Any] = [
     one(key=""), one(key="k" * 129), one(key=7),
     one(account=""), one(account="an n"), one(account="a" * 65), one(account="ann\n"),
     one(account="partner:didi"), one(account="138@x"), one(to="partner:didi"), one(to="b\n"),
-    one(reason=""), one(reason="r" * 501),
+    one(reason=""), one(reason="r" * 501), one(reason="a\0b"), one(key="a\0"), one(key="a\n"),
     {"commands": [command("open_account", "operator:fees")]},
     {"commands": [command("open_account", "dan\n", plan="std-30mb")]},
     {"commands": [command("open_account", "partner:didi\n")]},
@@ -169,7 +169,8 @@ BAD_USAGE: list[Any] = [
     line(usage_id=""), line(usage_id="u" * 129), line(account="partner:didi"), line(account="x\n"),
     line(occurred_at="yesterday"), line(occurred_at=-1), line(occurred_at=1.5),
     line(occurred_at=None), line(occurred_at="2015-08-10T25:00:00"), line(occurred_at=2**53),
-    line(rating_group=""), line(rating_group="r" * 65),
+    line(rating_group=""), line(rating_group="r" * 65), line(rating_group="\0"),
+    line(usage_id="u\0"), line(usage_id="u\n"),
 ]  # fmt: skip
 
 

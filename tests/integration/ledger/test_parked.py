@@ -1,0 +1,199 @@
+"""An event that can't be handled is put aside; its account waits in order, the others go on."""
+
+import json
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from services.ledger.domain.commands import OpenAccount, Transfer
+from services.ledger.domain.rules import RuleBook
+from services.ledger.integration import PartitionConsumer
+from shared.contracts.ledger import ArrivalRefused, DataTransferred
+from shared.errors import UnavailableError
+from shared.ids import partition_of, stream_id
+from tests.support.ledger import MIB, TOKENS, client
+from tests.support.memory import CALENDAR, RULEBOOK
+
+PLAN = "std-100mb"
+GIVER, OTHER = "giver", "other"
+
+
+def without_the_plan() -> RuleBook:
+    """Return rules that lack the plan of the account that can't be handled."""
+    rules = RULEBOOK.latest()
+    plans = {name: plan for name, plan in rules.plans.items() if name != PLAN}
+    return RuleBook([(0, msgspec.structs.replace(rules, plans=plans))])
+
+
+@pytest.fixture
+def whole(make_ledger):
+    """A ledger with all its rules, on 2015-08-31; its accounts get a new plan lot tomorrow."""
+    ledger = make_ledger()
+    ledger.at("2015-08-31T23:00:00+08:00")
+    ledger.do(
+        OpenAccount(key="o", account=GIVER, plan="std-1gb"),
+        OpenAccount(key="o", account=OTHER, plan="std-30mb"),
+        OpenAccount(key="o", account="sick", plan=PLAN),
+    )
+    ledger.at("2015-09-01T01:00:00+08:00")
+    return ledger
+
+
+@pytest.fixture
+def broken(make_ledger, whole):
+    """The same ledger, whose rules lack a plan: whatever touches that account fails."""
+    ledger = make_ledger(whole.clock, rulebook=without_the_plan())
+    for to in ("sick", OTHER, "sick", OTHER, "sick"):
+        count = ledger.ledger.account(GIVER)[1]
+        ledger.do(Transfer(key=f"k{count}", account=GIVER, to=to, bytes=count))
+    return ledger
+
+
+def parked(ledger: Any) -> list[dict[str, Any]]:
+    return [row for partition in ledger.partitions for row in partition.parked()]
+
+
+def test_an_event_that_fails_five_times_is_parked_and_only_its_account_waits(broken):
+    broken.settle()
+
+    rows = parked(broken)
+    assert [row["account"] for row in rows] == ["sick"] * 3
+    assert [row["attempts"] for row in rows] == [5, 0, 0]
+    assert "KeyError" in rows[0]["error"]
+    assert all("waits behind" in row["error"] for row in rows[1:])
+    assert rows[0]["type"] == DataTransferred.TYPE
+    assert broken.ledger.account(OTHER)[0].received > 0
+    assert broken.ledger.account("sick")[0].received == 0
+    broken.settle()
+    assert parked(broken) == rows
+    broken.verified()
+
+
+def test_a_retry_that_fails_again_keeps_everything_parked_in_order(broken):
+    broken.settle()
+    number = partition_of("sick", 2)
+    assert broken.consumers[number].retry_parked() == {"applied": 0, "still_parked": 3}
+
+    assert [row["attempts"] for row in parked(broken)] == [6, 0, 0]
+    assert broken.ledger.account("sick")[0].received == 0
+
+
+def test_a_retry_applies_what_waited_in_order_and_the_account_goes_on(broken, whole):
+    broken.settle()
+    number = partition_of("sick", 2)
+    waiting = [row["sequence"] for row in parked(broken)]
+    assert whole.consumers[number].retry_parked() == {"applied": 3, "still_parked": 0}
+
+    assert parked(whole) == []
+    events = whole.ledger.partition_for("sick").account_events("sick", 0, 20)
+    received = [json.loads(state) for _, kind, state in events if "data_received" in kind]
+    causes = [event["causation_id"].rpartition("/")[2] for event in received]
+    assert causes == [str(sequence) for sequence in waiting]
+    whole.do(Transfer(key="last", account=GIVER, to="sick", bytes=MIB))
+    whole.settle()
+    assert (
+        whole.ledger.account("sick")[0].received
+        == sum(lot["granted"] for event in received for lot in event["lots"]) + MIB
+    )
+    assert parked(whole) == []
+    whole.verified()
+
+
+def test_a_retry_after_a_crash_before_the_row_was_deleted_applies_once(broken, whole, admin_url):
+    broken.settle()
+    number = partition_of("sick", 2)
+    with psycopg.connect(admin_url) as conn:
+        conn.execute(f"CREATE TABLE kept AS SELECT * FROM ledger_0{number}.parked")
+    whole.consumers[number].retry_parked()
+    before = whole.ledger.account("sick")
+    with psycopg.connect(admin_url) as conn:
+        conn.execute(f"INSERT INTO ledger_0{number}.parked SELECT * FROM kept")
+
+    assert whole.consumers[number].retry_parked() == {"applied": 3, "still_parked": 0}
+    assert whole.ledger.account("sick") == before
+
+
+def insert_event(url: str, number: int, topic: str, state: dict[str, Any]) -> None:
+    """Append an event that no version of this code has written."""
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            f"INSERT INTO ledger_0{number}.stored_events"
+            " (originator_id, originator_version, topic, state)"
+            " VALUES (gen_random_uuid(), 1, %s, %s)",
+            (topic, json.dumps(state).encode()),
+        )
+
+
+FACTS = {"account": GIVER, "recorded_at": CALENDAR.parse("2015-09-01T00:30:00"), "actor": "test"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"to": OTHER}, {"to": OTHER, "legs": 5}, {"to": 7}, {"to": None}],
+    ids=str,
+)
+def test_an_event_that_cannot_be_read_holds_nobody_else_up(whole, ledger_url, data):
+    number = partition_of(GIVER, 2)
+    insert_event(ledger_url, number, DataTransferred.TYPE, FACTS | data)
+    whole.do(Transfer(key="after", account=GIVER, to="sick", bytes=1))
+    whole.settle()
+
+    assert whole.ledger.account("sick")[0].received == 1
+    assert {row["attempts"] for row in parked(whole)} == {5}
+
+
+def test_a_refusal_that_cannot_be_handled_makes_the_giver_wait(whole, ledger_url):
+    refusal = {"transfer_id": "00" * 16, "to": OTHER, "code": "account_not_found"}
+    insert_event(ledger_url, 0, ArrivalRefused.TYPE, FACTS | refusal)
+    whole.do(Transfer(key="t", account=GIVER, to="nobody", bytes=1))
+    whole.settle()
+
+    rows = parked(whole)
+    assert {row["account"] for row in rows} == {GIVER}
+    assert "no transfer" in rows[0]["error"]
+    assert whole.ledger.account(OTHER)[0].lots
+
+
+def test_a_command_of_the_inbox_that_is_refused_is_parked_and_never_dropped(whole, ledger_url):
+    """Its key is bound to other terms, as after a restore that was done wrong."""
+    whole.do(Transfer(key="t", account=GIVER, to=OTHER, bytes=1))
+    moved = transfer_of(whole)
+    whole.settle()
+    changed = msgspec.to_builtins(moved) | {"reason": "other terms"}
+    insert_event(ledger_url, 0, DataTransferred.TYPE, changed)
+    whole.settle()
+
+    assert [row["account"] for row in parked(whole)] == [OTHER]
+    assert "used before with other terms" in parked(whole)[0]["error"]
+    assert whole.ledger.account(OTHER)[0].received == 1
+
+
+def transfer_of(ledger: Any) -> DataTransferred:
+    number = partition_of(GIVER, 2)
+    where = f"originator_id = '{stream_id(GIVER).hex()}' AND topic = '{DataTransferred.TYPE}'"
+    ((state,),) = ledger.rows(number, f"SELECT state FROM stored_events WHERE {where}")
+    return msgspec.json.decode(state, type=DataTransferred)
+
+
+def test_a_database_that_is_away_parks_nothing(whole, make_ledger, ledger_url):
+    whole.do(Transfer(key="t", account=GIVER, to=OTHER, bytes=1))
+    away = make_ledger(whole.clock, url=ledger_url.replace("dbname=", "dbname=no_"))
+    with pytest.raises(UnavailableError):
+        PartitionConsumer(away.ledger, away.partitions[0]).position("x")
+    assert parked(whole) == []
+    whole.settle()
+    assert whole.ledger.account(OTHER)[0].received == 1
+
+
+def test_the_operator_lists_and_retries_over_http(broken, make_web):
+    broken.settle()
+    web = make_web()
+    rows = web.client.get("/v1/parked").json()["parked"]
+    assert [row["account"] for row in rows] == ["sick"] * 3
+    answer = web.client.post("/v1/parked:retry").json()["partitions"]
+    assert sum(each["applied"] for each in answer.values()) == 3
+    assert web.client.get("/v1/parked").json()["parked"] == []
+    with client(web.base, TOKENS["gateway"]) as gateway:
+        assert gateway.get("/v1/parked").status_code == 403
