@@ -99,13 +99,17 @@ def _drain() -> None:
         return
 
 
+class RouteError(DatabankError):
+    """This request does not fit any route here."""
+
+
 def _known(error: Exception) -> DatabankError:
     if isinstance(error, DatabankError):
         return error
     if isinstance(error, HTTPException):
         if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return _too_large()
-        known = DatabankError(error.description)
+        known = RouteError(error.description)
         known.status = error.code or 500
         known.code = (error.name or "error").lower().replace(" ", "_")
         return known

@@ -48,6 +48,8 @@ def up(
     wish = Wish(state=state_path(state), sandbox=sandbox, clock=clock_text, port=port)
     if clock_text is not None and not sandbox:
         raise click.UsageError("--clock is for sandboxes: add --sandbox")
+    if demo and not sandbox:
+        raise click.UsageError("--demo is for sandboxes: add --sandbox")
     if detach:
         _up_detached(wish, output, demo=demo)
         return
@@ -64,8 +66,10 @@ def up(
 
 def _up_detached(wish: Wish, output: Output, *, demo: bool) -> None:
     with TerminalListener(output) as listener:
-        bank = start_detached(wish, demo=demo, step=listener.step, note=listener.note)
+        bank = start_detached(wish, step=listener.step, note=listener.note)
         listener.ready(bank)
+    if demo:
+        _run_demo(bank, output)
 
 
 def _run_demo(bank: Bank, output: Output) -> None:

@@ -13,7 +13,7 @@ import rich_click as click
 from infra.cli.client import Service, ledger_of
 from infra.cli.commands import send
 from infra.cli.loader import ALREADY_OPEN, BATCH_LINES, Opening
-from infra.cli.output import Bank, CliError, Output, Progress, Report, bank_option
+from infra.cli.output import Bank, CliError, Output, Progress, Report, bank_option, program
 from infra.cli.usage_file import usage_row
 from infra.generator import Generator
 from shared.clock import BankClock
@@ -229,11 +229,11 @@ def _show(output: Output, bank: Bank, story: Story, result: dict[str, Any]) -> N
     month = story.first.strftime("%Y-%m")
     output.line(f"Try next (with --state {bank.state} or DATABANK_STATE):")
     for text in (
-        "databank totals",
-        f"databank balance {story.subscribers[0]}",
-        "databank partner-spend",
-        f"databank close-month {month}",
-        "databank rebuild all",
-        "databank verify",
+        "totals",
+        f"balance {story.subscribers[0]}",
+        "partner-spend",
+        f"close-month {month}",
+        "rebuild all",
+        "verify",
     ):
-        output.line(f"  {text}")
+        output.line(f"  {program()} {text}")

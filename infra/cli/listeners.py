@@ -3,13 +3,12 @@
 import json
 import os
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import rich_click as click
 
-from infra.cli.output import Output
+from infra.cli.output import Output, program
 from infra.runtime.clock import now
 from infra.runtime.state import Bank
 from shared.calendar import Calendar
@@ -55,12 +54,6 @@ def summary_lines(bank: Bank, *, show_token: bool) -> list[str]:
     return [f"  {name:<15} {value}" for name, value in rows.items() if value]
 
 
-def _program() -> str:
-    """Return how this command was called, so that a hint can be pasted."""
-    called = sys.argv[0]
-    return called if Path(called).name == "databank" else "databank"
-
-
 class TerminalListener:
     """Shows the steps on stderr, as a spinner where it is a terminal, and the result on stdout."""
 
@@ -97,7 +90,7 @@ class TerminalListener:
         def render() -> None:
             click.echo("The bank is ready.")
             click.echo("\n".join(summary_lines(bank, show_token=True)))
-            click.echo(f"  {'stop':<15} Ctrl-C, or {_program()} down --state {bank.state}")
+            click.echo(f"  {'stop':<15} Ctrl-C, or {program()} down --state {bank.state}")
 
         self._output.show(summary(bank), render)
 

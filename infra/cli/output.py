@@ -113,6 +113,12 @@ class Progress:
         return report
 
 
+def program() -> str:
+    """Return how this command was called, so that a hint can be pasted."""
+    called = sys.argv[0]
+    return called if Path(called).name == "databank" else "databank"
+
+
 def human_bytes(count: int) -> str:
     """Write an amount for people: exact bytes below 1 KiB, else three digits and a binary unit."""
     size = float(count)

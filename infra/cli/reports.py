@@ -9,7 +9,7 @@ import rich_click as click
 from infra.cli.client import Service, gateway_of, ledger_of, read_fresh
 from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
-from shared.ids import SUBSCRIBER_PATTERN
+from shared.ids import account_kind
 
 VIEWS = ("balances", "partner_spend", "trial_balance", "all")
 TERMS = (
@@ -34,9 +34,13 @@ def close_month(bank: Bank, output: Output, month: str) -> None:
 @click.argument("subscriber")
 @bank_option
 def balance(bank: Bank, output: Output, subscriber: str) -> None:
-    """Show what a subscriber has, lot by lot."""
-    if not SUBSCRIBER_PATTERN.fullmatch(subscriber):
-        raise CliError("account_invalid", "a subscriber has 1 to 64 letters, digits, _ or -")
+    """Show what a subscriber has, lot by lot; or partner:NAME, or campaign:NAME."""
+    if account_kind(subscriber) is None:
+        raise CliError(
+            "account_invalid",
+            "a subscriber has 1 to 64 letters, digits, _ or -;"
+            " others are partner:NAME, campaign:NAME",
+        )
     answer = read_fresh(bank, output, f"/v1/accounts/{subscriber}/balance", account=subscriber)
     output.show(answer, lambda: _show_balance(output, answer))
 

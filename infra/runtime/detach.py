@@ -14,14 +14,14 @@ from infra.runtime.wish import Wish
 Say = Callable[[str], None]
 
 
-def start_detached(wish: Wish, *, demo: bool, step: Say, note: Say) -> Bank:
+def start_detached(wish: Wish, *, step: Say, note: Say) -> Bank:
     """Start a bank in the background and return it when it is ready. Raises CliError."""
     make_folders(wish.state)
     log = wish.state / "logs" / "up.log"
     reader, writer = os.pipe()
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "infra.cli.main", "up", *_arguments(wish, writer, demo=demo)],
+            [sys.executable, "-m", "infra.cli.main", "up", *_arguments(wish, writer)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -46,12 +46,10 @@ def start_detached(wish: Wish, *, demo: bool, step: Say, note: Say) -> Bank:
     raise CliError("failed", f"the bank did not start{tail(log)}")
 
 
-def _arguments(wish: Wish, report_fd: int, *, demo: bool) -> list[str]:
+def _arguments(wish: Wish, report_fd: int) -> list[str]:
     arguments = ["--state", str(wish.state), "--report-fd", str(report_fd)]
     if wish.sandbox:
         arguments.append("--sandbox")
-    if demo:
-        arguments.append("--demo")
     if wish.clock is not None:
         arguments += ["--clock", wish.clock]
     if wish.port is not None:

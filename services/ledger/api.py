@@ -32,6 +32,8 @@ from shared.positions import format_token
 
 blueprint = Blueprint("ledger", __name__)
 DOORBELL_S = 1.0
+# Who may change something; the gateway only reads.
+WRITERS = ("operator", "gifting", "tasks")
 
 
 def bank() -> Bank:
@@ -51,7 +53,7 @@ def encoded(answer: Any) -> Response:
 
 
 @blueprint.post("/v1/commands")
-@allow()
+@allow(*WRITERS)
 def post_commands() -> Response:
     """Execute up to 1,000 commands; each has its own outcome."""
     query(NoQuery())
@@ -61,7 +63,7 @@ def post_commands() -> Response:
 
 
 @blueprint.post("/v1/usage")
-@allow()
+@allow(*WRITERS)
 def post_usage() -> Response:
     """Charge up to 5,000 usage records; each has its own outcome."""
     query(NoQuery())

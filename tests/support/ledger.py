@@ -27,7 +27,8 @@ from tests.support.bank import free_port, wait_until
 from tests.support.memory import CALENDAR, OPERATOR, RULEBOOK
 
 NOON = "2015-08-10T12:00:00+08:00"
-TOKENS = {"operator": "operator-token", "gateway": "gateway-token", "ledger": "ledger-token"}
+TOKENS = {"operator": "operator-token", "gateway": "gateway-token", "ledger": "ledger-token",
+          "gifting": "gifting-token"}  # fmt: skip
 MIB = 1 << 20
 START_S = 60.0
 _requests = count(1)

@@ -255,8 +255,8 @@ def test_only_the_operator_closes_verifies_and_retries(web, method, path, caller
 
 def test_a_key_belongs_to_its_caller(web):
     body = {"commands": [command("buy", key="mine", bytes=3)]}
-    with client(web.base, TOKENS["gateway"]) as gateway:
-        theirs = gateway.post("/v1/commands", json=body).json()["outcomes"][0]
+    with client(web.base, TOKENS["gifting"]) as gifting:
+        theirs = gifting.post("/v1/commands", json=body).json()["outcomes"][0]
     ours = web.do(*body["commands"])[0]
     assert theirs["status"] == ours["status"] == "done"
     assert "repeated" not in ours
