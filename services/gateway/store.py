@@ -68,7 +68,11 @@ class Store:
             row = conn.execute(f"SELECT {verb}(%s, hashtext(%s))", (LOCK_SPACE, view)).fetchone()
             if row is None or not row[0]:
                 raise BusyError(f"the view {view} is being rebuilt or checked now")
-            yield
+            try:
+                yield
+            finally:
+                # A closed session keeps its locks until its server process has noticed.
+                conn.execute("SELECT pg_advisory_unlock_all()")
 
     def close(self) -> None:
         """Give the connections back."""
