@@ -6,11 +6,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from typed_settings.types import SecretStr
 
 import infra.migrate
 from infra.errors import CliError
 from infra.migrate import migrate
 from infra.runtime.environment import Environment, read_environment
+from infra.runtime.urls import database_url
+from infra.runtime.wish import Wish, wished_bank
 from tests.support.database import Databases
 
 
@@ -131,3 +134,32 @@ def test_the_gateways_role_keeps_its_tables_after_any_number_of_migrates(
         connection.execute("SELECT count(*) FROM balances")
         connection.execute("DELETE FROM balances WHERE false")
         connection.execute("SELECT count(*) FROM inbox_positions")
+
+
+def test_databases_that_were_made_by_hand_are_used_as_they_are(
+    databases: Databases, tmp_path: Path
+) -> None:
+    urls = {}
+    with psycopg.connect(databases.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE by_hand LOGIN PASSWORD 'by-hand'")
+        for service in ("ledger", "gateway"):
+            admin.execute(f"CREATE DATABASE {service}_by_hand OWNER by_hand")
+            urls[service] = database_url(
+                databases.admin_url,
+                dbname=f"{service}_by_hand",
+                user="by_hand",
+                password="by-hand",
+            )
+    environment = Environment(
+        ledger_database_url=SecretStr(urls["ledger"]),
+        gateway_database_url=SecretStr(urls["gateway"]),
+    )
+    bank = wished_bank(Wish(state=tmp_path / "state"), environment)
+    assert bank.database == "given"
+
+    for _ in range(2):
+        migrate(bank, environment, environment.database_url, lambda _: None)
+
+    with psycopg.connect(urls["ledger"], options="-c search_path=ledger_03") as connection:
+        connection.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
+        assert connection.execute("SELECT current_user").fetchone() == ("by_hand",)
