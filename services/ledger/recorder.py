@@ -12,7 +12,7 @@ from eventsourcing.application import Application
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from shared.db import CONNECT_TIMEOUT_S
 from shared.errors import InvalidError
@@ -21,6 +21,15 @@ from shared.pgarrays import bytea, int8s, texts, uuids
 
 LOCK_TIMEOUT_S = 5
 IDLE_IN_TRANSACTION_S = 10
+
+INSERT_ARRAYS = """
+WITH inserted AS (
+    INSERT INTO {table} (originator_id, originator_version, topic, state)
+    SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::text[], %b::bytea[])
+    RETURNING notification_id
+)
+SELECT max(notification_id), pg_notify({channel}, '') FROM inserted
+"""
 
 # Stream (16 bytes), version, topic, state.
 EventRow = tuple[bytes, int, str, bytes]
@@ -32,20 +41,22 @@ class PartitionRecorder(PostgresApplicationRecorder):
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "") -> None:
         del events_table_name  # One table name in every schema, so that migrations are alike.
         super().__init__(datastore, events_table_name="stored_events")
-        table = Identifier(datastore.schema, self.events_table_name)
-        self.insert_arrays = SQL(
-            "INSERT INTO {table} (originator_id, originator_version, topic, state)"
-            " SELECT * FROM unnest(%b::uuid[], %b::int8[], %b::text[], %b::bytea[])"
-            " RETURNING notification_id"
-        ).format(table=table)
+        table = SQL("{}").format(Identifier(datastore.schema, self.events_table_name))
+        # As text, because composing a statement takes longer than sending it.
+        self._lock = SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(table).as_string()
+        self._insert = (
+            SQL(INSERT_ARRAYS).format(table=table, channel=Literal(self.channel_name)).as_string()
+        )
 
     def append(self, cursor: Cursor[Any], rows: list[EventRow]) -> None:
-        """Lock the table, wake the readers and insert rows; the cursor then holds their ids."""
-        self._lock_table(cursor)
-        self._notify_channel(cursor)
+        """Lock the table, insert rows and wake the readers; the cursor then holds the last id.
+
+        The caller's transaction has a lock_timeout.
+        """
+        cursor.execute(self._lock)
         ids, versions, topics, states = zip(*rows, strict=True)
         columns = (uuids(ids), int8s(versions), texts(topics), bytea(states))
-        cursor.execute(self.insert_arrays, columns)
+        cursor.execute(self._insert, columns)
 
 
 def make_application(partition: int, conninfo: str) -> Application[UUID]:
