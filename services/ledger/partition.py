@@ -17,6 +17,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import IntegrityError, InternalError, OperationalError
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row, tuple_row
+from psycopg_pool import PoolTimeout
 
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
 from services.ledger.codec import decode_account, decode_event, decode_facts
@@ -68,6 +69,10 @@ AND e.originator_version < k.version + k.events
 
 
 TIMEOUTS = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+
+
+class NoConnectionError(UnavailableError):
+    """No connection was to be had for 5 s; nothing was sent."""
 
 
 class InboxPosition(NamedTuple):
@@ -133,6 +138,8 @@ class Partition:
             cause = error.__cause__
             if isinstance(cause, psycopg.errors.LockNotAvailable):
                 raise BusyError(f"partition {self.name} is busy, try again") from error
+            if isinstance(cause, PoolTimeout):
+                raise NoConnectionError("the database does not answer, try again") from error
             raise UnavailableError(f"the database is not reachable: {error}") from error
         except InternalError as error:
             if isinstance(error.__cause__, TIMEOUTS):
@@ -152,7 +159,7 @@ class Partition:
                 return self._try(items, positions)
             except (IntegrityError, UnavailableError) as error:
                 # The commit may have happened: the keys tell, at the next try.
-                if isinstance(error, BusyError) or attempt == ATTEMPTS_MAX:
+                if isinstance(error, BusyError | NoConnectionError) or attempt == ATTEMPTS_MAX:
                     raise
                 logger().warning("batch_retried", log=self.name, attempt=attempt, error=str(error))
                 for item in items:
