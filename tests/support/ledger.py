@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import psycopg
 from psycopg.rows import tuple_row
 
@@ -204,6 +205,12 @@ class LedgerChild:
         """Return the next line that it says."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().rstrip()
+
+    def wait_until_stopped(self) -> None:
+        """Wait until it says that it stops, and has."""
+        assert self.hear() == "stopped"
+        process = psutil.Process(self.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 10, "the child has stopped")
 
     def tell(self, line: str) -> None:
         """Send it a line."""

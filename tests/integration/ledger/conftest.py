@@ -3,9 +3,20 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 from tests.support.ledger import LedgerWeb, RealLedger
 from tests.support.ledger_server import LedgerServer
+
+
+@pytest.fixture(scope="package", autouse=True)
+def plain_logs() -> Iterator[None]:
+    """Log tracebacks as plain text; the default draws them with all variables, for seconds."""
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()]
+    )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

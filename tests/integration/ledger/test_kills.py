@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 from typing import Any
@@ -22,11 +23,12 @@ ACCOUNTS = [f"a{n}" for n in range(8)]
 CLIENTS = 6
 AT_ONCE = 10
 DAY_MS = 86_400_000
-KILLS = 3
+KILLS = 2
 WEB_KILLS = 2
 PAUSE_S = 0.05
 BUSY_AFTER_S = 5
 LETS_GO_AFTER_S = 10
+NO_CONNECTION_AFTER_S = 5
 
 
 class Load:
@@ -113,6 +115,33 @@ def test_a_killed_postgres_loses_nothing_acknowledged_and_keeps_nothing_half(ser
     check_whole(ledger, len(clients.acknowledged) * AT_ONCE)
 
 
+def test_while_the_database_is_away_the_answer_is_503_and_nothing_waits_long(server, make_web):
+    web = make_web()
+    body = {"commands": [{"type": "open_account", "key": "o", "account": "partner:p"}]}
+    usage = {"lines": [{"usage_id": "u", "account": "ann", "bytes": 1, "occurred_at": 0}]}
+    server.kill()
+    try:
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as pool:
+            asked = [
+                pool.submit(web.client.get, "/ready"),
+                pool.submit(web.client.post, "/v1/commands", json=body),
+                pool.submit(web.client.post, "/v1/usage", json=usage),
+                pool.submit(web.client.get, "/v1/accounts/ann"),
+            ]
+            answers = [each.result() for each in asked]
+        took = time.monotonic() - began
+        assert web.client.get("/health").status_code == 200
+    finally:
+        server.start()
+
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert {answer.json()["code"] for answer in answers[1:]} == {"unavailable"}
+    assert took < 3 * NO_CONNECTION_AFTER_S
+    wait_until(lambda: web.client.get("/ready").status_code == 200, 30, "it is ready again")
+    assert web.do(*body["commands"])[0]["status"] == "done"
+
+
 def check_whole(ledger: Any, times: int) -> None:
     """Check that each of the commands took effect once and nothing else did."""
     ledger.settle()
@@ -179,7 +208,7 @@ def stopped(ledger_url, make_ledger):
     open_all(ledger)
     child = LedgerChild(ledger_url, "stop_in_a_batch", "stopped", "a0")
     with closing(child):
-        assert child.hear() == "stopped"
+        child.wait_until_stopped()
         yield child
 
 
@@ -197,7 +226,7 @@ def test_while_a_stopped_writer_holds_a_partition_others_are_told_busy_and_go_on
     assert time.monotonic() - began < LETS_GO_AFTER_S + 5
 
     os.kill(stopped.pid, signal.SIGCONT)
-    assert stopped.hear() == "stopped"
+    stopped.wait_until_stopped()
     os.kill(stopped.pid, signal.SIGCONT)
     assert stopped.hear() == "done"
     assert ledger.ledger.account("a0")[0].earned == 5 * 1024 * MIB + 2
