@@ -44,6 +44,12 @@ ATTEMPTS_MAX = 4
 HOLD_S = 10
 HOLD_TIMEOUT_FROM = 170000
 
+# One statement is less work than four; PostgreSQL evaluates its terms from left to right.
+TAKE_TURN = f"""
+SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), set_config('search_path', %s, true),
+pg_advisory_xact_lock(%s, %s)
+"""
+HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
 INSERT_KEYS = """
 INSERT INTO command_keys (key, body, stream, version, events)
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
@@ -181,11 +187,9 @@ class Partition:
         ids = [stream_id(account) for account in accounts_of(items)]
         keys, states, last = (conn.cursor(row_factory=tuple_row) for _ in range(3))
         with conn.pipeline():
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
-            cursor.execute(f"SET LOCAL search_path = {self.name}")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
-            if conn.info.server_version >= HOLD_TIMEOUT_FROM:
-                cursor.execute(f"SET LOCAL transaction_timeout = '{HOLD_S}s'")
+            held = conn.info.server_version >= HOLD_TIMEOUT_FROM
+            turn = (self.name, WRITER_LOCK_SPACE, self.number)
+            cursor.execute(TAKE_TURN + (HOLD if held else ""), turn)
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
