@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 from services.ledger.batch import Item
 from services.ledger.domain.account import Account
 from services.ledger.domain.closing import first_open_month
-from services.ledger.domain.commands import AnyCommand, CloseMonth, GrantCycle, Usage
+from services.ledger.domain.commands import AnyCommand, CloseMonth, Touch, Usage
 from services.ledger.domain.context import Context, Meta, known
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import InboxPosition, Partition
@@ -100,7 +100,7 @@ class Ledger:
         """Grant the plan lots of the running month to accounts that nobody touched yet."""
         for _, states in scan_accounts(partition):
             items = [
-                Item(GrantCycle(key=f"cycle:{month}", account=account.account), "ledger", meta)
+                Item(Touch(key=f"cycle:{month}", account=account.account), "ledger", meta)
                 for account in states
                 if account.plan is not None and (account.granted_through or "") < month
             ]

@@ -6,9 +6,10 @@ import msgspec
 
 from services.ledger.codec import encode
 from services.ledger.domain.account import Account, Lot, evolve, spend_line
-from services.ledger.domain.commands import AnyCommand, GrantCycle, OpenAccount, Usage
+from services.ledger.domain.commands import AnyCommand, OpenAccount, Touch, Usage
 from services.ledger.domain.context import Context, Meta, facts
 from services.ledger.domain.decide import decide
+from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
@@ -144,6 +145,8 @@ class Batch:
         through = max(context.month, month)
         if state.granted_through != through:
             self._grant(desk, through)
+        if state.holds:
+            self._time_out(desk)
         if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:
             self._flush(desk)
             desk.line_meta = item.meta
@@ -164,6 +167,7 @@ class Batch:
         self._flush(desk)
         if desk.state is not None:
             self._grant(desk, self.context.month)
+            self._time_out(desk)
         first_row = len(self.rows)
         stream, version = desk.stream, desk.version + 1
         events: list[Event] = []
@@ -176,7 +180,7 @@ class Batch:
             events.append(event)
         if isinstance(command, OpenAccount):
             events += self._grant(desk, self.context.month)
-        if isinstance(command, GrantCycle) or not events:
+        if isinstance(command, Touch) or not events:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
@@ -205,6 +209,14 @@ class Batch:
             self._append(desk, event)
         return events
 
+    def _time_out(self, desk: Desk) -> None:
+        state = desk.state
+        if state is None or (state.next_deadline() or self.context.now + 1) > self.context.now:
+            return
+        self._flush(desk)
+        for event in time_out_due(state, self.context, HOUSEKEEPING):
+            self._append(desk, event)
+
     def _append(self, desk: Desk, event: Event) -> None:
         desk.state = evolve(desk.state, event)
         self._store(desk, event)
@@ -224,13 +236,17 @@ class Batch:
             self.keys.append(KeyRow(item.key, item.body, desk.stream, desk.version, 1))
         desk.lines, desk.line_items = [], []
 
-    def states(self) -> tuple[list[bytes], list[str], list[int], list[bytes]]:
-        """Return the changed accounts as columns: ids, names, versions, encoded states."""
+    def states(self) -> tuple[list[bytes], list[str], list[int], list[int], list[bytes]]:
+        """Return the changed accounts as columns.
+
+        They are: ids, names, versions, the next deadlines of holds (0: none), encoded states.
+        """
         changed = [desk for desk in self.desks.values() if desk.changed]
         return (
             [desk.stream for desk in changed],
             [desk.account_id for desk in changed],
             [desk.version for desk in changed],
+            [desk.state.next_deadline() or 0 if desk.state else 0 for desk in changed],
             [encode(desk.state) for desk in changed],
         )
 

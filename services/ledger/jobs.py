@@ -5,7 +5,10 @@ from threading import Event
 
 from psycopg.rows import tuple_row
 
+from services.ledger.application import ANSWER_TIMEOUT_S
 from services.ledger.bank import Bank
+from services.ledger.batch import Item
+from services.ledger.domain.commands import Touch
 from services.ledger.domain.context import Meta
 from services.ledger.partition import Partition
 from shared.calendar import add_months
@@ -13,7 +16,8 @@ from shared.errors import InvalidError, UnavailableError
 from shared.logs import logger
 
 BY_THE_LEDGER = Meta(actor="ledger", correlation_id="job")
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
+DUE_BATCH = 1_000
 # Every month has it.
 DAY_MAX = 28
 
@@ -24,6 +28,7 @@ def run_jobs(bank: Bank, stop: Event) -> None:
     while not stop.wait(LOOK_EVERY_S):
         try:
             grant_cycles(bank, stop)
+            time_out_holds(bank, stop)
             if not bank.sandbox:
                 close_last_month(bank, closes_on, closes_at)
         except UnavailableError as error:
@@ -43,6 +48,19 @@ def grant_cycles(bank: Bank, stop: Event) -> None:
             if stop.is_set():
                 return
         mark_done(partition, name)
+
+
+def time_out_holds(bank: Bank, stop: Event) -> None:
+    """Let the holds go whose deadline has come, in batches; a hold times out once."""
+    for partition in bank.ledger.partitions:
+        while not stop.is_set():
+            due = partition.accounts_due(bank.clock.now(), DUE_BATCH)
+            if not due:
+                break
+            items = [
+                Item(Touch(key="time-out", account=name), "ledger", BY_THE_LEDGER) for name in due
+            ]
+            bank.ledger.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
 
 
 def close_last_month(bank: Bank, day: int, minutes: int) -> None:

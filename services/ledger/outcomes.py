@@ -11,6 +11,7 @@ from shared.contracts.ledger import (
     DataCarriedOver,
     DataEarned,
     DataExpired,
+    DataHeld,
     DataReceived,
     DataSpent,
     DataTransferred,
@@ -83,6 +84,8 @@ def result_of(events: list[Event]) -> dict[str, Any]:
         elif isinstance(event, DataTransferred):
             result.update(transfer_id=event.transfer_id, to=event.to)
             result["legs"] = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
+        elif isinstance(event, DataHeld):
+            result.update(hold_id=event.hold_id, deadline=event.deadline)
         elif isinstance(event, DataReceived):
             result.update(transfer_id=event.transfer_id)
         elif isinstance(event, DataCarriedOver):

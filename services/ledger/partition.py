@@ -44,11 +44,13 @@ INSERT INTO command_keys (key, body, stream, version, events)
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
 """
 UPSERT_STATES = """
-INSERT INTO account_state AS s (id, account, version, format, state)
-SELECT id, account, version, %s, state
-FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::bytea[]) AS u(id, account, version, state)
+INSERT INTO account_state AS s (id, account, version, format, next_deadline, state)
+SELECT id, account, version, %s, nullif(next_deadline, 0), state
+FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::int8[], %b::bytea[])
+AS u(id, account, version, next_deadline, state)
 ON CONFLICT (id) DO UPDATE
-SET version = excluded.version, format = excluded.format, state = excluded.state
+SET version = excluded.version, format = excluded.format,
+    next_deadline = excluded.next_deadline, state = excluded.state
 """
 UPSERT_POSITION = """
 INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
@@ -198,11 +200,9 @@ class Partition:
         with conn.pipeline(), conn.cursor() as cursor:
             if batch.rows:
                 self.recorder.append(inserted, batch.rows)
-                ids, names, versions, states = batch.states()
-                cursor.execute(
-                    UPSERT_STATES,
-                    (STATE_FORMAT, uuids(ids), texts(names), int8s(versions), bytea(states)),
-                )
+                ids, names, versions, deadlines, states = batch.states()
+                columns = uuids(ids), texts(names), int8s(versions), int8s(deadlines), bytea(states)
+                cursor.execute(UPSERT_STATES, (STATE_FORMAT, *columns))
             if batch.keys:
                 cursor.execute(INSERT_KEYS, _key_columns(batch.keys))
             for position in positions:
@@ -305,6 +305,16 @@ class Partition:
                 "SELECT consumer, source, sequence, account, event->>'type' AS type, error,"
                 " attempts, parked_at FROM parked ORDER BY source, sequence"
             ).fetchall()  # fmt: skip
+
+    def accounts_due(self, now: int, limit: int) -> list[str]:
+        """Return accounts with a hold whose deadline has come, the earliest first."""
+        with self.connection() as conn:
+            rows = conn.cursor(row_factory=tuple_row).execute(
+                "SELECT account FROM account_state WHERE next_deadline <= %s"
+                " ORDER BY next_deadline LIMIT %s",
+                (now, limit),
+            ).fetchall()  # fmt: skip
+        return [row[0] for row in rows]
 
     def barrier(self) -> int:
         """Wait until every batch that began before has ended; return bank time then."""

@@ -112,6 +112,40 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     source: Source
 
 
+class DataHeld(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Slices of lots are pinned until `deadline`: posted, released or timed out by then."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_held.v1"
+    SAGAS: ClassVar[bool] = True
+
+    hold_id: str
+    purpose: str
+    deadline: int
+    slices: list[Slice]
+
+
+class HoldRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A hold that somebody waits for was refused; on a stream of the hold's own id."""
+
+    TYPE: ClassVar[str] = "bank.ledger.hold_refused.v1"
+    SAGAS: ClassVar[bool] = True
+
+    hold_id: str
+    code: str
+    detail: str = ""
+
+
+class HoldReleased(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """What was left of a hold is free again (`cause`: released, timed_out); changes no sum."""
+
+    TYPE: ClassVar[str] = "bank.ledger.hold_released.v1"
+    SAGAS: ClassVar[bool] = True
+
+    hold_id: str
+    cause: str
+    slices: list[Slice]
+
+
 class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True):
     """Bytes left this account for another (`purpose`: gift, funding, award)."""
 
@@ -124,6 +158,7 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True):
     legs: list[Leg]
     partner: str | None = None
     campaign: str | None = None
+    hold_id: str | None = None
 
 
 class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -201,8 +236,8 @@ class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    AccountOpened, DataEarned, DataSpent, DataTransferred, DataReceived, ArrivalRefused,
-    TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
+    AccountOpened, DataEarned, DataSpent, DataHeld, HoldRefused, HoldReleased, DataTransferred,
+    DataReceived, ArrivalRefused, TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]

@@ -57,7 +57,7 @@ class MemoryPartition:
         assert not known & {(row[0], row[1]) for row in batch.rows}
         self.log += batch.rows
         self.keys.update((key.key, key) for key in batch.keys)
-        for stream, _, version, state in zip(*batch.states(), strict=True):
+        for stream, _, version, _, state in zip(*batch.states(), strict=True):
             self.states[stream] = (version, state)
         if batch.rows:
             self.last_recorded_at = now

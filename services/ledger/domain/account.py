@@ -16,10 +16,12 @@ from shared.contracts.ledger import (
     DataCarriedOver,
     DataEarned,
     DataExpired,
+    DataHeld,
     DataReceived,
     DataSpent,
     DataTransferred,
     Event,
+    HoldReleased,
     Leg,
     LotTerms,
     MonthClosed,
@@ -29,7 +31,7 @@ from shared.contracts.ledger import (
     UsageLine,
 )
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 
 
 class Window(msgspec.Struct, array_like=True):
@@ -70,6 +72,20 @@ class Lot(msgspec.Struct, omit_defaults=True, kw_only=True):
         return any(window.valid_from <= at < window.expires_at for window in self.born_of)
 
 
+class Hold(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """Pinned parts of lots, by lot in the order they were taken; they end by `deadline`."""
+
+    hold_id: str
+    purpose: str
+    deadline: int
+    parts: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """Return what is still held."""
+        return sum(self.parts.values())
+
+
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The state of one account."""
 
@@ -81,7 +97,9 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
     active_from: str | None = None
     granted_through: str | None = None
     closed_through: str | None = None
+    closed_until: int = 0
     lots: dict[str, Lot] = {}
+    holds: dict[str, Hold] = {}
     earned: int = 0
     received: int = 0
     returned: int = 0
@@ -96,9 +114,22 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
         remaining = sum(lot.remaining for lot in self.lots.values())
         came = self.earned + self.received + self.returned
         went = self.spent + self.transferred + self.expired + self.adjusted
-        return came == remaining + went and all(
-            0 <= lot.held <= lot.remaining for lot in self.lots.values()
+        return came == remaining + went and self._pins_fit()
+
+    def _pins_fit(self) -> bool:
+        """Say whether each lot holds what the holds pin in it, and not more than it has."""
+        pinned = dict.fromkeys(self.lots, 0)
+        for hold in self.holds.values():
+            for lot_id, part in hold.parts.items():
+                pinned[lot_id] = pinned.get(lot_id, 0) + part
+        return pinned.keys() == self.lots.keys() and all(
+            pinned[lot.lot_id] == lot.held and 0 <= lot.held <= lot.remaining
+            for lot in self.lots.values()
         )
+
+    def next_deadline(self) -> int | None:
+        """Return when the first of the holds times out, None without holds."""
+        return min((hold.deadline for hold in self.holds.values()), default=None)
 
 
 def open_lot(terms: LotTerms, granted_at: int) -> Lot:
@@ -161,10 +192,38 @@ def _spent(account: Account, event: DataSpent) -> None:
         spend_line(account, line)
 
 
+def _held(account: Account, event: DataHeld) -> None:
+    parts = {part.lot_id: part.bytes for part in event.slices}
+    account.holds[event.hold_id] = Hold(
+        hold_id=event.hold_id, purpose=event.purpose, deadline=event.deadline, parts=parts
+    )
+    for lot_id, part in parts.items():
+        account.lots[lot_id].held += part
+
+
+def _unpin(account: Account, hold_id: str, lot_id: str, amount: int) -> None:
+    hold = account.holds[hold_id]
+    account.lots[lot_id].held -= amount
+    hold.parts[lot_id] -= amount
+    if not hold.parts[lot_id]:
+        del hold.parts[lot_id]
+    if not hold.parts:
+        del account.holds[hold_id]
+
+
+def _hold_released(account: Account, event: HoldReleased) -> None:
+    for part in event.slices:
+        _unpin(account, event.hold_id, part.lot_id, part.bytes)
+
+
 def _transferred(account: Account, event: DataTransferred) -> None:
     for leg in event.legs:
+        if event.hold_id is not None:
+            _unpin(account, event.hold_id, leg.lot_id, leg.bytes)
         account.lots[leg.lot_id].remaining -= leg.bytes
         account.transferred += leg.bytes
+    if event.hold_id is not None:
+        _drop_closed(account)
 
 
 def _received(account: Account, event: DataReceived) -> None:
@@ -234,10 +293,16 @@ def _take(account: Account, slices: list[Slice]) -> None:
 
 def _close(account: Account, month: str, ends_at: int) -> None:
     account.closed_through = max(account.closed_through or "", month)
+    account.closed_until = max(account.closed_until, ends_at)
+    _drop_closed(account)
+
+
+def _drop_closed(account: Account) -> None:
+    """Forget lots that are empty and whose month is closed."""
     gone = [
         lot_id
         for lot_id, lot in account.lots.items()
-        if lot.remaining == 0 and lot.expires_at <= ends_at
+        if lot.remaining == 0 and lot.expires_at <= account.closed_until
     ]
     for lot_id in gone:
         del account.lots[lot_id]
@@ -246,6 +311,8 @@ def _close(account: Account, month: str, ends_at: int) -> None:
 _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     DataEarned: _earned,
     DataSpent: _spent,
+    DataHeld: _held,
+    HoldReleased: _hold_released,
     DataTransferred: _transferred,
     DataReceived: _received,
     TransferReturned: _returned,

@@ -14,6 +14,7 @@ from shared.contracts.ledger import (
     DataCarriedOver,
     DataExpired,
     Event,
+    Leg,
     LotTerms,
     MonthClosed,
     Slice,
@@ -100,15 +101,45 @@ def _settle(
     return events
 
 
+def after_close(account: Account, leg: Leg, context: Context) -> list[Leg]:
+    """Return a held part that departs after its lot's end, on the terms that the close gives it.
+
+    What would be carried over travels as the carry lot would; the rest as it is: it arrives
+    expired. A part whose lot has not ended stays as it is.
+    """
+    if leg.expires_at > context.now:
+        return [leg]
+    month = context.calendar.month_of(leg.expires_at - 1)
+    if account.closed_through is not None and add_months(month, 1) <= account.closed_through:
+        return [leg]
+    terms = _carry_lot(month, leg.scope, context)
+    rules = context.rulebook.at(context.calendar.month_end(month) - 1)
+    plan = rules.plans.get(account.plan or "")
+    before = account.lots[terms.lot_id].granted if terms.lot_id in account.lots else 0
+    allowed = _allowed(leg.bytes if leg.carries else 0, plan.carry_over if plan else None, before)
+    carried = msgspec.structs.replace(
+        leg, bytes=allowed, kind=terms.kind, valid_from=terms.valid_from,
+        expires_at=terms.expires_at, carries=False, source=terms.source,
+    )  # fmt: skip
+    rest = msgspec.structs.replace(leg, bytes=leg.bytes - allowed)
+    return [part for part in (carried, rest) if part.bytes]
+
+
+def _allowed(eligible: int, rule: CarryOver | None, carried_before: int) -> int:
+    """Return how many of the eligible bytes a rule carries over."""
+    if rule is None or rule.mode != "auto_extend":
+        return 0
+    allowed = eligible * rule.share_percent // 100
+    if rule.cap_bytes is not None:
+        allowed = min(allowed, max(rule.cap_bytes - carried_before, 0))
+    return allowed
+
+
 def _split(
     lots: list[Lot], rule: CarryOver, carried_before: int
 ) -> tuple[list[Slice], list[Slice]]:
     """Divide what lots hold freely into what the rule carries over and what it lets expire."""
-    allowed = 0
-    if rule.mode == "auto_extend":
-        allowed = sum(lot.free for lot in lots if lot.carries) * rule.share_percent // 100
-        if rule.cap_bytes is not None:
-            allowed = min(allowed, max(rule.cap_bytes - carried_before, 0))
+    allowed = _allowed(sum(lot.free for lot in lots if lot.carries), rule, carried_before)
     carried, expired = [], []
     for lot in lots:
         part = min(lot.free, allowed) if lot.carries else 0

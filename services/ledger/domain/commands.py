@@ -30,6 +30,10 @@ Month = Annotated[
     str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="a calendar month, YYYY-MM")
 ]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
+HoldId = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{32}$", description="the `hold_id` that the hold's result names")
+]
+Purpose = Annotated[str, Meta(pattern=r"^(gift|red_packet)$")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -100,6 +104,38 @@ class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
     bytes: Bytes
 
 
+class Hold(Command, frozen=True, kw_only=True, tag="hold"):
+    """Pin giftable bytes until `deadline`; they are used for nothing else meanwhile.
+
+    Refusals, in order: account_not_found, time_invalid, deadline_in_past, deadline_too_far,
+    insufficient_data.
+    """
+
+    bytes: Bytes
+    deadline: Time
+    purpose: Purpose = "gift"
+
+
+class Post(Command, frozen=True, kw_only=True, tag="post"):
+    """Send held bytes (all that is left of the hold without `bytes`) to a subscriber.
+
+    Refusals, in order: account_not_found, same_account, hold_not_found, hold_exceeded.
+    """
+
+    hold_id: HoldId
+    to: SubscriberId
+    bytes: Bytes | None = None
+
+
+class Release(Command, frozen=True, kw_only=True, tag="release"):
+    """Let what is left of a hold go free, back into the same lots.
+
+    Refusals, in order: account_not_found, hold_not_found.
+    """
+
+    hold_id: HoldId
+
+
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
     """Close a month of one account: carry over or expire what is left.
 
@@ -130,8 +166,8 @@ class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class GrantCycle(msgspec.Struct, frozen=True, kw_only=True):
-    """Grant the plan lots that are due by the clock (a job of the ledger)."""
+class Touch(msgspec.Struct, frozen=True, kw_only=True):
+    """Do what is due by the clock: plan lots, holds that time out (a job of the ledger)."""
 
     key: str
     account: str
@@ -148,9 +184,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rating_group: str | None = None
 
 
-PUBLIC: tuple[type[Command], ...] = (OpenAccount, Buy, Fund, Award, Transfer, CloseMonth)
-PublicCommand = OpenAccount | Buy | Fund | Award | Transfer | CloseMonth
-AnyCommand = PublicCommand | Arrive | TakeBack | GrantCycle
+PUBLIC: tuple[type[Command], ...] = (
+    OpenAccount, Buy, Fund, Award, Transfer, Hold, Post, Release, CloseMonth,
+)  # fmt: skip
+PublicCommand = OpenAccount | Buy | Fund | Award | Transfer | Hold | Post | Release | CloseMonth
+AnyCommand = PublicCommand | Arrive | TakeBack | Touch
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "open_account": {
@@ -177,6 +215,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "account": "a50e2f674b137b04",
         "to": "b61f30785c248c15",
         "bytes": 10485760,
+    },
+    "hold": {
+        "key": "offer-3",
+        "account": "a50e2f674b137b04",
+        "bytes": 10485760,
+        "deadline": "2015-09-04T12:00:00+08:00",
+    },
+    "post": {
+        "key": "accept-3",
+        "account": "a50e2f674b137b04",
+        "hold_id": "0123456789abcdef0123456789abcdef",
+        "to": "b61f30785c248c15",
+    },
+    "release": {
+        "key": "decline-3",
+        "account": "a50e2f674b137b04",
+        "hold_id": "0123456789abcdef0123456789abcdef",
     },
     "close_month": {"key": "close-2015-08", "account": "a50e2f674b137b04", "month": "2015-08"},
 }

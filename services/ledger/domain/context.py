@@ -43,6 +43,14 @@ def facts(meta: Meta, context: Context, account: str, reason: str | None = None)
     }
 
 
+def instant(text: str, field: str, context: Context) -> int:
+    """Return a command's time in milliseconds. Raises RefusedError time_invalid."""
+    try:
+        return context.calendar.parse(text)
+    except (ValueError, OverflowError) as error:
+        raise RefusedError("time_invalid", f"{field} is no ISO 8601 time: {error}") from error
+
+
 def known(account: Account | None, account_id: str) -> Account:
     """Return the account. Raises RefusedError account_not_found."""
     if account is None:

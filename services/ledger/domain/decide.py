@@ -5,7 +5,7 @@ The caller evolves the account after each event it takes, so that the next one s
 
 from collections.abc import Iterator
 
-from services.ledger.domain import closing, opening, transfers
+from services.ledger.domain import closing, holds, opening, transfers
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
     AnyCommand,
@@ -14,16 +14,19 @@ from services.ledger.domain.commands import (
     Buy,
     CloseMonth,
     Fund,
-    GrantCycle,
+    Hold,
     OpenAccount,
+    Post,
+    Release,
     TakeBack,
+    Touch,
     Transfer,
 )
 from services.ledger.domain.context import Context, Meta
 from shared.contracts.ledger import Event
 
 
-def decide(  # noqa: PLR0911 One per command.
+def decide(  # noqa: C901, PLR0911 One case per command.
     account: Account | None,
     command: AnyCommand,
     context: Context,
@@ -45,11 +48,17 @@ def decide(  # noqa: PLR0911 One per command.
             return transfers.award(account, command, context, meta, command_id)
         case Transfer():
             return transfers.transfer(account, command, context, meta, command_id)
+        case Hold():
+            return holds.hold(account, command, context, meta, command_id)
+        case Post():
+            return holds.post(account, command, context, meta, command_id)
+        case Release():
+            return holds.release(account, command, context, meta)
         case CloseMonth():
             return closing.close_month(account, command, context, meta)
         case Arrive():
             return transfers.arrive(account, command, context, meta)
         case TakeBack():
             return transfers.take_back(account, command, context, meta)
-        case GrantCycle():
+        case Touch():
             return iter(())

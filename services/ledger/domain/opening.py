@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Buy, OpenAccount
-from services.ledger.domain.context import Context, Meta, facts, kind_of, known
+from services.ledger.domain.context import Context, Meta, facts, instant, kind_of, known
 from services.ledger.domain.rules import Rules
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import AccountOpened, DataEarned, Event, LotTerms, Source
@@ -123,10 +123,7 @@ def _expiry(account: Account, command: Buy, context: Context) -> int:
     if command.expires_at is None:
         months = context.rules.purchase_valid_months if account.kind == "partner" else 0
         return context.calendar.month_end(add_months(context.month, months))
-    try:
-        expires_at = context.calendar.parse(command.expires_at)
-    except (ValueError, OverflowError) as error:
-        raise RefusedError("time_invalid", f"expires_at is no ISO 8601 time: {error}") from error
+    expires_at = instant(command.expires_at, "expires_at", context)
     if expires_at <= context.now:
         raise RefusedError(
             "expires_in_past",

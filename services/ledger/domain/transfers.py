@@ -21,8 +21,13 @@ from shared.contracts.ledger import (
 )
 from shared.errors import RefusedError
 
-ARRIVING_KIND = {"gift": "gift", "award": "award"}
-RECEIVER_KIND = {"gift": "subscriber", "award": "subscriber", "funding": "campaign"}
+ARRIVING_KIND = {"gift": "gift", "red_packet": "red_packet", "award": "award"}
+RECEIVER_KIND = {
+    "gift": "subscriber",
+    "red_packet": "subscriber",
+    "award": "subscriber",
+    "funding": "campaign",
+}
 
 
 def transfer(
@@ -71,7 +76,7 @@ def take_legs(account: Account, amount: int, context: Context) -> list[Leg]:
     legs, left = [], amount
     for lot in context.rules.in_order(lots):
         taken = min(lot.free, left)
-        legs.append(_leg(lot, taken))
+        legs.append(leg_of(lot, taken))
         left -= taken
         if not left:
             return legs
@@ -91,7 +96,8 @@ def _can_leave(lot: Lot, now: int) -> bool:
     )
 
 
-def _leg(lot: Lot, amount: int) -> Leg:
+def leg_of(lot: Lot, amount: int) -> Leg:
+    """Return a part of a lot as a leg, on the lot's terms."""
     return Leg(
         lot_id=lot.lot_id, bytes=amount, kind=lot.kind, valid_from=lot.valid_from,
         expires_at=lot.expires_at, scope=lot.scope, giftable=lot.giftable, carries=lot.carries,

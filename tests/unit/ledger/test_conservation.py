@@ -38,7 +38,10 @@ class BankMachine(RuleBasedStateMachine):
     def open_bank(self, partitions: int) -> None:
         self.bank = MemoryBank(partitions, now="2015-08-28T12:00:00")
         self.do(
-            *(OpenAccount(key="o", account=name, plan="std-30mb", active_from="2015-08") for name in PEOPLE),
+            *(
+                OpenAccount(key="o", account=name, plan="std-30mb", active_from="2015-08")
+                for name in PEOPLE
+            ),
             OpenAccount(key="o", account="partner:didi"),
             OpenAccount(key="o", account="campaign:ride", partner="partner:didi"),
         )
@@ -63,12 +66,22 @@ class BankMachine(RuleBasedStateMachine):
         self.do(Usage(usage_id=name, account=who, bytes=amount, occurred_at=at), crash=crash)
         self.used[name] = amount
 
-    @rule(who=st.sampled_from([*PEOPLE, "partner:didi"]), amount=AMOUNTS, days=st.integers(0, 50), crash=CRASHES)
+    @rule(
+        who=st.sampled_from([*PEOPLE, "partner:didi"]),
+        amount=AMOUNTS,
+        days=st.integers(0, 50),
+        crash=CRASHES,
+    )
     def buy(self, who: str, amount: int, days: int, crash: str) -> None:
         until = CALENDAR.text(self.bank.clock.at + days * DAY_MS) if days else None
         self.do(Buy(key=self.key(), account=who, bytes=amount, expires_at=until), crash=crash)
 
-    @rule(giver=st.sampled_from(PEOPLE), to=st.sampled_from(PEOPLE + STRANGERS), amount=AMOUNTS, crash=CRASHES)
+    @rule(
+        giver=st.sampled_from(PEOPLE),
+        to=st.sampled_from(PEOPLE + STRANGERS),
+        amount=AMOUNTS,
+        crash=CRASHES,
+    )
     def give(self, giver: str, to: str, amount: int, crash: str) -> None:
         self.do(Transfer(key=self.key(), account=giver, to=to, bytes=amount), crash=crash)
 
@@ -78,7 +91,9 @@ class BankMachine(RuleBasedStateMachine):
 
     @rule(amount=AMOUNTS, to=st.sampled_from(PEOPLE + STRANGERS), crash=CRASHES)
     def award(self, amount: int, to: str, crash: str) -> None:
-        self.do(Award(key=self.key(), account="campaign:ride", subscriber=to, bytes=amount), crash=crash)
+        self.do(
+            Award(key=self.key(), account="campaign:ride", subscriber=to, bytes=amount), crash=crash
+        )
 
     @rule(days=st.integers(0, 40))
     def time_passes(self, days: int) -> None:
@@ -88,7 +103,10 @@ class BankMachine(RuleBasedStateMachine):
     def close(self, back: int, crash: str) -> None:
         month = add_months(CALENDAR.month_of(self.bank.clock.at), -back)
         accounts = [*PEOPLE, "partner:didi", "campaign:ride"]
-        self.do(*(CloseMonth(key=f"c{month}", account=name, month=month) for name in accounts), crash=crash)
+        self.do(
+            *(CloseMonth(key=f"c{month}", account=name, month=month) for name in accounts),
+            crash=crash,
+        )
 
     @rule(data=st.data(), crash=CRASHES)
     def deliver_something(self, data: st.DataObject, crash: str) -> None:
@@ -114,7 +132,11 @@ class BankMachine(RuleBasedStateMachine):
     @invariant()
     def every_record_is_charged_once(self) -> None:
         lines = [
-            (line.usage_id, line.bytes, sum(part.bytes for part in line.slices) + line.unfunded_bytes)
+            (
+                line.usage_id,
+                line.bytes,
+                sum(part.bytes for part in line.slices) + line.unfunded_bytes,
+            )
             for partition in self.bank.partitions
             for event in partition.events()
             if isinstance(event, DataSpent)

@@ -27,7 +27,11 @@ def test_a_gift_keeps_the_terms_of_the_lot_it_came_from() -> None:
     bank.settle()
     gift = next(lot for lot in bank.account("bob").lots.values() if lot.kind == "gift")
     plan = bank.account("ann").lots["plan:2015-08"]
-    assert (gift.granted, gift.expires_at, gift.valid_from) == (MIB, plan.expires_at, plan.valid_from)
+    assert (gift.granted, gift.expires_at, gift.valid_from) == (
+        MIB,
+        plan.expires_at,
+        plan.valid_from,
+    )
     assert (gift.giftable, gift.carries, gift.parent_lot) == (False, False, "plan:2015-08")
     assert bank.account("bob").received == MIB
     assert bank.in_transit() == 0
@@ -51,7 +55,9 @@ def test_a_gift_to_nobody_comes_back_to_its_lots() -> None:
     account = bank.account("ann")
     assert account.lots == before
     assert (account.transferred, account.returned) == (MIB, MIB)
-    returned = next(event for event in bank.of("ann").events() if isinstance(event, TransferReturned))
+    returned = next(
+        event for event in bank.of("ann").events() if isinstance(event, TransferReturned)
+    )
     assert (returned.code, returned.to) == ("account_not_found", "nobody")
     assert bank.in_transit() == 0
 
@@ -113,7 +119,9 @@ def test_a_partner_buys_funds_its_campaign_and_awards_a_subscriber() -> None:
 def test_a_campaign_never_pays_more_than_its_escrow() -> None:
     bank = two_friends()
     campaign(bank, amount=3 * MIB)
-    awards = [Award(key=f"a{n}", account="campaign:ride", subscriber="ann", bytes=MIB) for n in range(5)]
+    awards = [
+        Award(key=f"a{n}", account="campaign:ride", subscriber="ann", bytes=MIB) for n in range(5)
+    ]
     assert [outcome.status for outcome in bank.do(*awards)] == ["done"] * 3 + ["refused"] * 2
 
 

@@ -24,7 +24,10 @@ def test_opening_grants_the_plan_lot_of_each_month_up_to_the_clocks() -> None:
 
 def test_usage_is_charged_to_the_lot_that_was_valid_when_it_happened() -> None:
     bank = opened("2015-09-02T00:00:00")
-    bank.do(usage(bank, "u1", 1000, "2015-08-31T23:59:59.999"), usage(bank, "u2", 7, "2015-09-01T00:00:00"))
+    bank.do(
+        usage(bank, "u1", 1000, "2015-08-31T23:59:59.999"),
+        usage(bank, "u2", 7, "2015-09-01T00:00:00"),
+    )
     lots = bank.account("ann").lots
     assert lots["plan:2015-08"].remaining == 30 * MIB - 1000
     assert lots["plan:2015-09"].remaining == 30 * MIB - 7
