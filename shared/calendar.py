@@ -1,11 +1,11 @@
 """The bank's calendar: months and days in its own time zone, instants in milliseconds UTC."""
 
 import re
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-MONTH_PATTERN = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+MONTH_PATTERN = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 class Calendar:
@@ -45,7 +45,10 @@ class Calendar:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=self.zone)
-        return round(moment.timestamp() * 1000)
+        at = round(moment.timestamp() * 1000)
+        if not MINYEAR < moment.year < MAXYEAR:
+            self.text(at)  # What the bank's zone could not write, it does not take.
+        return at
 
     def text(self, at: int) -> str:
         """Write an instant as ISO 8601 with the bank's offset."""

@@ -18,6 +18,9 @@ PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
 OPEN_PATHS = ("/health", "/ready")
 BODY_BYTES_MAX = 4 << 20
+# How much of a refused body is read and thrown away, and by how much at a time.
+DRAIN_BYTES_MAX = 32 << 20
+DRAIN_CHUNK_BYTES = 1 << 16
 
 Check = Callable[[], dict[str, str]]
 
@@ -77,6 +80,7 @@ def answer_error(error: Exception) -> Response:
     known = _known(error)
     if known.code == DatabankError.code:
         logger().error("request_failed", path=request.path, exc_info=error)
+    _drain()
     response = json_response(problem(known), known.status, PROBLEM)
     if known.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "1"
@@ -85,19 +89,40 @@ def answer_error(error: Exception) -> Response:
     return response
 
 
+def _drain() -> None:
+    """Read what is left of the body: a server that closes before loses its answer on the way."""
+    body, left = request.environ["wsgi.input"], DRAIN_BYTES_MAX
+    try:
+        while left > 0 and (chunk := body.read(min(left, DRAIN_CHUNK_BYTES))):
+            left -= len(chunk)
+    except OSError:
+        return
+
+
 def _known(error: Exception) -> DatabankError:
     if isinstance(error, DatabankError):
         return error
     if isinstance(error, HTTPException):
         if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return TooLargeError(
-                f"the body may have {BODY_BYTES_MAX} bytes", allowed_bytes=BODY_BYTES_MAX
-            )
+            return _too_large()
         known = DatabankError(error.description)
         known.status = error.code or 500
         known.code = (error.name or "error").lower().replace(" ", "_")
         return known
     return DatabankError("an unexpected error; the log has the details under this request's id")
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(f"the body may have {BODY_BYTES_MAX} bytes", allowed_bytes=BODY_BYTES_MAX)
+
+
+def body() -> bytes:
+    """Return the request's body. Raises TooLargeError."""
+    data = request.get_data()
+    # A chunked body tells no length; Flask then cuts it at the limit and says nothing.
+    if request.content_length is None and len(data) >= BODY_BYTES_MAX:
+        raise _too_large()
+    return data
 
 
 def query(schema: Schema) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, current_app, g
 
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Usage, command_schemas
@@ -26,7 +26,7 @@ from shared.auth import allow
 from shared.calendar import is_month
 from shared.contracts.envelope import BATCH_CONTENT_TYPE, LANES
 from shared.errors import InvalidError, NotFoundError
-from shared.http import json_response, query, stream
+from shared.http import body, json_response, query, stream
 from shared.ids import account_kind
 from shared.positions import format_token
 
@@ -45,17 +45,18 @@ def meta() -> Meta:
     return Meta(actor=g.caller, correlation_id=g.request_id)
 
 
-def encoded(body: Any) -> Response:
+def encoded(answer: Any) -> Response:
     """Answer with JSON made by msgspec (outcomes are Structs)."""
-    return Response(msgspec.json.encode(body), content_type="application/json")
+    return Response(msgspec.json.encode(answer), content_type="application/json")
 
 
 @blueprint.post("/v1/commands")
 @allow()
 def post_commands() -> Response:
     """Execute up to 1,000 commands; each has its own outcome."""
-    body = read_body(decode_commands, request.get_data())
-    outcomes, positions = bank().ledger.execute(body.commands, g.caller, meta())
+    query(NoQuery())
+    asked = read_body(decode_commands, body())
+    outcomes, positions = bank().ledger.execute(asked.commands, g.caller, meta())
     return encoded({"outcomes": outcomes, "position": format_token(bank().epoch, positions)})
 
 
@@ -63,14 +64,15 @@ def post_commands() -> Response:
 @allow()
 def post_usage() -> Response:
     """Charge up to 5,000 usage records; each has its own outcome."""
-    body = read_body(decode_usage, request.get_data())
+    query(NoQuery())
+    asked = read_body(decode_usage, body())
     parse = bank().calendar.parse
     usage = [
         Usage(
             usage_id=line.usage_id, account=line.account, bytes=line.bytes,
             occurred_at=instant(line.occurred_at, parse), rating_group=line.rating_group,
         )
-        for line in body.lines
+        for line in asked.lines
     ]  # fmt: skip
     outcomes, positions = bank().ledger.execute(usage, g.caller, meta())
     answer = {
@@ -188,6 +190,7 @@ def get_clock() -> Response:
 @allow("operator")
 def close_month(month: str) -> Response:
     """Close a month for every account; answers with progress, line by line."""
+    query(NoQuery())
     if not is_month(month):
         raise InvalidError("a month is written YYYY-MM")
     by = meta()
@@ -209,6 +212,7 @@ def _close_steps(
 @allow("operator")
 def verify() -> Response:
     """Refold every log and compare it with the stored states."""
+    query(NoQuery())
     return stream(_verify_steps())
 
 
@@ -245,5 +249,6 @@ def get_parked() -> Response:
 @allow("operator")
 def retry_parked() -> Response:
     """Handle parked events again, in order."""
+    query(NoQuery())
     results = {consumer.name: consumer.retry_parked() for consumer in bank().consumers}
     return json_response({"partitions": results})

@@ -7,7 +7,7 @@ import msgspec
 from marshmallow import Schema, fields, validate
 from msgspec import Meta
 
-from services.ledger.domain.commands import PublicCommand
+from services.ledger.domain.commands import PublicCommand, SubscriberId
 from services.ledger.domain.rules import Bytes
 from shared.contracts.envelope import BATCH_EVENTS_MAX, LANES
 from shared.errors import InvalidError
@@ -57,7 +57,7 @@ class UsageRecord(msgspec.Struct, forbid_unknown_fields=True):
     """One usage record; `occurred_at` is ISO 8601 or milliseconds since 1970-01-01Z."""
 
     usage_id: Annotated[str, Meta(min_length=1, max_length=128)]
-    account: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    account: SubscriberId
     bytes: Bytes
     occurred_at: Annotated[int, Meta(ge=0, le=2**53 - 1)] | Annotated[str, Meta(max_length=40)]
     rating_group: Annotated[str, Meta(min_length=1, max_length=64)] | None = None

@@ -8,26 +8,35 @@ from msgspec import Meta
 from services.ledger.domain.rules import Bytes
 from shared.contracts.ledger import DataTransferred
 
+# A plain `$` also matches before a line break at the end.
+END = r"$(?!\n)"
+
 Key = Annotated[
     str,
     Meta(min_length=1, max_length=128, description="the caller's key: a repeat does nothing twice"),
 ]
-SubscriberId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a subscriber")]
+SubscriberId = Annotated[
+    str, Meta(pattern=rf"^[A-Za-z0-9_-]{{1,64}}{END}", description="a subscriber")
+]
 PartnerId = Annotated[
-    str, Meta(pattern=r"^partner:[A-Za-z0-9._-]{1,64}$", description="a partner, partner:NAME")
+    str,
+    Meta(pattern=rf"^partner:[A-Za-z0-9._-]{{1,64}}{END}", description="a partner, partner:NAME"),
 ]
 CampaignId = Annotated[
-    str, Meta(pattern=r"^campaign:[A-Za-z0-9._-]{1,64}$", description="a campaign, campaign:NAME")
+    str,
+    Meta(
+        pattern=rf"^campaign:[A-Za-z0-9._-]{{1,64}}{END}", description="a campaign, campaign:NAME"
+    ),
 ]
 AccountId = Annotated[
     str,
     Meta(
-        pattern=r"^((partner|campaign):[A-Za-z0-9._-]{1,64}|[A-Za-z0-9_-]{1,64})$",
+        pattern=rf"^((partner|campaign):[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9_-]{{1,64}}){END}",
         description="a subscriber, or partner:NAME, or campaign:NAME",
     ),
 ]
 Month = Annotated[
-    str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="a calendar month, YYYY-MM")
+    str, Meta(pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}", description="a calendar month, YYYY-MM")
 ]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
 HoldId = Annotated[

@@ -1,0 +1,165 @@
+"""What the page of events says beyond the contract's code: meanings, readers, examples."""
+
+from typing import Any
+
+from shared.contracts.ledger import (
+    AccountOpened,
+    ArrivalRefused,
+    DataCarriedOver,
+    DataEarned,
+    DataExpired,
+    DataReceived,
+    DataSpent,
+    DataTransferred,
+    Event,
+    Leg,
+    LotTerms,
+    MonthClosed,
+    Slice,
+    Source,
+    TransferReturned,
+    UsageLine,
+)
+
+# Meanings by field name; one that differs in one place has the struct's name in front.
+MEANINGS: dict[str, str] = {
+    "account": "whose event it is",
+    "recorded_at": "bank time at which it was decided, ms",
+    "actor": "who asked: `operator`, `gateway`, `ledger` (the bank's own jobs and arrivals)",
+    "correlation_id": "id of the request (`X-Request-Id`) that began it",
+    "causation_id": "id of the event that caused it",
+    "reason": "the caller's words",
+    "rule_version": "version of the rules that decided",
+    "AccountOpened.kind": "`subscriber`, `partner` or `campaign`",
+    "plan": "a subscriber's plan",
+    "active_from": "first month with a plan lot",
+    "AccountOpened.partner": "whose campaign it is",
+    "partner": "who pays, where a partner does",
+    "campaign": "out of which campaign",
+    "DataEarned.lots": "the lots that were created",
+    "DataReceived.lots": "the lots that arrived, one for each leg",
+    "months": "months whose plan lots these are; empty for a pack",
+    "lines": "the usage records, at most 200",
+    "usage_id": "the record's id, unique per subscriber",
+    "UsageLine.bytes": "bytes used = Σ slices + `unfunded_bytes`",
+    "Slice.bytes": "bytes taken from it",
+    "Leg.bytes": "bytes that left it",
+    "occurred_at": "when the usage began, ms",
+    "UsageLine.slices": "which lots paid",
+    "DataCarriedOver.slices": "from which lots the bytes were moved",
+    "DataExpired.slices": "from which lots bytes are gone",
+    "unfunded_bytes": "bytes that no lot covered",
+    "rating_group": "kind of traffic, for directed lots",
+    "late": "the record's month was over when it came",
+    "transfer_id": "32 hex digits, the same in all events of a transfer",
+    "to": "receiver",
+    "sender": "giver",
+    "purpose": "`gift`, `funding` (of a campaign) or `award`",
+    "legs": "what left which lot, with the lot's terms",
+    "code": "why it could not arrive: `account_not_found`, `account_kind`, "
+    "`campaign_of_other_partner`",
+    "month": "the month that was closed",
+    "DataExpired.month": "the month whose close took it; absent where a transfer arrived too late",
+    "month_ends_at": "the month's end, ms",
+    "lot": "the carry lot; its `granted` is what this event moved",
+    "lot_id": "unique within the account",
+    "LotTerms.kind": "`plan`, `pack`, `carry`, `gift` or `award`",
+    "Leg.kind": "the lot's kind",
+    "granted": "bytes it begins with",
+    "valid_from": "first instant of use, ms",
+    "expires_at": "end of use, ms; not included",
+    "scope": "`any`, or rating groups",
+    "giftable": "whether it may be given away",
+    "carries": "whether the close carries it over",
+    "source": "where it came from",
+    "parent_lot": "lot of the giver that it was part of",
+    "Source.type": "`plan`, `purchase`, `carry_over`, `gift`, `funding` or `award`",
+    "Source.id": "plan, purchase, month or transfer",
+}
+
+# Who writes an event and what its readers do with it.
+WRITTEN_BY: dict[type[Event], str] = {
+    AccountOpened: "`open_account`",
+    DataEarned: "`open_account`, `buy`, and the first touch of an account in a new month",
+    DataSpent: "`POST /v1/usage`; the records of one account in a batch share an event",
+    DataTransferred: "`transfer`, `fund`, `award`",
+    DataReceived: "the receiver's partition, in answer to a `data_transferred`",
+    ArrivalRefused: "the receiver's partition, in answer to a `data_transferred`; it lies on the "
+    "transfer's own stream in that partition's log",
+    TransferReturned: "the giver's partition, in answer to an `arrival_refused`",
+    DataCarriedOver: "`close_month`, and a return to a lot whose month is closed",
+    DataExpired: "`close_month`, a return to a closed lot, a transfer that arrives too late",
+    MonthClosed: "`close_month`, where nothing was left",
+}
+READ_BY: dict[type[Event], str] = {
+    AccountOpened: "views: the account appears, with its plan; `partner_spend` knows the partner",
+    DataEarned: "views: each lot appears; *earned* += Σ granted",
+    DataSpent: "views: lots shrink; *spent* += Σ slices, *unfunded* += Σ unfunded",
+    DataTransferred: "the receiver's partition: arrival or refusal. Views: lots shrink; "
+    "*transferred* and *in transit* += Σ legs",
+    DataReceived: "views: each lot appears; *received* += Σ granted, *in transit* -= the same; "
+    "with purpose `award` it is a row's bytes in `partner_spend`",
+    ArrivalRefused: "the giver's partition: return. Views: nothing changes",
+    TransferReturned: "views: lots grow again; *returned* += Σ legs, *in transit* -= the same",
+    DataCarriedOver: "views: lots shrink, the carry lot appears or grows; no sum changes",
+    DataExpired: "views: lots shrink; *expired* += Σ slices",
+    MonthClosed: "views: nothing changes",
+}
+
+_AUG, _SEP, _OCT = 1438358400000, 1441036800000, 1443628800000
+_TRANSFER = "7b3bdb70e14bfef4215cbce0e41628ee"
+_PLAN = LotTerms(
+    lot_id="plan:2015-08", kind="plan", granted=31457280, valid_from=_AUG, expires_at=_SEP,
+    giftable=True, carries=True, source=Source(type="plan", id="std-30mb"),
+)  # fmt: skip
+_LEG = Leg(
+    lot_id="plan:2015-08", bytes=5242880, kind="plan", valid_from=_AUG, expires_at=_SEP,
+    giftable=True, carries=True, source=Source(type="plan", id="std-30mb"),
+)  # fmt: skip
+_GIFT = LotTerms(
+    lot_id=f"gift:{_TRANSFER}:0", kind="gift", granted=5242880, valid_from=_AUG, expires_at=_SEP,
+    source=Source(type="gift", id=_TRANSFER), parent_lot="plan:2015-08",
+)  # fmt: skip
+_CARRY = LotTerms(
+    lot_id="carry:2015-08:any", kind="carry", granted=26000000, valid_from=_SEP, expires_at=_OCT,
+    giftable=True, source=Source(type="carry_over", id="2015-08"),
+)  # fmt: skip
+_LINE = UsageLine(
+    usage_id="b4dc7de54028aa30964cdf37a023ac6d", bytes=214400, occurred_at=1440100000000,
+    slices=[Slice("plan:2015-08", 214400)],
+)  # fmt: skip
+
+
+def _by_operator(account: str, recorded_at: int = 1440200000000) -> dict[str, Any]:
+    return {
+        "account": account, "recorded_at": recorded_at, "actor": "operator",
+        "correlation_id": "6a502d46ca784186bbea041b18fc96b8", "rule_version": 1,
+    }  # fmt: skip
+
+
+def _by_ledger(account: str, cause: int) -> dict[str, Any]:
+    causation = {"causation_id": f"/k2b1xq7d/1/ledger_00/{cause}"}
+    return _by_operator(account) | {"actor": "ledger"} | causation
+
+
+_GIVER, _RECEIVER = "a50e2f674b137b04", "b61f30785c248c15"
+EXAMPLES: list[Event] = [
+    AccountOpened(**_by_operator(_GIVER), kind="subscriber", plan="std-30mb",
+                  active_from="2015-08"),
+    DataEarned(account=_GIVER, recorded_at=1440200000000, actor="ledger", rule_version=1,
+               lots=[_PLAN], months=["2015-08"]),
+    DataSpent(**_by_operator(_GIVER), lines=[_LINE]),
+    DataTransferred(**_by_operator(_GIVER), transfer_id=_TRANSFER, to=_RECEIVER, purpose="gift",
+                    legs=[_LEG]),
+    DataReceived(**_by_ledger(_RECEIVER, 124), transfer_id=_TRANSFER, sender=_GIVER,
+                 purpose="gift", lots=[_GIFT]),
+    ArrivalRefused(**_by_ledger(_GIVER, 124), transfer_id=_TRANSFER, to=_RECEIVER,
+                   code="account_not_found"),
+    TransferReturned(**_by_ledger(_GIVER, 77), transfer_id=_TRANSFER, to=_RECEIVER,
+                     purpose="gift", code="account_not_found", legs=[_LEG]),
+    DataCarriedOver(**_by_operator(_GIVER, _SEP), month="2015-08", month_ends_at=_SEP,
+                    slices=[Slice("plan:2015-08", 26000000)], lot=_CARRY),
+    DataExpired(**_by_operator(_RECEIVER, _SEP), month="2015-08", month_ends_at=_SEP,
+                slices=[Slice(f"gift:{_TRANSFER}:0", 5242880)]),
+    MonthClosed(**_by_operator("partner:didi", _SEP), month="2015-08", month_ends_at=_SEP),
+]  # fmt: skip
