@@ -6,8 +6,8 @@ import msgspec
 
 from services.ledger.codec import encode
 from services.ledger.domain.account import Account, Lot, evolve, spend_line
-from services.ledger.domain.commands import AnyCommand, OpenAccount, Touch, Usage
-from services.ledger.domain.context import Context, Meta, facts
+from services.ledger.domain.commands import AnyCommand, OpenAccount, ReverseUsage, Touch, Usage
+from services.ledger.domain.context import Context, Meta, active, facts
 from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.opening import due_months, grant_due
@@ -41,7 +41,12 @@ class Item:
             if what.rating_group is not None:
                 self.body = digest(self.body.hex(), what.rating_group)
         else:
-            self.key = digest(caller, what.account, what.key)
+            # A record is reversed once, whoever asks and by whatever key.
+            self.key = (
+                digest("reversal", what.account, what.line.usage_id)
+                if isinstance(what, ReverseUsage)
+                else digest(caller, what.account, what.key)
+            )
             self.body = digest(encode(what).decode())
 
 
@@ -140,6 +145,8 @@ class Batch:
             raise RefusedError("account_not_found", f"there is no account {usage.account}", 404)
         if state.kind != "subscriber":
             raise RefusedError("account_kind", f"a {state.kind} account uses no data")
+        if state.status != "active":
+            active(state)
         check_time(usage, context)
         month = context.calendar.month_of(usage.occurred_at)
         through = max(context.month, month)

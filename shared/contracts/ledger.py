@@ -69,6 +69,33 @@ class AccountOpened(Event, frozen=True, omit_defaults=True, kw_only=True):
     partner: str | None = None
 
 
+class PlanChanged(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """From `from_month` on the account has another plan."""
+
+    TYPE: ClassVar[str] = "bank.ledger.plan_changed.v1"
+
+    plan: str
+    from_month: str
+
+
+class AccountSuspended(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Nothing is used or given from now on; lots run on."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_suspended.v1"
+
+
+class AccountResumed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The account is active again."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_resumed.v1"
+
+
+class AccountClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The account has ended; its holds were released and its lots have expired."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_closed.v1"
+
+
 class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True):
     """Bytes were created: plan lots of `months`, a pack, a partner's purchase."""
 
@@ -110,6 +137,25 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     giftable: bool = False
     carries: bool = False
     source: Source
+
+
+class UsageReversed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A usage record was undone: the same slices are back in their lots (terms with them)."""
+
+    TYPE: ClassVar[str] = "bank.ledger.usage_reversed.v1"
+
+    usage_id: str
+    legs: list["Leg"] = []
+    unfunded_bytes: int = 0
+
+
+class DataAdjusted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An operator gave (`lots`) or took (`slices`) bytes by hand, for a reason."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_adjusted.v1"
+
+    lots: list[LotTerms] = []
+    slices: list[Slice] = []
 
 
 class DataHeld(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -236,7 +282,8 @@ class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    AccountOpened, DataEarned, DataSpent, DataHeld, HoldRefused, HoldReleased, DataTransferred,
+    AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
+    DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
     DataReceived, ArrivalRefused, TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}

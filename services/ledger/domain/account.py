@@ -12,7 +12,11 @@ import msgspec
 
 from shared.contracts.ledger import (
     ANY_SCOPE,
+    AccountClosed,
     AccountOpened,
+    AccountResumed,
+    AccountSuspended,
+    DataAdjusted,
     DataCarriedOver,
     DataEarned,
     DataExpired,
@@ -25,13 +29,19 @@ from shared.contracts.ledger import (
     Leg,
     LotTerms,
     MonthClosed,
+    PlanChanged,
     Slice,
     Source,
     TransferReturned,
     UsageLine,
+    UsageReversed,
 )
 
 STATE_FORMAT = 2
+
+# Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
+# its close can still be carried over.
+REMEMBERED_MS = 400 * 86_400_000
 
 
 class Window(msgspec.Struct, array_like=True):
@@ -86,6 +96,13 @@ class Hold(msgspec.Struct, omit_defaults=True, kw_only=True):
         return sum(self.parts.values())
 
 
+class PlanChange(msgspec.Struct, array_like=True):
+    """From this month on the account has this plan."""
+
+    month: str
+    plan: str
+
+
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The state of one account."""
 
@@ -93,6 +110,8 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
     kind: str
     opened_at: int
     plan: str | None = None
+    plan_changes: list[PlanChange] = []
+    status: str = "active"
     partner: str | None = None
     active_from: str | None = None
     granted_through: str | None = None
@@ -100,6 +119,7 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
     closed_until: int = 0
     lots: dict[str, Lot] = {}
     holds: dict[str, Hold] = {}
+    emptied: list[Window] = []
     earned: int = 0
     received: int = 0
     returned: int = 0
@@ -108,6 +128,14 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
     transferred: int = 0
     expired: int = 0
     adjusted: int = 0
+
+    def plan_in(self, month: str) -> str | None:
+        """Return the plan of a month: the last one that was chosen for it or earlier."""
+        plan = self.plan
+        for change in self.plan_changes:
+            if change.month <= month:
+                plan = change.plan
+        return plan
 
     def balances(self) -> bool:
         """Say whether the invariant holds and no lot is below zero."""
@@ -187,6 +215,40 @@ def _earned(account: Account, event: DataEarned) -> None:
         account.granted_through = max(account.granted_through or "", *event.months)
 
 
+def _plan_changed(account: Account, event: PlanChanged) -> None:
+    account.plan_changes.append(PlanChange(event.from_month, event.plan))
+
+
+def _suspended(account: Account, event: AccountSuspended) -> None:
+    del event
+    account.status = "suspended"
+
+
+def _resumed(account: Account, event: AccountResumed) -> None:
+    del event
+    account.status = "active"
+
+
+def _account_closed(account: Account, event: AccountClosed) -> None:
+    del event
+    account.status = "closed"
+
+
+def _adjusted(account: Account, event: DataAdjusted) -> None:
+    for terms in event.lots:
+        account.lots[terms.lot_id] = open_lot(terms, event.recorded_at)
+        account.adjusted -= terms.granted
+    _take(account, event.slices)
+    account.adjusted += sum(part.bytes for part in event.slices)
+
+
+def _usage_reversed(account: Account, event: UsageReversed) -> None:
+    for leg in event.legs:
+        _put_back(account, leg, event.recorded_at)
+        account.spent -= leg.bytes
+    account.unfunded -= event.unfunded_bytes
+
+
 def _spent(account: Account, event: DataSpent) -> None:
     for line in event.lines:
         spend_line(account, line)
@@ -234,12 +296,16 @@ def _received(account: Account, event: DataReceived) -> None:
 
 def _returned(account: Account, event: TransferReturned) -> None:
     for leg in event.legs:
-        lot = account.lots.get(leg.lot_id)
-        if lot is None:
-            account.lots[leg.lot_id] = _restored(leg, event.recorded_at)
-        else:
-            lot.remaining += leg.bytes
+        _put_back(account, leg, event.recorded_at)
         account.returned += leg.bytes
+
+
+def _put_back(account: Account, leg: Leg, at: int) -> None:
+    lot = account.lots.get(leg.lot_id)
+    if lot is None:
+        account.lots[leg.lot_id] = _restored(leg, at)
+    else:
+        lot.remaining += leg.bytes
 
 
 def _restored(leg: Leg, at: int) -> Lot:
@@ -305,7 +371,16 @@ def _drop_closed(account: Account) -> None:
         if lot.remaining == 0 and lot.expires_at <= account.closed_until
     ]
     for lot_id in gone:
-        del account.lots[lot_id]
+        lot = account.lots.pop(lot_id)
+        if lot.carries and not _is_remembered(account, lot_id):
+            account.emptied.append(Window(lot_id, lot.valid_from, lot.expires_at))
+    oldest = account.closed_until - REMEMBERED_MS
+    if account.emptied and account.emptied[0].expires_at < oldest:
+        account.emptied = [each for each in account.emptied if each.expires_at >= oldest]
+
+
+def _is_remembered(account: Account, lot_id: str) -> bool:
+    return any(window.lot_id == lot_id for lot in account.lots.values() for window in lot.born_of)
 
 
 _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
@@ -314,6 +389,12 @@ _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     DataHeld: _held,
     HoldReleased: _hold_released,
     DataTransferred: _transferred,
+    PlanChanged: _plan_changed,
+    AccountSuspended: _suspended,
+    AccountResumed: _resumed,
+    AccountClosed: _account_closed,
+    DataAdjusted: _adjusted,
+    UsageReversed: _usage_reversed,
     DataReceived: _received,
     TransferReturned: _returned,
     DataCarriedOver: _carried,

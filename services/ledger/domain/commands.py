@@ -1,12 +1,12 @@
 """What can be asked of the ledger. The first five are public; the rest are its own."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.rules import Bytes
-from shared.contracts.ledger import DataTransferred
+from shared.contracts.ledger import DataTransferred, UsageLine
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -145,6 +145,54 @@ class Release(Command, frozen=True, kw_only=True, tag="release"):
     hold_id: HoldId
 
 
+class Suspend(Command, frozen=True, kw_only=True, tag="suspend"):
+    """Stop use and giving; lots run on. Refusals, in order: account_not_found, account_closed."""
+
+
+class Resume(Command, frozen=True, kw_only=True, tag="resume"):
+    """Let a suspended account go on. Refusals, in order: account_not_found, account_closed."""
+
+
+class CloseAccount(Command, frozen=True, kw_only=True, tag="close_account"):
+    """End an account: holds are released, lots expire, arrivals are refused.
+
+    Refusals, in order: account_not_found, account_closed.
+    """
+
+
+class ChangePlan(Command, frozen=True, kw_only=True, tag="change_plan"):
+    """Choose another plan, from the next cycle on.
+
+    Refusals, in order: account_not_found, account_closed, plan_not_allowed, plan_unknown.
+    """
+
+    plan: Annotated[str, Meta(max_length=64)]
+
+
+class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
+    """Give or take bytes by hand; the reason is kept with the actor's name.
+
+    Given bytes are a lot of kind adjustment, to the end of the month without `expires_at`.
+    Refusals, in order: account_not_found, account_closed, insufficient_data (take), time_invalid,
+    expires_in_past (give).
+    """
+
+    direction: Literal["give", "take"]
+    bytes: Bytes
+    reason: Reason
+    expires_at: Time | None = None
+
+
+class Reverse(Command, frozen=True, kw_only=True, tag="reverse"):
+    """Undo a usage record: the same slices come back to the same lots, also after a close.
+
+    A record is reversed once. Refusals, in order: account_not_found, usage_not_found, conflict.
+    """
+
+    usage_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    reason: Reason
+
+
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
     """Close a month of one account: carry over or expire what is left.
 
@@ -175,6 +223,15 @@ class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Undo a usage record that was found in the log (what `reverse` comes to)."""
+
+    key: str
+    account: str
+    line: UsageLine
+    reason: str | None = None
+
+
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
     """Do what is due by the clock: plan lots, holds that time out (a job of the ledger)."""
 
@@ -194,10 +251,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 PUBLIC: tuple[type[Command], ...] = (
-    OpenAccount, Buy, Fund, Award, Transfer, Hold, Post, Release, CloseMonth,
+    OpenAccount, Suspend, Resume, CloseAccount, ChangePlan, Buy, Fund, Award, Transfer, Hold, Post,
+    Release, Adjust, Reverse, CloseMonth,
 )  # fmt: skip
-PublicCommand = OpenAccount | Buy | Fund | Award | Transfer | Hold | Post | Release | CloseMonth
-AnyCommand = PublicCommand | Arrive | TakeBack | Touch
+PublicCommand = (
+    OpenAccount | Suspend | Resume | CloseAccount | ChangePlan | Buy | Fund | Award | Transfer
+    | Hold | Post | Release | Adjust | Reverse | CloseMonth
+)  # fmt: skip
+AnyCommand = PublicCommand | Arrive | TakeBack | ReverseUsage | Touch
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "open_account": {
@@ -224,6 +285,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "account": "a50e2f674b137b04",
         "to": "b61f30785c248c15",
         "bytes": 10485760,
+    },
+    "suspend": {"key": "s-1", "account": "a50e2f674b137b04", "reason": "lost phone"},
+    "resume": {"key": "s-2", "account": "a50e2f674b137b04"},
+    "close_account": {"key": "end-1", "account": "a50e2f674b137b04", "reason": "left"},
+    "change_plan": {"key": "plan-1", "account": "a50e2f674b137b04", "plan": "std-1gb"},
+    "adjust": {
+        "key": "ticket-7",
+        "account": "a50e2f674b137b04",
+        "direction": "give",
+        "bytes": 1048576,
+        "reason": "outage of 3 September",
+    },
+    "reverse": {
+        "key": "ticket-8",
+        "account": "a50e2f674b137b04",
+        "usage_id": "0a9c1ee04b33",
+        "reason": "counted by a broken element",
     },
     "hold": {
         "key": "offer-3",

@@ -60,6 +60,24 @@ def known(account: Account | None, account_id: str) -> Account:
     return account
 
 
+def not_closed(account: Account) -> Account:
+    """Return the account. Raises RefusedError account_closed."""
+    if account.status == "closed":
+        raise RefusedError(
+            "account_closed", f"{account.account} is closed", account=account.account
+        )
+    return account
+
+
+def active(account: Account) -> Account:
+    """Return the account. Raises RefusedError account_closed, account_suspended."""
+    if not_closed(account).status == "suspended":
+        raise RefusedError(
+            "account_suspended", f"{account.account} is suspended", account=account.account
+        )
+    return account
+
+
 def kind_of(account_id: str) -> str:
     """Return the kind that an account's id tells (checked at the edge)."""
     return account_kind(account_id) or "unknown"

@@ -10,7 +10,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.account import Hold as OpenHold
 from services.ledger.domain.closing import after_close, settle_closed
 from services.ledger.domain.commands import Hold, Post, Release
-from services.ledger.domain.context import Context, Meta, facts, instant, known
+from services.ledger.domain.context import Context, Meta, active, facts, instant, known
 from services.ledger.domain.transfers import leg_of, take_legs
 from shared.contracts.ledger import DataHeld, DataTransferred, Event, HoldReleased, Leg, Slice
 from shared.errors import RefusedError
@@ -24,7 +24,7 @@ def hold(
     account: Account | None, command: Hold, context: Context, meta: Meta, hold_id: str
 ) -> Iterator[Event]:
     """Pin slices of giftable lots, in the order of use."""
-    account = known(account, command.account)
+    account = active(known(account, command.account))
     deadline = instant(command.deadline, "deadline", context)
     if deadline <= context.now:
         now = context.calendar.text(context.now)
@@ -84,6 +84,12 @@ def release(
     pinned = _open_hold(account, command.hold_id)
     yield _released(account, pinned, "released", context, meta)
     yield from settle_closed(account, context, meta)
+
+
+def release_all(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Let every hold go (the account is about to be closed)."""
+    for pinned in list(account.holds.values()):
+        yield _released(account, pinned, "released", context, meta)
 
 
 def time_out_due(account: Account, context: Context, meta: Meta) -> Iterator[Event]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Buy, OpenAccount
-from services.ledger.domain.context import Context, Meta, facts, instant, kind_of, known
+from services.ledger.domain.context import Context, Meta, facts, instant, kind_of, known, not_closed
 from services.ledger.domain.rules import Rules
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import AccountOpened, DataEarned, Event, LotTerms, Source
@@ -61,7 +61,7 @@ def _active_from(command: OpenAccount, context: Context) -> str:
 
 def due_months(account: Account, through: str) -> list[str]:
     """Return the months up to `through` whose plan lot is not granted yet."""
-    if account.plan is None or account.active_from is None:
+    if account.plan is None or account.active_from is None or account.status == "closed":
         return []
     if account.granted_through is None:
         return months_from(account.active_from, through)
@@ -74,7 +74,7 @@ def grant_due(account: Account, through: str, context: Context, meta: Meta) -> I
     """Grant the plan lots that are due, each month's once."""
     months = due_months(account, through)
     if months:
-        lots = [plan_lot(account.plan or "", month, context) for month in months]
+        lots = [plan_lot(account.plan_in(month) or "", month, context) for month in months]
         yield DataEarned(**facts(meta, context, account.account), lots=lots, months=months)
 
 
@@ -97,7 +97,7 @@ def buy(
     account: Account | None, command: Buy, context: Context, meta: Meta, purchase_id: str
 ) -> Iterator[Event]:
     """Create a pack of a subscriber or a purchase of a partner."""
-    account = known(account, command.account)
+    account = not_closed(known(account, command.account))
     if account.kind not in ("subscriber", "partner"):
         raise RefusedError("account_kind", f"a {account.kind} account buys nothing")
     monthly = command.expires_at is None and account.kind == "subscriber"

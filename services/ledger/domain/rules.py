@@ -17,11 +17,29 @@ Bytes = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 
 
 class CarryOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a month's close does with what is left of a plan's lots."""
+    """What a month's close does with what is left of a plan's lots.
 
-    mode: Literal["none", "auto_extend"] = "none"
+    `auto_extend` makes a carry lot that is valid for `months` months after the closed one;
+    `convert_to_voucher` a giftable voucher. Of what may carry (not the `excluded_kinds`) at most
+    `share_percent` does, and together with what earlier closes left never more than `cap_bytes`.
+    """
+
+    mode: Literal["none", "auto_extend", "convert_to_voucher"] = "none"
     share_percent: Percent = 100
     cap_bytes: Bytes | None = None
+    months: Annotated[int, Meta(ge=1, le=36)] = 1
+    excluded_kinds: list[str] = []
+
+
+class Arriving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On which terms transferred bytes arrive: as they left, or with a new expiry.
+
+    `later_of_two`: the giver's lot's or the receiver's latest lot of the kind; `fixed`: `days`
+    from the arrival; `end_of_month`: with the month of the arrival.
+    """
+
+    terms: Literal["preserve", "later_of_two", "fixed", "end_of_month"] = "preserve"
+    days: Annotated[int, Meta(ge=1, le=3660)] = 30
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +64,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plans: dict[str, Plan]
     order_of_use: OrderOfUse
     purchase_valid_months: Annotated[int, Meta(ge=1, le=120)] = 12
+    arriving: dict[Literal["gift", "red_packet", "award"], Arriving] = {}
 
     def in_order(self, lots: list[Lot]) -> list[Lot]:
         """Return the lots in the order of use."""
