@@ -15,7 +15,7 @@ from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import InboxPosition, Partition
 from services.ledger.writer import Writer
 from shared.calendar import add_months
-from shared.errors import RefusedError
+from shared.errors import RefusedError, UnavailableError
 from shared.ids import partition_of
 from shared.positions import Positions
 
@@ -55,12 +55,12 @@ class Ledger:
             for partition, writer, share in zip(self.partitions, self.writers, shares, strict=True)
             if share
         }
-        positions = {name: future.result(ANSWER_TIMEOUT_S) for name, future in waiting.items()}
+        positions = {name: wait_for(future) for name, future in waiting.items()}
         return [answered(item) for item in items], positions
 
     def apply(self, partition: Partition, items: list[Item], position: InboxPosition) -> None:
         """Execute what a batch of events asks of one partition, and move its position, together."""
-        self.writers[partition.number].submit(items, [position]).result(ANSWER_TIMEOUT_S)
+        wait_for(self.writers[partition.number].submit(items, [position]))
 
     def account(self, account_id: str) -> tuple[Account, int]:
         """Return an account's state and version. Raises RefusedError account_not_found."""
@@ -86,7 +86,7 @@ class Ledger:
                 ]
                 items = [close_item(account.account, month, meta) for account in open_ones]
                 if items:
-                    writer.submit(items).result(ANSWER_TIMEOUT_S)
+                    wait_for(writer.submit(items))
                     _count(counts, items)
                 done += names
                 yield {**counts, "done": done, "of": of}
@@ -105,8 +105,19 @@ class Ledger:
                 if account.plan is not None and (account.granted_through or "") < month
             ]
             if items:
-                self.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
+                wait_for(self.writers[partition.number].submit(items))
             yield len(items)
+
+
+def wait_for(future: Future[int]) -> int:
+    """Return what a writer answers. Raises UnavailableError when it takes too long."""
+    try:
+        return future.result(ANSWER_TIMEOUT_S)
+    except TimeoutError as error:
+        raise UnavailableError(
+            "the database did not answer in time; what was asked may still be done, so repeat it"
+            " with the same keys"
+        ) from error
 
 
 def close_item(account: str, month: str, meta: Meta) -> Item:

@@ -85,7 +85,9 @@ class BankReader:
         if source not in self.sources():
             raise NotFoundError(f"no {source}")
         found = [event for event in self.events(source) if int(event.sequence) > after]
-        return batch_of(source, found[: self.page]) if found else Batch(source, lane, after, after, [])
+        return (
+            batch_of(source, found[: self.page]) if found else Batch(source, lane, after, after, [])
+        )
 
     def head(self, source: str, lane: str) -> int:
         """Return the last sequence."""
@@ -163,7 +165,8 @@ def empty_views(url: str) -> None:
     """Remove every row of the gateway's schema."""
     tables = [*TABLES, *(f"{table}_shadow" for table in TABLES), "inbox_positions", "parked"]
     with psycopg.connect(url, autocommit=True, options="-c search_path=gateway") as conn:
-        conn.execute(f"TRUNCATE {', '.join(tables)}")
+        for table in tables:  # A few rows are faster to delete than to truncate.
+            conn.execute(f"DELETE FROM {table}")
 
 
 def make_gateway(url: str, reader: BankReader) -> Gateway:

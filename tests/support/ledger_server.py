@@ -64,6 +64,11 @@ class LedgerServer:
         psutil.wait_procs(processes, timeout=START_S)
         self._running.close()
 
+    @property
+    def socket(self) -> Path:
+        """Return the path of its Unix socket."""
+        return self._cluster.socket_dir / ".s.PGSQL.5432"
+
     def new_ledger(self) -> str:
         """Return the URL (of the service's role) of a new, empty ledger database."""
         parts = conninfo_to_dict(self._template.service_url)
@@ -78,6 +83,6 @@ class LedgerServer:
         return make_conninfo(self.admin_url, dbname=str(conninfo_to_dict(ledger_url)["dbname"]))
 
     def close(self) -> None:
-        """Stop it; nothing of it stays."""
-        self._running.close()
+        """End it; nothing of it stays, so it need not write down anything."""
+        self.kill()
         shutil.rmtree(SHARED_HOME / self._bank.bank_id, ignore_errors=True)

@@ -1,71 +1,24 @@
 """The SQL path: a real partition decides, stores and answers exactly as the batches in memory."""
 
-from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.ledger.codec import decode_event, encode
-from services.ledger.domain.commands import (
-    AnyCommand,
-    Award,
-    Buy,
-    CloseMonth,
-    Fund,
-    OpenAccount,
-    Transfer,
-    Usage,
-)
-from shared.calendar import add_months
+from services.ledger.domain.commands import Buy, Transfer, Usage
 from tests.support.ledger import MIB, kept
+from tests.support.ledger_story import opening, tell
 from tests.support.memory import CALENDAR, MemoryBank
-
-PEOPLE = [f"person-{number}" for number in range(12)]
-OTHERS = ["partner:didi", "campaign:ride", "campaign:none", "stranger"]
-DAY_MS = 86_400_000
-
-
-def opening() -> list[AnyCommand | Usage]:
-    """Return the commands that open everybody's account."""
-    return [
-        *(OpenAccount(key="o", account=p, plan="std-30mb", active_from="2015-07") for p in PEOPLE),
-        OpenAccount(key="o", account="partner:didi"),
-        OpenAccount(key="o", account="campaign:ride", partner="partner:didi"),
-        Buy(key="b", account="partner:didi", bytes=500 * MIB),
-    ]
-
-
-def random_batch(rng: Random, now: int, serial: int) -> list[AnyCommand | Usage]:
-    """Return some commands and usage; a few repeat keys, with the same or other terms."""
-    made: list[AnyCommand | Usage] = []
-    for number in range(rng.randint(1, 60)):
-        key = f"k{serial}-{number}" if rng.random() < 0.9 else f"k{serial - 1}-{number}"
-        who, other, size = rng.choice(PEOPLE), rng.choice(PEOPLE + OTHERS), rng.randint(1, 9 * MIB)
-        at = now - rng.randint(0, 60) * DAY_MS
-        month = add_months(CALENDAR.month_of(now), -rng.randint(0, 2))
-        choices: list[AnyCommand | Usage] = [
-            Usage(usage_id=key, account=other, bytes=size, occurred_at=at),
-            Usage(usage_id=key, account=who, bytes=size, occurred_at=at),
-            Transfer(key=key, account=who, to=other, bytes=size),
-            Fund(key=key, account="partner:didi", campaign="campaign:ride", bytes=size),
-            Award(key=key, account="campaign:ride", subscriber=other, bytes=size),
-            CloseMonth(key=key, account=other, month=month),
-            Buy(key=key, account=other, bytes=size),
-            OpenAccount(key=key, account=who, plan="std-30mb"),
-        ]
-        made.append(rng.choice(choices))
-    return made
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_real_partition_equals_the_one_in_memory(ledger, seed):
-    memory, rng = MemoryBank(2), Random(seed)
-    for step in range(40):
-        memory.clock.at = ledger.clock.at = memory.clock.at + rng.randint(0, 3) * DAY_MS
-        batch = opening() if step == 0 else random_batch(rng, memory.clock.at, step)
+    memory = MemoryBank(2)
+    for step, (now, batch) in enumerate(tell(seed)):
+        memory.clock.at = ledger.clock.at = now
         assert encode(ledger.do(*batch)) == encode(memory.do(*batch))
-        if rng.random() < 0.3:
+        if step % 3 == 0:
             ledger.settle()
             settle_alike(memory)
     ledger.settle()

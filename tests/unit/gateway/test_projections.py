@@ -17,6 +17,10 @@ from tests.support.memory import CALENDAR
 SEEDS = st.integers(0, 10_000)
 
 
+def award(key: str, subscriber: str) -> Award:
+    return Award(key=key, account="campaign:ride", subscriber=subscriber, bytes=MIB)
+
+
 def delta_of(name: str, events):
     delta = VIEWS[name](CALENDAR).new_delta()
     fold(delta, events)
@@ -73,12 +77,11 @@ def test_logs_may_be_read_in_turns_of_any_length(view: str, seed: int) -> None:
 def test_awards_count_once_a_day_for_each_subscriber_on_the_banks_day_of_arrival() -> None:
     bank = funded_bank()
     bank.at("2015-08-10T23:59:59+08:00")
-    award = {"account": "campaign:ride", "bytes": MIB}
-    bank.do(Award(key="1", subscriber="ann", **award), Award(key="2", subscriber="ann", **award))
-    bank.do(Award(key="3", subscriber="bob", **award))
+    bank.do(award("1", "ann"), award("2", "ann"))
+    bank.do(award("3", "bob"))
     bank.settle()
     bank.at("2015-08-11T00:00:00+08:00")
-    bank.do(Award(key="4", subscriber="ann", **award), Award(key="5", subscriber="none", **award))
+    bank.do(award("4", "ann"), award("5", "none"))
     bank.settle()
     rows = delta_of("partner_spend", BankReader(bank).all_events()).rows()
     campaign = ("partner:didi", "campaign:ride")
