@@ -6,6 +6,7 @@ from flask import Flask
 
 from services.gateway import api
 from services.gateway.application import Gateway
+from services.gateway.integration import decode_page
 from services.gateway.store import Store
 from services.gateway.views import VIEWS
 from shared import http
@@ -26,12 +27,17 @@ def make_gateway(settings: Settings, reader: LogReader | None = None) -> Gateway
     """Put the parts together; nothing connects before it is used."""
     return Gateway(
         Store(settings.gateway_database_url, overflow=5),
-        reader or HttpLogReader(settings.ledger_url, settings.service_token),
+        reader or make_reader(settings),
         BankClock(settings.clock_file),
         Calendar(settings.bank_timezone),
         bank_id=settings.bank_id,
         epoch=settings.bank_epoch,
     )
+
+
+def make_reader(settings: Settings) -> HttpLogReader:
+    """Return a reader of the ledger's logs."""
+    return HttpLogReader(settings.ledger_url, settings.service_token, decode=decode_page)
 
 
 def create_app() -> Flask:
@@ -62,7 +68,7 @@ def run_worker(stop: Event) -> None:
     """Follow the ledger's logs until `stop` is set."""
     settings = load_settings()
     configure_logs("gateway-worker", settings.log_level)
-    reader = HttpLogReader(settings.ledger_url, settings.service_token)
+    reader = make_reader(settings)
     gateway = make_gateway(settings, reader)
     clean_up(gateway, stop)
     views = Subscription(queue="gateway", bindings=["ledger.*.all"], consumers=gateway.consumers)

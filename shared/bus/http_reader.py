@@ -4,6 +4,7 @@ The log `ledger_02` is at `/log/2?lane=all&after=120`.
 """
 
 import time
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -20,6 +21,9 @@ HEAD_HEADER = "Databank-Head"
 SOURCE_HEADER = "Databank-Source"
 
 
+Decode = Callable[[bytes, str, str, int], Batch]
+
+
 class Heads(msgspec.Struct, frozen=True):
     """How far the lanes of a producer's logs are, by log and lane."""
 
@@ -28,9 +32,13 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 class HttpLogReader:
-    """A LogReader over a producer's HTTP interface. Threads may share it."""
+    """A LogReader over a producer's HTTP interface. Threads may share it.
 
-    def __init__(self, base_url: str, token: str) -> None:
+    `decode` reads a page: from its body, source, lane and head.
+    """
+
+    def __init__(self, base_url: str, token: str, *, decode: Decode = decode_batch) -> None:
+        self._decode = decode
         self._client = httpx2.Client(
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
@@ -97,7 +105,7 @@ class HttpLogReader:
         if answer.headers.get(SOURCE_HEADER) != source:
             raise NotFoundError(f"there is no log {source} here")
         try:
-            return decode_batch(answer.content, source, lane, int(answer.headers[HEAD_HEADER]))
+            return self._decode(answer.content, source, lane, int(answer.headers[HEAD_HEADER]))
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             raise UnavailableError(f"the log's page is malformed: {error}") from error
 

@@ -12,7 +12,7 @@ import msgspec
 ANY_SCOPE = "any"
 
 
-class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a lot came from."""
 
     type: str
@@ -21,7 +21,7 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     campaign: str | None = None
 
 
-class LotTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class LotTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A lot as it is created: `granted` bytes, usable in [valid_from, expires_at)."""
 
     lot_id: str
@@ -43,7 +43,7 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What every event says: whose, when in bank time, by whom, for what."""
 
     TYPE: ClassVar[str] = ""
@@ -58,7 +58,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     rule_version: int = 0
 
 
-class AccountOpened(Event, frozen=True, omit_defaults=True, kw_only=True):
+class AccountOpened(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """An account exists from now on; `active_from` is its first month with a plan lot."""
 
     TYPE: ClassVar[str] = "bank.ledger.account_opened.v1"
@@ -96,7 +96,7 @@ class AccountClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
     TYPE: ClassVar[str] = "bank.ledger.account_closed.v1"
 
 
-class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True):
+class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Bytes were created: plan lots of `months`, a pack, a partner's purchase."""
 
     TYPE: ClassVar[str] = "bank.ledger.data_earned.v1"
@@ -117,7 +117,7 @@ class UsageLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, g
     late: bool = False
 
 
-class DataSpent(Event, frozen=True, omit_defaults=True, kw_only=True):
+class DataSpent(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Usage was charged; at most 200 lines."""
 
     TYPE: ClassVar[str] = "bank.ledger.data_spent.v1"
@@ -125,7 +125,7 @@ class DataSpent(Event, frozen=True, omit_defaults=True, kw_only=True):
     lines: list[UsageLine]
 
 
-class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A part of a giver's lot on its way, with the lot's terms."""
 
     lot_id: str
@@ -192,7 +192,7 @@ class HoldReleased(Event, frozen=True, omit_defaults=True, kw_only=True):
     slices: list[Slice]
 
 
-class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True):
+class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Bytes left this account for another (`purpose`: gift, funding, award)."""
 
     TYPE: ClassVar[str] = "bank.ledger.data_transferred.v1"
@@ -207,7 +207,7 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True):
     hold_id: str | None = None
 
 
-class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True):
+class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A transfer arrived. Counts as *received*; an award's arrival is an earning in public."""
 
     TYPE: ClassVar[str] = "bank.ledger.data_received.v1"
@@ -221,7 +221,7 @@ class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True):
     campaign: str | None = None
 
 
-class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A transfer can't arrive; on the transfer's own stream, `account` is the giver."""
 
     TYPE: ClassVar[str] = "bank.ledger.arrival_refused.v1"
@@ -232,7 +232,7 @@ class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
     code: str
 
 
-class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True):
+class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A refused transfer came back into the lots it was taken from. Counts as *returned*."""
 
     TYPE: ClassVar[str] = "bank.ledger.transfer_returned.v1"
@@ -247,7 +247,7 @@ class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True):
     campaign: str | None = None
 
 
-class DataCarriedOver(Event, frozen=True, omit_defaults=True, kw_only=True):
+class DataCarriedOver(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The close of `month` moved what was left of lots into one carry lot; changes no sum.
 
     `lot` holds the carry lot's terms; its `granted` is what this event moved. The same carry lot
@@ -262,7 +262,7 @@ class DataCarriedOver(Event, frozen=True, omit_defaults=True, kw_only=True):
     lot: LotTerms
 
 
-class DataExpired(Event, frozen=True, omit_defaults=True, kw_only=True):
+class DataExpired(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What was left of lots is gone; `month` is set where the close of a month took it."""
 
     TYPE: ClassVar[str] = "bank.ledger.data_expired.v1"
@@ -272,7 +272,7 @@ class DataExpired(Event, frozen=True, omit_defaults=True, kw_only=True):
     slices: list[Slice]
 
 
-class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
+class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A month was closed in which nothing was left to carry over or to expire."""
 
     TYPE: ClassVar[str] = "bank.ledger.month_closed.v1"

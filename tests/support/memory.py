@@ -11,6 +11,7 @@ from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import AnyCommand, Arrive, TakeBack, Usage
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
 from services.ledger.rules import BUILT_IN, load_rules
 from shared.calendar import Calendar
@@ -30,7 +31,8 @@ class CrashError(Exception):
 class MemoryPartition:
     """One partition's storage."""
 
-    def __init__(self, number: int, clock: FixedClock) -> None:
+    def __init__(self, number: int, clock: FixedClock, rulebook: RuleBook) -> None:
+        self.rulebook = rulebook
         self.number = number
         self.clock = clock
         self.log: list[tuple[bytes, int, str, bytes]] = []
@@ -39,7 +41,9 @@ class MemoryPartition:
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
 
-    def execute(self, items: list[Item], source: int | None = None, at: int = 0, crash: str = "") -> None:
+    def execute(
+        self, items: list[Item], source: int | None = None, at: int = 0, crash: str = ""
+    ) -> None:
         """Run a batch as a transaction; `crash` is "before" or "after" the commit."""
         loaded = {}
         for stream in map(stream_id, accounts_of(items)):
@@ -49,7 +53,7 @@ class MemoryPartition:
                 assert account is not None
                 loaded[stream] = (account, version)
         now = max(self.clock.now(), self.last_recorded_at)
-        batch = Batch(Context(now, CALENDAR, RULEBOOK), loaded, self.keys)
+        batch = Batch(Context(now, CALENDAR, self.rulebook), loaded, self.keys)
         batch.run(items)
         if crash == "before":
             raise CrashError
@@ -103,9 +107,16 @@ class MemoryPartition:
 class MemoryBank:
     """All partitions, and the sagas between them over whatever delivery a test makes up."""
 
-    def __init__(self, partitions: int = 2, now: str = "2015-08-10T12:00:00") -> None:
+    def __init__(
+        self,
+        partitions: int = 2,
+        now: str = "2015-08-10T12:00:00",
+        rulebook: RuleBook = RULEBOOK,
+    ) -> None:
         self.clock = FixedClock(CALENDAR.parse(now))
-        self.partitions = [MemoryPartition(number, self.clock) for number in range(partitions)]
+        self.partitions = [
+            MemoryPartition(number, self.clock, rulebook) for number in range(partitions)
+        ]
 
     def at(self, text: str) -> None:
         """Set bank time."""
@@ -149,7 +160,9 @@ class MemoryBank:
         by = Meta(actor="ledger", correlation_id=event.correlation_id)
         if isinstance(event, DataTransferred) and self.of(event.to) is me:
             return Item(
-                Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event), "ledger", by
+                Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event),
+                "ledger",
+                by,
             )
         if isinstance(event, ArrivalRefused) and self.of(event.account) is me:
             departed = next(
@@ -159,7 +172,9 @@ class MemoryBank:
             )
             key = f"take-back:{event.transfer_id}"
             return Item(
-                TakeBack(key=key, account=event.account, transfer=departed, code=event.code), "ledger", by
+                TakeBack(key=key, account=event.account, transfer=departed, code=event.code),
+                "ledger",
+                by,
             )
         return None
 

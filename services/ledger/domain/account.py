@@ -44,7 +44,7 @@ STATE_FORMAT = 2
 REMEMBERED_MS = 400 * 86_400_000
 
 
-class Window(msgspec.Struct, array_like=True):
+class Window(msgspec.Struct, array_like=True, gc=False):
     """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
 
     lot_id: str
@@ -52,7 +52,7 @@ class Window(msgspec.Struct, array_like=True):
     expires_at: int
 
 
-class Lot(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Bytes with terms: usable in [valid_from, expires_at), for one scope, in order of age."""
 
     lot_id: str
@@ -103,7 +103,7 @@ class PlanChange(msgspec.Struct, array_like=True):
     plan: str
 
 
-class Account(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """The state of one account."""
 
     account: str

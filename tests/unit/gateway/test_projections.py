@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.consumers import fold
+from services.gateway.integration import decode_page
 from services.gateway.projections import UnknownLotError
 from services.gateway.views import VIEWS
 from services.ledger.domain.commands import Award, Usage
+from shared.contracts.envelope import Batch
 from shared.contracts.ledger import DataSpent
 from shared.ids import account_kind
 from tests.support.gateway import MIB, BankReader, funded_bank, lived_bank, opened_bank
@@ -133,3 +135,16 @@ def test_taking_from_a_lot_that_never_was_is_told() -> None:
     for view in ("balances", "trial_balance"):
         with pytest.raises(UnknownLotError):
             delta_of(view, spent).rows()
+
+
+def test_a_page_read_without_decoding_its_data_says_the_same() -> None:
+    bank = lived_bank(9)
+    reader = BankReader(bank)
+    source = reader.sources()[0]
+    events = reader.events(source)
+    page = decode_page(msgspec.json.encode(events), source, "all", 0)
+    assert (page.previous, page.sequence) == (0, int(events[-1].sequence))
+    for view in VIEWS:
+        assert delta_of(view, page.events).rows() == delta_of(view, events).rows()
+    assert msgspec.json.encode(page.events) == msgspec.json.encode(events)
+    assert decode_page(b"[]", source, "all", 7) == Batch(source, "all", 7, 7, [])
