@@ -122,17 +122,12 @@ def test_database_functions_of_the_event_store_are_refused(
     assert refused.value.code == "db_functions_set"
 
 
-def test_the_gateways_role_can_rebuild_its_views_after_any_number_of_migrates(
+def test_the_gateways_role_keeps_its_tables_after_any_number_of_migrates(
     databases: Databases,
 ) -> None:
     migrate_again(databases)
-    with psycopg.connect(databases.gateway_url, options="-c search_path=gateway") as connection:
-        connection.execute("SELECT count(*) FROM balances")
-        connection.execute("CREATE TABLE balances_shadow (LIKE balances INCLUDING ALL)")
-        connection.execute("DROP TABLE balances")
-        connection.execute("ALTER TABLE balances_shadow RENAME TO balances")
-        connection.commit()
     migrate_again(databases)
     with psycopg.connect(databases.gateway_url, options="-c search_path=gateway") as connection:
         connection.execute("SELECT count(*) FROM balances")
+        connection.execute("DELETE FROM balances WHERE false")
         connection.execute("SELECT count(*) FROM inbox_positions")

@@ -1,5 +1,6 @@
 """A bank is started, watched and stopped by one command, whatever happens to its processes."""
 
+import json
 import os
 import signal
 import socket
@@ -95,21 +96,6 @@ def test_secrets_are_readable_by_their_owner_only(shared_bank: LocalBank) -> Non
             assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_a_second_up_on_the_same_state_is_refused_and_names_the_first(
-    local_bank: LocalBank,
-) -> None:
-    up = begin(local_bank)
-
-    second = local_bank.run("up", "--sandbox")
-
-    assert second.returncode == 1
-    assert "already_running" in second.stderr
-    assert str(up.pid) in second.stderr
-    assert "Traceback" not in second.stderr
-    assert local_bank.is_ready()
-    end(up)
-
-
 def test_a_taken_port_is_named_with_the_way_out(local_bank: LocalBank) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", local_bank.port + 1))
@@ -138,41 +124,58 @@ def test_a_killed_process_is_running_again_within_seconds(
     wait_until(shared_bank.is_ready, READY_S, f"the bank is ready after {name} was killed")
 
 
-def test_a_killed_supervisor_is_replaced(local_bank: LocalBank) -> None:
-    local_bank.up()
-    supervisor = next(pid for pid, name in local_bank.living().items() if name == "supervisord")
+def test_a_killed_supervisor_is_replaced(shared_bank: LocalBank) -> None:
+    supervisor = next(pid for pid, name in shared_bank.living().items() if name == "supervisord")
 
     os.kill(supervisor, signal.SIGKILL)
 
-    wait_until(lambda: supervisor not in local_bank.living(), 5, "the supervisor is gone")
-    wait_until(local_bank.is_ready, 40, "the bank is ready again")
+    wait_until(lambda: supervisor not in shared_bank.living(), RESTART_S, "it is gone")
+    wait_until(shared_bank.is_ready, READY_S, "the bank is ready again")
+
+
+def test_a_second_up_on_the_same_state_is_refused_and_names_the_first(
+    shared_bank: LocalBank,
+) -> None:
+    first = json.loads(shared_bank.run("status", "--json").stdout)["up_pid"]
+
+    second = shared_bank.run("up", "--sandbox")
+
+    assert second.returncode == 1
+    assert "already_running" in second.stderr
+    assert str(first) in second.stderr
+    assert "Traceback" not in second.stderr
+    assert shared_bank.is_ready()
+
+
+def test_a_shell_that_exported_the_state_is_no_part_of_the_bank(shared_bank: LocalBank) -> None:
+    shell = subprocess.Popen(["sleep", "60"], env=shared_bank.environment)
+    try:
+        assert shell.pid not in shared_bank.living()
+    finally:
+        shell.kill()
+        shell.wait()
 
 
 def test_a_killed_up_leaves_a_state_from_which_the_next_up_starts(local_bank: LocalBank) -> None:
     up = begin(local_bank)
     identity = local_bank.bank
     end(up, signal.SIGKILL)
-    assert local_bank.living() != {}
     left = set(local_bank.living())
+    assert left != set()
 
     again = begin(local_bank)
 
     assert local_bank.is_ready()
     assert not left & set(local_bank.living())
     assert local_bank.bank == identity
-    end(again)
 
-
-def test_down_stops_what_a_killed_up_left(local_bank: LocalBank) -> None:
-    end(begin(local_bank), signal.SIGKILL)
-
+    end(again, signal.SIGKILL)
     assert local_bank.json("down")["stopped"] is True
-
     assert local_bank.living() == {}
     assert local_bank.json("down")["stopped"] is False
 
 
-def test_down_ends_a_bank_that_runs_in_the_background(local_bank: LocalBank) -> None:
+def test_a_bank_in_the_background_runs_until_down(local_bank: LocalBank) -> None:
     said = local_bank.up()
     assert said["gateway_url"].endswith(str(local_bank.port))
 
@@ -180,14 +183,3 @@ def test_down_ends_a_bank_that_runs_in_the_background(local_bank: LocalBank) -> 
 
     assert local_bank.living() == {}
     assert local_bank.run("status").returncode == 1
-
-
-def test_a_shell_that_exported_the_state_is_no_part_of_the_bank(local_bank: LocalBank) -> None:
-    local_bank.up()
-    shell = subprocess.Popen(["sleep", "60"], env=local_bank.environment)
-    try:
-        local_bank.done("down")
-        assert shell.poll() is None
-    finally:
-        shell.kill()
-        shell.wait()

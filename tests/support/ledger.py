@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -154,11 +153,10 @@ class LedgerWeb:
         self.process.wait()
 
     def close(self) -> None:
-        """Stop it in good order."""
+        """End it; what it has answered is stored."""
         self.client.close()
         if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(20)
+            self.kill()
 
     def do(self, *commands: dict[str, Any]) -> list[dict[str, Any]]:
         """Execute commands as the operator; return their outcomes."""
@@ -185,19 +183,41 @@ def client(base: str, token: str | None = TOKENS["operator"], **kwargs: Any) -> 
     )  # fmt: skip
 
 
-@contextmanager
-def ledger_child(url: str, program: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run a function of tests.support.ledger_children in another process while the block runs."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.ledger_children", program, *arguments],
-        cwd=ROOT, env=environment(url), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
+class LedgerChild:
+    """A program of tests.support.ledger_children in a process of its own."""
+
+    def __init__(self, url: str, program: str, *arguments: str, **settings: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.ledger_children", program, *arguments],
+            cwd=ROOT, env=environment(url, **settings), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self.pid = self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Say whether it has ended."""
+        return self._process.poll() is not None
+
+    def hear(self) -> str:
+        """Return the next line that it says."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip()
+
+    def tell(self, line: str) -> None:
+        """Send it a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit status."""
+        return self._process.wait(120)
+
+    def close(self) -> None:
+        """End it by force."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def remaining(state: dict[str, Any]) -> int:
