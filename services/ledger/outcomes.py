@@ -8,6 +8,7 @@ from services.ledger.domain.commands import AnyCommand, Usage
 from services.ledger.domain.context import Meta
 from shared.contracts.ledger import (
     AccountOpened,
+    DataAdjusted,
     DataCarriedOver,
     DataEarned,
     DataExpired,
@@ -16,6 +17,7 @@ from shared.contracts.ledger import (
     DataSpent,
     DataTransferred,
     Event,
+    UsageReversed,
 )
 from shared.errors import RefusedError
 
@@ -84,6 +86,11 @@ def result_of(events: list[Event]) -> dict[str, Any]:
         elif isinstance(event, DataTransferred):
             result.update(transfer_id=event.transfer_id, to=event.to)
             result["legs"] = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
+        elif isinstance(event, UsageReversed):
+            result["restored_bytes"] = sum(leg.bytes for leg in event.legs)
+        elif isinstance(event, DataAdjusted):
+            taken = sum(part.bytes for part in event.slices)
+            result["adjusted_bytes"] = taken - sum(lot.granted for lot in event.lots)
         elif isinstance(event, DataHeld):
             result.update(hold_id=event.hold_id, deadline=event.deadline)
         elif isinstance(event, DataReceived):

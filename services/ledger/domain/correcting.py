@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
-from services.ledger.domain.commands import Adjust, ReverseUsage
+from services.ledger.domain.commands import Adjust, Reverse, ReverseUsage
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
 from services.ledger.domain.transfers import leg_of
 from shared.contracts.ledger import (
@@ -57,6 +57,17 @@ def _to_take(account: Account, amount: int, context: Context) -> list[Slice]:
             available_bytes=amount - left,
         )
     return slices
+
+
+def refuse_unknown(
+    account: Account | None, command: Reverse, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Refuse to reverse a record that is not in the log (what is in it comes as ReverseUsage)."""
+    del context, meta
+    account = known(account, command.account)
+    raise RefusedError(
+        "usage_not_found", f"{account.account} has no usage record {command.usage_id}", 404
+    )
 
 
 def reverse_usage(

@@ -25,6 +25,7 @@ DECISIONS: dict[type, Decision] = {
     asked.CloseMonth: closing.close_month,
     asked.Arrive: transfers.arrive,
     asked.TakeBack: transfers.take_back,
+    asked.Reverse: correcting.refuse_unknown,
     asked.ReverseUsage: correcting.reverse_usage,
 }
 # These name something new (a lot, a transfer, a hold) by the command's id.

@@ -1,0 +1,3 @@
+"""What the ledger measures: once a batch, or when Prometheus asks."""
+
+SAGAS = "sagas"
