@@ -7,6 +7,7 @@ from typing import Any
 
 from services.gateway import queries, store
 from services.gateway.consumers import ViewConsumer
+from services.gateway.metrics import count_read
 from services.gateway.projections import SUM_TERMS
 from services.gateway.rebuild import Rebuild, Step
 from services.gateway.store import Sequences, Store
@@ -39,7 +40,7 @@ class Gateway:
         self.store = store_
         self.clock = clock
         self.calendar = calendar
-        self._reader = reader
+        self.reader = self._reader = reader
         self._bank_id = bank_id
         self._epoch = epoch
         self.consumers = [ViewConsumer(make(calendar), store_, clock) for make in VIEWS.values()]
@@ -218,10 +219,12 @@ class Gateway:
             time.sleep(POLL_S)
 
     def _meta(self, reached: Sequences, wanted: Sequences, now: int) -> Answer:
+        stale = not _has(reached, wanted)
+        count_read(stale=stale)
         return {
             "as_of": self.calendar.text(now),
             "position": format_token(self._epoch, self._of_bank(reached)),
-            "stale": not _has(reached, wanted),
+            "stale": stale,
         }
 
     def _of_bank(self, reached: Sequences) -> Positions:

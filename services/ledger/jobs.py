@@ -10,6 +10,7 @@ from services.ledger.bank import Bank
 from services.ledger.batch import Item
 from services.ledger.domain.commands import Touch
 from services.ledger.domain.context import Meta
+from services.ledger.metrics import JOB_FAILURES
 from services.ledger.partition import Partition
 from shared.calendar import add_months
 from shared.errors import InvalidError, UnavailableError
@@ -32,8 +33,10 @@ def run_jobs(bank: Bank, stop: Event) -> None:
             if not bank.sandbox:
                 close_last_month(bank, closes_on, closes_at)
         except UnavailableError as error:
+            JOB_FAILURES.inc()
             logger().warning("job_waits", error=str(error))
         except Exception as error:  # noqa: BLE001 A failed job is tried again at the next look.
+            JOB_FAILURES.inc()
             logger().error("job_failed", exc_info=error)
 
 

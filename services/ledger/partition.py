@@ -9,6 +9,7 @@ lost may simply be run once more.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
+from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row, tuple_row
 
+from services.ledger import metrics
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
 from services.ledger.codec import decode_account, decode_event, decode_facts
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
@@ -39,6 +41,11 @@ from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 WRITER_LOCK_SPACE = 0x6C656467
 ATTEMPTS_MAX = 4
 
+# The server tells how long the lock took: in a pipeline nobody else knows.
+TAKE_TURN = """
+SELECT pg_advisory_xact_lock(%s, %s),
+       extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
+"""
 INSERT_KEYS = """
 INSERT INTO command_keys (key, body, stream, version, events)
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
@@ -138,16 +145,23 @@ class Partition:
         Raises BusyError (another writer for 5 s), UnavailableError; then nothing is known to be
         stored, and a repeat is safe.
         """
+        began = perf_counter()
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return self._try(items, positions)
+                at = self._try(items, positions)
             except (IntegrityError, UnavailableError) as error:
                 # The commit may have happened: the keys tell, at the next try.
-                if isinstance(error, BusyError) or attempt == ATTEMPTS_MAX:
+                last = isinstance(error, BusyError) or attempt == ATTEMPTS_MAX
+                reason = getattr(error, "code", "integrity") if last else "retried"
+                metrics.BATCH_FAILURES.labels(self.name, reason).inc()
+                if last:
                     raise
                 logger().warning("batch_retried", log=self.name, attempt=attempt, error=str(error))
                 for item in items:
                     item.outcome = item.repeats = None
+            else:
+                metrics.observe_batch(self.name, items, perf_counter() - began)
+                return at
         raise AssertionError
 
     def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
@@ -163,11 +177,11 @@ class Partition:
         self, conn: Connection[Any], cursor: Cursor[Any], items: list[Item]
     ) -> tuple[int, dict[bytes, tuple[Account, int]], dict[bytes, KeyRow], int]:
         ids = [stream_id(account) for account in accounts_of(items)]
-        keys, states, last = (conn.cursor(row_factory=tuple_row) for _ in range(3))
+        keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
         with conn.pipeline():
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
             cursor.execute(f"SET LOCAL search_path = {self.name}")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
+            lock.execute(TAKE_TURN, (WRITER_LOCK_SPACE, self.number), binary=True)
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
@@ -183,6 +197,8 @@ class Partition:
                 " ORDER BY notification_id DESC LIMIT 1",
                 binary=True,
             )
+        for _, waited_s in lock:
+            metrics.LOCK_WAIT_SECONDS.labels(self.name).observe(waited_s)
         known = {row[0]: KeyRow(*row) for row in keys}
         loaded = {}
         for stream, version, state_format, state in states:

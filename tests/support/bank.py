@@ -19,7 +19,8 @@ from infra.runtime.state import Bank, find_bank
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
-PORTS = iter(range(18_100, 19_900, 2))
+# A bank takes port, +1, +10 and +11.
+PORTS = (base + n for base in range(18_100, 19_900, 20) for n in range(0, 10, 2))
 OWN_SETTINGS = (
     "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL", "AMQP_URL",
     "LEDGER_PARTITIONS", "BANK_TIMEZONE",
@@ -92,9 +93,9 @@ class LocalBank:
 
 
 def free_port() -> int:
-    """Return a port such that it and the next one are free."""
+    """Return a port such that a bank's ports from it on are free."""
     for port in PORTS:
-        if _is_free(port) and _is_free(port + 1):
+        if all(_is_free(port + n) for n in (0, 1, 10, 11)):
             return port
     raise AssertionError("no free ports")
 
