@@ -4,7 +4,8 @@ Metrics that a service counts itself are in `services/<service>/metrics.py`. A g
 database knows (positions, parked events) is read at each scrape, so that it costs nothing between.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -55,9 +56,7 @@ def nothing() -> Iterable[Metric]:
     return ()
 
 
-def gauge(
-    name: str, text: str, labels: tuple[str, ...], values: dict[tuple[str, ...], int]
-) -> Metric:
+def gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, int]) -> Metric:
     """Return a gauge with a value for each tuple of label values."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for where, value in values.items():

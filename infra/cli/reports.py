@@ -141,20 +141,19 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
             lot["kind"],
             lot["remaining_bytes"],
             human_bytes(lot["remaining_bytes"]),
-            lot["held_bytes"],
             _minutes(lot["valid_from"]),
             _minutes(lot["expires_at"]),
         )
         for lot in answer["lots"]
     ]
-    output.table("Lots", ["lot", "kind", "bytes left", "", "held", "from", "until"], lots)
+    output.table("Lots", ["lot", "kind", "bytes left", "", "from", "until"], lots)
 
 
 def _show_spend(output: Output, answer: dict[str, Any]) -> None:
     rows = [
         (
-            row["partner"],
-            row["campaign"],
+            _name(row["partner"]),
+            _name(row["campaign"]),
             row["day"],
             row["kind"],
             row["bytes"],
@@ -166,16 +165,15 @@ def _show_spend(output: Output, answer: dict[str, Any]) -> None:
     ]
     output.table(
         "Partner spend",
-        ["partner", "campaign", "day", "kind", "bytes", "", "count", "subscribers"],
+        ["partner", "campaign", "day", "kind", "bytes", "", "count", "people"],
         rows,
     )
     output.line(f"total {human_bytes(answer['total_bytes'])} ({answer['total_bytes']:,} B)")
 
 
 def _show_totals(output: Output, answer: dict[str, Any]) -> None:
-    rows = [("accounts", answer["accounts"], "")]
-    rows += [(term.replace("_", " "), answer[term], human_bytes(answer[term])) for term in TERMS]
-    output.table("Totals", ["", "bytes", " "], rows)
+    rows = [(term.replace("_", " "), answer[term], human_bytes(answer[term])) for term in TERMS]
+    output.table(f"Totals of {answer['accounts']:,} accounts", ["", "bytes", " "], rows)
 
 
 def _show_verify(output: Output, result: dict[str, Any]) -> None:
@@ -216,6 +214,11 @@ def _show_rebuilt(output: Output, result: dict[str, Any]) -> None:
     output.table("Rebuilt", ["view", "events", "usage lines", "seconds"], rows)
 
 
+def _name(account: str | None) -> str | None:
+    """Return an account's name without its kind: a column's title says that."""
+    return account.partition(":")[2] if account and ":" in account else account
+
+
 def _minutes(time: str) -> str:
-    """Write an ISO 8601 time as people read it, to the minute, in the bank's time zone."""
-    return time[:16].replace("T", " ")
+    """Write an ISO 8601 time as people read it, to the minute; midnight is the day alone."""
+    return time[:16].replace("T00:00", "").replace("T", " ")

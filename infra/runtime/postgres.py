@@ -184,6 +184,8 @@ def _make_shared_home(bank: Bank, cluster: Cluster, say: Say) -> None:
     for folder in (home, cluster.socket_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
+    # Whoever finds this folder later can see whose it is.
+    (home / "state-folder").write_text(f"{bank.state}\n")
     link = bank.state / "postgres"
     if not link.is_symlink():
         link.symlink_to(cluster.data)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.application import Application
-from eventsourcing.persistence import IntegrityError, OperationalError
+from eventsourcing.persistence import IntegrityError, InternalError, OperationalError
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row, tuple_row
 
@@ -40,6 +40,10 @@ from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 # The writers' advisory locks; the relay's have a space of their own.
 WRITER_LOCK_SPACE = 0x6C656467
 ATTEMPTS_MAX = 4
+# A writer that stops in the middle lets go of its lock. `idle_in_transaction_session_timeout` does
+# not see to that: a pipeline ends with a Flush, which disarms it for as long as the client is mute.
+HOLD_S = 10
+HOLD_TIMEOUT_FROM = 170000
 
 # The server tells how long the lock took: in a pipeline nobody else knows.
 TAKE_TURN = """
@@ -70,6 +74,9 @@ FROM stored_events e JOIN unnest(%b::uuid[], %b::int8[], %b::int4[]) AS k(stream
 ON e.originator_id = k.stream AND e.originator_version >= k.version
 AND e.originator_version < k.version + k.events
 """
+
+
+TIMEOUTS = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
 
 
 class InboxPosition(NamedTuple):
@@ -136,6 +143,10 @@ class Partition:
             if isinstance(cause, psycopg.errors.LockNotAvailable):
                 raise BusyError(f"partition {self.name} is busy, try again") from error
             raise UnavailableError(f"the database is not reachable: {error}") from error
+        except InternalError as error:
+            if isinstance(error.__cause__, TIMEOUTS):
+                raise UnavailableError(f"the database ended the transaction: {error}") from error
+            raise
         except AWAY as error:
             raise UnavailableError(f"the database is not reachable: {error}") from error
 
@@ -182,6 +193,8 @@ class Partition:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
             cursor.execute(f"SET LOCAL search_path = {self.name}")
             lock.execute(TAKE_TURN, (WRITER_LOCK_SPACE, self.number), binary=True)
+            if conn.info.server_version >= HOLD_TIMEOUT_FROM:
+                cursor.execute(f"SET LOCAL transaction_timeout = '{HOLD_S}s'")
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",

@@ -1,14 +1,22 @@
 """The RabbitMQ transport: a publisher with confirms, and a feed that hands messages to an inbox."""
 
-from contextlib import closing, suppress
+from contextlib import closing
 from threading import Event
 from typing import Any
 
 import msgspec
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError, NackError, UnroutableError
+from pika.exceptions import NackError, UnroutableError
 
+from shared.bus.amqp import (
+    ANSWER_TIMEOUT_S,
+    BROKER_AWAY,
+    NoAnswerError,
+    answer_within,
+    close_quietly,
+    open_connection,
+)
 from shared.bus.backoff import Backoff
 from shared.bus.inbox import Inbox
 from shared.bus.levelling import Leveller
@@ -25,48 +33,29 @@ from shared.contracts.envelope import (
 from shared.errors import UnavailableError
 from shared.logs import logger
 
-# A publish into a black hole returns after 2 * (heartbeat + 5) s; pika has no confirm timeout.
-HEARTBEAT_S = 10
-BLOCKED_TIMEOUT_S = 5
-CONNECT_TIMEOUT_S = 5
 PREFETCH = 10
+# A queue that was just made anew by another relay refuses what was under way, once.
+REFUSALS_MAX = 3
 # How soon a feed without messages sees that it is to stop.
 LOOK_UP_S = 0.5
-
-# pika raises more than its own errors when a connection dies at a bad moment.
-BROKER_AWAY = (AMQPError, OSError, ValueError, AssertionError, KeyError, IndexError, AttributeError)
-
-
-def open_connection(url: str) -> BlockingConnection:
-    """Connect to a broker. Raises UnavailableError; its text never holds the URL's password."""
-    parameters = pika.URLParameters(url)
-    parameters.heartbeat = HEARTBEAT_S
-    parameters.blocked_connection_timeout = BLOCKED_TIMEOUT_S
-    parameters.socket_timeout = CONNECT_TIMEOUT_S
-    parameters.stack_timeout = CONNECT_TIMEOUT_S
-    parameters.connection_attempts = 1
-    try:
-        return BlockingConnection(parameters)
-    except BROKER_AWAY as error:
-        raise UnavailableError(f"the broker is not reachable: {type(error).__name__}") from error
-
-
-def close_quietly(connection: BlockingConnection | None) -> None:
-    """Close a connection that may be broken."""
-    with suppress(*BROKER_AWAY):
-        if connection is not None and connection.is_open:
-            connection.close()
 
 
 class RabbitPublisher:
     """Publishes pages and heads of logs, each confirmed by the broker before the call returns.
 
-    For one thread. It connects at first use and again after any failure.
+    For one thread. It connects at first use and again after any failure. A queue that does not
+    answer, or refuses again and again, is removed and made anew (one that was made shortly before
+    its broker was killed may be so); what it held is in the log, and its consumer pulls it.
     """
 
-    def __init__(self, url: str, topology: Topology) -> None:
+    def __init__(
+        self, url: str, topology: Topology, *, answer_timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
         self._url = url
         self._topology = topology
+        self._answer_timeout_s = answer_timeout_s
+        self._silent: set[str] = set()
+        self._refusals = 0
         self._connection: BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
 
@@ -103,32 +92,52 @@ class RabbitPublisher:
         key = routing_key(log_of(source), lane)
         try:
             self._publish(key, body, properties)
+        except NoAnswerError:
+            self._silent.add(key)
+            self.close()
+            raise
+        except NackError as error:
+            self._refusals += 1
+            if self._refusals >= REFUSALS_MAX:
+                self._silent.add(key)
+            self.close()
+            raise UnavailableError("the broker did not accept a message") from error
         except BROKER_AWAY as error:
             self.close()
             raise UnavailableError(f"the broker is away: {type(error).__name__}") from error
+        self._refusals = 0
 
     def _publish(self, key: str, body: bytes, properties: pika.BasicProperties) -> None:
-        channel, exchange = self._open_channel(), self._topology.exchange
+        connection = self._open()
+        channel, exchange = self._channel, self._topology.exchange
+        assert channel is not None
         try:
-            channel.basic_publish(exchange, key, body, properties, mandatory=True)
+            with answer_within(connection, self._answer_timeout_s):
+                channel.basic_publish(exchange, key, body, properties, mandatory=True)
         except UnroutableError:
             # Somebody removed a queue or a binding: make them again, once.
             self._topology.declare(channel)
             try:
-                channel.basic_publish(exchange, key, body, properties, mandatory=True)
+                with answer_within(connection, self._answer_timeout_s):
+                    channel.basic_publish(exchange, key, body, properties, mandatory=True)
             except UnroutableError as error:
                 raise UnavailableError(f"no queue wants {key}; nothing is published") from error
-        except NackError as error:
-            raise UnavailableError("the broker did not accept a message") from error
 
-    def _open_channel(self) -> BlockingChannel:
-        if self._channel is None or self._connection is None or not self._channel.is_open:
-            self.close()
-            self._connection = open_connection(self._url)
-            self._channel = self._connection.channel()
-            self._topology.declare(self._channel)
-            self._channel.confirm_delivery()
-        return self._channel
+    def _open(self) -> BlockingConnection:
+        if self._connection is not None and self._channel is not None and self._channel.is_open:
+            return self._connection
+        self.close()
+        self._connection = open_connection(self._url)
+        with answer_within(self._connection, self._answer_timeout_s):
+            channel = self._connection.channel()
+            for key in self._silent:
+                logger().error("queues_made_anew", key=key)
+                self._topology.remove(channel, key)
+            self._silent.clear()
+            self._topology.declare(channel)
+            channel.confirm_delivery()
+        self._channel = channel
+        return self._connection
 
 
 class RabbitFeed:
@@ -167,21 +176,25 @@ class RabbitFeed:
     def _consume(self, backoff: Backoff) -> None:
         connection = open_connection(self._url)
         try:
-            channel = connection.channel()
-            self._topology.declare(channel)
-            channel.basic_qos(prefetch_count=PREFETCH)
-            logger().info("feed_connected", queue=self._queue)
+            with answer_within(connection, ANSWER_TIMEOUT_S):
+                channel = connection.channel()
+                self._topology.declare(channel)
+                channel.basic_qos(prefetch_count=PREFETCH)
             # The queue may have been lost with the broker's data.
             self._leveller.wake()
             with closing(channel.consume(self._queue, inactivity_timeout=LOOK_UP_S)) as messages:
-                for method, properties, body in messages:
-                    if self._stop.is_set():
-                        return
+                with answer_within(connection, ANSWER_TIMEOUT_S):
+                    delivery = next(messages, None)
+                logger().info("feed_connected", queue=self._queue)
+                while delivery is not None and not self._stop.is_set():
+                    method, properties, body = delivery
                     if method is not None:
                         self._take(connection, properties, body)
                         channel.basic_ack(method.delivery_tag or 0)
                         backoff.reset()
-            raise UnavailableError("the queue was removed")
+                    delivery = next(messages, None)
+            if not self._stop.is_set():
+                raise UnavailableError("the queue was removed")
         finally:
             close_quietly(connection)
 

@@ -52,6 +52,20 @@ class Topology:
             for key in keys:
                 channel.queue_bind(self.queue(consumer), self.exchange, key)
 
+    def remove(self, channel: BlockingChannel, key: str) -> None:
+        """Remove the queues that want a key. Raises a pika error."""
+        for consumer, patterns in self.queues.items():
+            if any(matches(pattern, key) for pattern in patterns):
+                channel.queue_delete(self.queue(consumer))
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Tell whether a binding's pattern (words and `*`) fits a key."""
+    words, wanted = key.split("."), pattern.split(".")
+    return len(words) == len(wanted) and all(
+        want in ("*", word) for word, want in zip(words, wanted, strict=True)
+    )
+
 
 def bank_topology(bank_id: str, ledger_partitions: int) -> Topology:
     """Return the exchange of a bank with the queues of all its consumers."""

@@ -1,8 +1,10 @@
 """Logs, readers and consumers in memory: our own ports, for tests of what lies between them."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from threading import Lock
 
 import msgspec
@@ -22,13 +24,14 @@ class MemoryLog:
     def __init__(self, bank_id: str = "bank", partition: int = 0, epoch: int = 1) -> None:
         self.name = f"ledger_{partition:02d}"
         self.source = source_of(bank_id, epoch, self.name)
-        self.events: list[tuple[int, str, bool]] = []
+        self._lanes: dict[str, list[tuple[int, str]]] = {"all": [], "sagas": []}
 
     def add(self, subject: str, *, sagas: bool = False, hole: int = 0) -> int:
         """Add an event about an account; return its sequence."""
-        last = self.events[-1][0] if self.events else 0
-        self.events.append((last + 1 + hole, subject, sagas))
-        return last + 1 + hole
+        sequence = self.head("all") + 1 + hole
+        for lane in ("all", "sagas") if sagas else ("all",):
+            self._lanes[lane].append((sequence, subject))
+        return sequence
 
     def fill(self, count: int, *, subjects: int = 10) -> None:
         """Add events about some accounts."""
@@ -37,13 +40,14 @@ class MemoryLog:
 
     def lane(self, lane: str) -> list[tuple[int, str]]:
         """Return sequence and subject of each event of a lane."""
-        return [(at, subject) for at, subject, sagas in self.events if sagas or lane == "all"]
+        return list(self._lanes[lane])
 
     def page(self, lane: str, after: int, limit: int) -> Page:
         """Read a page, as the ledger's log does."""
-        chain = self.lane(lane)
-        previous = max((at for at, _ in chain if at <= after), default=0)
-        rows = [row for row in chain if row[0] > after][:limit]
+        chain = self._lanes[lane]
+        start = bisect_right(chain, after, key=itemgetter(0))
+        previous = chain[start - 1][0] if start else 0
+        rows = chain[start : start + limit]
         last, events = previous, []
         for at, subject in rows:
             events.append(self._envelope(at, last, subject))
@@ -53,7 +57,7 @@ class MemoryLog:
 
     def head(self, lane: str) -> int:
         """Return the lane's last sequence."""
-        return max((at for at, _ in self.lane(lane)), default=0)
+        return self._lanes[lane][-1][0] if self._lanes[lane] else 0
 
     def batch(self, lane: str, after: int, limit: int) -> Batch:
         """Return a page as it arrives at a consumer."""

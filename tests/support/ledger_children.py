@@ -15,6 +15,7 @@ from services.ledger.domain.commands import Buy
 from shared.clock import BankClock
 from shared.config import load_settings
 from shared.contracts.ledger import ArrivalRefused
+from shared.logs import configure_logs
 from tests.support.ledger import RealLedger
 from tests.support.ledger_story import tell
 from tests.support.memory import MemoryBank
@@ -103,4 +104,5 @@ PROGRAMS: dict[str, Callable[..., None]] = {
 }
 
 if __name__ == "__main__":
+    configure_logs("test")  # To stderr: stdout is for the parent.
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -4,6 +4,7 @@ A private node shares nothing with a broker that runs on the machine already: ow
 distribution port, own epmd, own HOME with its cookie, own data. It may be killed and wiped.
 """
 
+import logging
 import os
 import secrets
 import shutil
@@ -49,6 +50,12 @@ class Broker(Protocol):
 
     def kill(self) -> None:
         """End it with SIGKILL, as a power cut would."""
+
+    def pause(self) -> None:
+        """Make it fall silent: connections stay, nothing is answered."""
+
+    def resume(self) -> None:
+        """Let it go on."""
 
     def wipe(self) -> None:
         """Delete all its data (it must not run)."""
@@ -122,6 +129,16 @@ class LocalNode:
             self._node.wait(STOP_TIMEOUT_S)
             wait_until_port_is_free(self._port)
             self._node = None
+
+    def pause(self) -> None:
+        """Make it fall silent: connections stay, nothing is answered."""
+        if self._node is not None:
+            os.killpg(self._node.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._node is not None:
+            os.killpg(self._node.pid, signal.SIGCONT)
 
     def wipe(self) -> None:
         """Delete all its data (it must not run)."""
@@ -218,6 +235,14 @@ class ContainerNode:
         """End it with SIGKILL, as a power cut would."""
         docker("kill", "--signal", "KILL", self._name)
 
+    def pause(self) -> None:
+        """Make it fall silent: connections stay, nothing is answered."""
+        docker("pause", self._name)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        docker("unpause", self._name)
+
     def wipe(self) -> None:
         """Delete all its data (it must not run)."""
         docker("rm", "--force", "--volumes", self._name)
@@ -261,6 +286,7 @@ def free_ports(count: int) -> list[int]:
 
 def answers(url: str) -> bool:
     """Tell whether a broker takes connections."""
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     parameters = pika.URLParameters(url)
     parameters.socket_timeout = parameters.stack_timeout = 2
     parameters.connection_attempts = 1
