@@ -7,7 +7,13 @@ database knows (positions, parked events) is read at each scrape, so that it cos
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -24,6 +30,9 @@ Measure = Callable[[], Iterable[Metric]]
 """Returns what is read at a scrape. May raise UnavailableError: then there is nothing to tell."""
 Lags = dict[tuple[str, str], int]
 """How many sequence numbers a consumer is behind a log, by consumer and log."""
+
+# When a series began is of no use here and doubles their number.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 HTTP_SECONDS_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
