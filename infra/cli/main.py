@@ -21,6 +21,7 @@ COMMANDS = {
     "import-usage": "infra.cli.usage:import_usage",
     "close-month": "infra.cli.reports:close_month",
     "balance": "infra.cli.reports:balance",
+    "why": "infra.cli.questions:why",
     "partner-spend": "infra.cli.reports:partner_spend",
     "totals": "infra.cli.reports:totals",
     "rebuild": "infra.cli.reports:rebuild",

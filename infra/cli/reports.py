@@ -127,7 +127,7 @@ def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
 def _show_balance(output: Output, answer: dict[str, Any]) -> None:
     names = ("available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes")
     output.table(
-        f"{answer['subscriber']} at {_minutes(answer['as_of'])}",
+        f"{answer['subscriber']} at {minutes(answer['as_of'])}",
         ["", "bytes", " "],
         [
             (name.removesuffix("_bytes"), answer[name], human_bytes(answer[name]))
@@ -141,8 +141,8 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
             lot["kind"],
             lot["remaining_bytes"],
             human_bytes(lot["remaining_bytes"]),
-            _minutes(lot["valid_from"]),
-            _minutes(lot["expires_at"]),
+            minutes(lot["valid_from"]),
+            minutes(lot["expires_at"]),
         )
         for lot in answer["lots"]
     ]
@@ -219,6 +219,6 @@ def _name(account: str | None) -> str | None:
     return account.partition(":")[2] if account and ":" in account else account
 
 
-def _minutes(time: str) -> str:
+def minutes(time: str) -> str:
     """Write an ISO 8601 time as people read it, to the minute; midnight is the day alone."""
     return time[:16].replace("T00:00", "").replace("T", " ")

@@ -11,11 +11,13 @@ from services.ledger.bank import Bank
 from services.ledger.domain.commands import Usage, command_schemas
 from services.ledger.domain.context import Meta
 from services.ledger.outcomes import UsageOutcome
+from services.ledger.questions import why
 from services.ledger.schemas import (
     ClockQuery,
     EventsQuery,
     LogQuery,
     NoQuery,
+    UsageQuery,
     decode_commands,
     decode_usage,
     instant,
@@ -92,6 +94,17 @@ def usage_outcome(outcome: UsageOutcome) -> dict[str, Any]:
     if outcome.code is not None:
         row.update(code=outcome.code, detail=outcome.detail, **(outcome.extra or {}))
     return row
+
+
+@blueprint.get("/v1/usage/<path:usage_id>")
+@allow()
+def get_usage(usage_id: str) -> Response:
+    """Tell which lots paid for a usage record, and why."""
+    asked = query(UsageQuery())
+    account = asked["account"]
+    if account is not None:
+        bank().ledger.account(checked(account))
+    return json_response(why(bank().ledger, usage_id, account, bank().calendar))
 
 
 @blueprint.get("/v1/command-schemas")

@@ -37,6 +37,12 @@ class EventsQuery(Schema):
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX))
 
 
+class UsageQuery(Schema):
+    """Query of `GET /v1/usage/{usage_id}`."""
+
+    account = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+
+
 class ClockQuery(Schema):
     """Query of `GET /v1/clock`."""
 
