@@ -16,6 +16,8 @@ COMMANDS = {
     "status": "infra.cli.bank:status",
     "clock": "infra.cli.bank:clock",
     "migrate": "infra.cli.bank:migrate",
+    "backup": "infra.cli.backup:backup",
+    "restore": "infra.cli.backup:restore",
     "do": "infra.cli.commands:do",
     "commands": "infra.cli.commands:commands",
     "import-usage": "infra.cli.usage:import_usage",

@@ -67,20 +67,33 @@ def totals(bank: Bank, output: Output) -> None:
 @bank_option
 def rebuild(bank: Bank, output: Output, view: str) -> None:
     """Build a view anew from the ledger's log and swap it in."""
-    with gateway_of(bank) as gateway, output.progress(f"Rebuilding {view}") as report:
-        result = gateway.stream(f"/v1/views/{view}:rebuild", report)
+    result = rebuild_view(bank, output, view)
     output.show(result, lambda: _show_rebuilt(output, result))
+
+
+def rebuild_view(bank: Bank, output: Output, view: str) -> dict[str, Any]:
+    """Build a view, or `all`, anew and return each one's report."""
+    with gateway_of(bank) as gateway, output.progress(f"Rebuilding {view}") as report:
+        return gateway.stream(f"/v1/views/{view}:rebuild", report)
 
 
 @click.command()
 @bank_option
 def verify(bank: Bank, output: Output) -> None:
     """Refold every log and compare it with the accounts' states and with every view."""
+    result = verify_bank(bank, output)
+    output.show(result, lambda: show_verify(output, result))
+    if not result["ok"]:
+        sys.exit(1)
+
+
+def verify_bank(bank: Bank, output: Output) -> dict[str, Any]:
+    """Return what ledger and gateway found, together."""
     with ledger_of(bank) as ledger, output.progress("Refolding the ledger") as report:
         found = ledger.stream("/v1/verify", report)
     with gateway_of(bank) as gateway, output.progress("Comparing the views") as report:
         views = gateway.stream("/v1/verify", report)
-    result = {
+    return {
         "ok": bool(found["ok"] and views["ok"]),
         "events": found["events"],
         "accounts": found["accounts"],
@@ -88,9 +101,6 @@ def verify(bank: Bank, output: Output) -> None:
         "ledger": found,
         "views": views,
     }
-    output.show(result, lambda: _show_verify(output, result))
-    if not result["ok"]:
-        sys.exit(1)
 
 
 @click.command()
@@ -176,7 +186,8 @@ def _show_totals(output: Output, answer: dict[str, Any]) -> None:
     output.table(f"Totals of {answer['accounts']:,} accounts", ["", "bytes", " "], rows)
 
 
-def _show_verify(output: Output, result: dict[str, Any]) -> None:
+def show_verify(output: Output, result: dict[str, Any]) -> None:
+    """Show what `verify_bank` found."""
     if result["ok"]:
         output.line(
             f"all is well: {result['events']:,} events of {result['accounts']:,} accounts,"

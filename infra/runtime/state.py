@@ -39,6 +39,8 @@ class Bank:
     service_passwords: dict[str, str] = field(repr=False, default_factory=dict)
     transport: str = "log"
     database: str = ""
+    # Where the own PostgreSQL's data lie when root starts the bank; empty: named by the bank's id.
+    home: str = ""
 
     @property
     def gateway_port(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import CliError
-from infra.runtime.postgres import SHARED_HOME
+from infra.runtime.postgres import shared_home
 from infra.runtime.processes import bank_processes, stop_bank
 from infra.runtime.state import Bank, find_bank
 
@@ -84,7 +84,7 @@ class LocalBank:
         self.run("down", timeout=60)
         stop_bank(self.state)
         with contextlib.suppress(CliError):
-            shutil.rmtree(SHARED_HOME / self.bank.bank_id, ignore_errors=True)
+            shutil.rmtree(shared_home(self.bank), ignore_errors=True)
         shutil.rmtree(self.state, ignore_errors=True)
 
     def living(self) -> dict[int, str]:
