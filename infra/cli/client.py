@@ -89,9 +89,9 @@ class Service:
         """Return what a path answers. Raises CliError."""
         return self._repeat("GET", path, None, query, READ_PATIENCE_S).body
 
-    def post(self, path: str, body: Any) -> Answer:
+    def post(self, path: str, body: Any, **query: str) -> Answer:
         """Send a body until it is answered. Raises CliError."""
-        return self._repeat("POST", path, orjson.dumps(body), {}, self._patience_s)
+        return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s)
 
     def stream(self, path: str, report: Report, body: Any = None) -> dict[str, Any]:
         """Ask for a long job, follow its progress and return its result. Raises CliError."""

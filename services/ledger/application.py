@@ -66,6 +66,20 @@ class Ledger:
         positions = {name: wait_for(future) for name, future in waiting.items()}
         return [answered(item) for item in items], positions
 
+    def rehearse(
+        self, commands: Sequence[AnyCommand | Usage], caller: str, meta: Meta
+    ) -> list[Outcome | UsageOutcome]:
+        """Return the outcomes that `execute` would have now; nothing is stored, no key is bound.
+
+        Raises BusyError, UnavailableError.
+        """
+        items = [Item(self._resolved(command), caller, meta) for command in commands]
+        for partition in self.partitions:
+            share = [item for item in items if self.partition_for(item.what.account) is partition]
+            if share:
+                partition.rehearse(share)
+        return [answered(item) for item in items]
+
     def _resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
         """Return a reversal with the record that it undoes, as the log has it; others unchanged."""
         if not isinstance(command, Reverse):

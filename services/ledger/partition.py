@@ -184,6 +184,16 @@ class Partition:
             self._answer_repeats(cursor, items)
         return position
 
+    def rehearse(self, items: list[Item]) -> None:
+        """Decide a batch exactly as `execute` would now, in its turn, and store nothing.
+
+        Raises BusyError, UnavailableError.
+        """
+        with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            now, loaded, known, _ = self._load(conn, cursor, items)
+            Batch(Context(now, self.calendar, self.rulebook), loaded, known).run(items)
+            self._answer_repeats(cursor, items)
+
     def _load(
         self, conn: Connection[Any], cursor: Cursor[Any], items: list[Item]
     ) -> tuple[int, dict[bytes, tuple[Account, int]], dict[bytes, KeyRow], int]:

@@ -49,6 +49,12 @@ class ClockQuery(Schema):
     barrier = fields.Boolean(load_default=False)
 
 
+class WriteQuery(Schema):
+    """Query of a route that writes; with `dry_run` it tells what would happen, and does nothing."""
+
+    dry_run = fields.Boolean(load_default=False)
+
+
 class NoQuery(Schema):
     """A route without parameters."""
 

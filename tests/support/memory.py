@@ -4,6 +4,7 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
@@ -16,7 +17,13 @@ from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repe
 from services.ledger.rules import BUILT_IN, load_rules
 from shared.calendar import Calendar
 from shared.clock import FixedClock
-from shared.contracts.ledger import ArrivalRefused, DataSpent, DataTransferred, Event
+from shared.contracts.ledger import (
+    WITHOUT_ACCOUNT,
+    ArrivalRefused,
+    DataSpent,
+    DataTransferred,
+    Event,
+)
 from shared.ids import partition_of, stream_id
 
 CALENDAR = Calendar("Asia/Shanghai")
@@ -45,16 +52,7 @@ class MemoryPartition:
         self, items: list[Item], source: int | None = None, at: int = 0, crash: str = ""
     ) -> None:
         """Run a batch as a transaction; `crash` is "before" or "after" the commit."""
-        loaded = {}
-        for stream in map(stream_id, accounts_of(items)):
-            if stream in self.states:
-                version, state = self.states[stream]
-                account = decode_account(STATE_FORMAT, state)
-                assert account is not None
-                loaded[stream] = (account, version)
-        now = max(self.clock.now(), self.last_recorded_at)
-        batch = Batch(Context(now, CALENDAR, self.rulebook), loaded, self.keys)
-        batch.run(items)
+        batch, now = self._decide(items)
         if crash == "before":
             raise CrashError
         known = {(row[0], row[1]) for row in self.log}
@@ -69,6 +67,27 @@ class MemoryPartition:
             self.positions[source] = max(at, self.positions.get(source, 0))
         if crash == "after":
             raise CrashError
+        self._answer_repeats(items)
+
+    def rehearse(self, items: list[Item]) -> None:
+        """Decide a batch and store nothing."""
+        self._decide(items)
+        self._answer_repeats(items)
+
+    def _decide(self, items: list[Item]) -> tuple[Batch, int]:
+        loaded = {}
+        for stream in map(stream_id, accounts_of(items)):
+            if stream in self.states:
+                version, state = self.states[stream]
+                account = decode_account(STATE_FORMAT, state)
+                assert account is not None
+                loaded[stream] = (account, version)
+        now = max(self.clock.now(), self.last_recorded_at)
+        batch = Batch(Context(now, CALENDAR, self.rulebook), loaded, self.keys)
+        batch.run(items)
+        return batch, now
+
+    def _answer_repeats(self, items: list[Item]) -> None:
         for item in items:
             if item.repeats is not None:
                 item.outcome = self._again(item, item.repeats)
@@ -99,7 +118,7 @@ class MemoryPartition:
         accounts: dict[bytes, Account] = {}
         for stream, _, topic, state in self.log:
             event = decode_event(topic, state)
-            if not isinstance(event, ArrivalRefused):
+            if not isinstance(event, WITHOUT_ACCOUNT):
                 accounts[stream] = evolve(accounts.get(stream), event)
         return accounts
 
@@ -128,11 +147,22 @@ class MemoryBank:
 
     def do(self, *commands: AnyCommand | Usage, crash: str = "") -> list[Any]:
         """Execute commands, one batch per partition."""
+        return self._each(commands, lambda partition, share: partition.execute(share, crash=crash))
+
+    def rehearse(self, *commands: AnyCommand | Usage) -> list[Any]:
+        """Return the outcomes that `do` would have, and store nothing."""
+        return self._each(commands, MemoryPartition.rehearse)
+
+    def _each(
+        self,
+        commands: Sequence[AnyCommand | Usage],
+        run: Callable[[MemoryPartition, list[Item]], None],
+    ) -> list[Any]:
         items = [Item(command, "operator", OPERATOR) for command in commands]
         for partition in self.partitions:
             share = [item for item in items if self.of(item.what.account) is partition]
             if share:
-                partition.execute(share, crash=crash)
+                run(partition, share)
         return [item.outcome for item in items if item.outcome is not None]
 
     def account(self, account_id: str) -> Account:

@@ -1,12 +1,21 @@
 """`why`: which lots paid for a usage record, from the log, with and without the account's name."""
 
+from typing import Any
+
 import pytest
 
-from services.ledger.domain.commands import Buy, CloseMonth, OpenAccount, Reverse, Usage
+from services.ledger.domain.commands import (
+    Buy,
+    CloseMonth,
+    OpenAccount,
+    Reverse,
+    Transfer,
+    Usage,
+)
 from services.ledger.questions import why
 from shared.errors import RefusedError
 from tests.support.ledger import MIB, RealLedger
-from tests.support.memory import CALENDAR
+from tests.support.memory import CALENDAR, OPERATOR
 
 AT = CALENDAR.parse("2015-08-10T12:00:00")
 
@@ -75,3 +84,39 @@ def test_the_records_sum_to_what_the_account_has_spent(lived: RealLedger) -> Non
     slices = [part for answer in answers for part in answer["slices"]]
     assert sum(part["bytes"] for part in slices) == state.spent
     assert sum(answer["unfunded_bytes"] for answer in answers) == state.unfunded
+
+
+def test_a_dry_run_says_what_will_happen_and_leaves_every_table_as_it_was(
+    lived: RealLedger,
+) -> None:
+    asked: list[Any] = [
+        Transfer(key="t", account="ann", to="bob", bytes=1),
+        Transfer(key="u", account="bob", to="ann", bytes=5 * MIB),
+        Buy(key="p", account="ann", bytes=4 * MIB),
+        Buy(key="p", account="ann", bytes=5 * MIB),
+        OpenAccount(key="o", account="new", plan="std-30mb", active_from="2015-06"),
+        Transfer(key="v", account="new", to="ann", bytes=30 * MIB),
+        Reverse(key="r", account="ann", usage_id="u1", reason="a broken element"),
+        Reverse(key="r", account="bob", usage_id="u1", reason="a broken element"),
+        use("u1", MIB), use("u1", 2 * MIB), use("u9", 40 * MIB, "cat"),
+    ]  # fmt: skip
+    before = everything(lived)
+    rehearsed = lived.ledger.rehearse(asked, "operator", OPERATOR)
+    assert everything(lived) == before
+    assert rehearsed == lived.do(*asked)
+    assert everything(lived) != before
+    assert [each.code for each in rehearsed] == [
+        "insufficient_data", None, None, "conflict", None, None, None, "usage_not_found",
+        None, "conflict", None,
+    ]  # fmt: skip
+    assert rehearsed[2].repeated
+    assert lived.verified()["accounts"] == 5
+
+
+def everything(ledger: RealLedger) -> list[object]:
+    tables = ("stored_events", "command_keys", "account_state", "inbox_positions", "jobs")
+    return [
+        ledger.rows(number, f"SELECT * FROM {table} ORDER BY 1, 2")
+        for number in range(len(ledger.partitions))
+        for table in tables
+    ]

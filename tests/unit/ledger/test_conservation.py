@@ -5,6 +5,7 @@ from typing import Literal
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from services.ledger.codec import encode
 from services.ledger.domain.commands import (
@@ -27,6 +28,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
+from services.ledger.outcomes import Outcome, UsageOutcome
 from shared.calendar import add_months
 from shared.contracts.ledger import DataSpent
 from shared.ids import digest
@@ -38,6 +40,11 @@ AMOUNTS = st.integers(1, 40 << 20)
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 CRASHES = st.sampled_from(["", "", "", "before", "after"])
+
+
+def at_first(outcome: Outcome | UsageOutcome) -> Outcome | UsageOutcome:
+    """Return an outcome as it was when it was new."""
+    return replace(outcome, repeated=False)
 
 
 class BankMachine(RuleBasedStateMachine):
@@ -66,13 +73,19 @@ class BankMachine(RuleBasedStateMachine):
         return f"k{self.keys}"
 
     def do(self, *commands: AnyCommand | Usage, crash: str = "") -> None:
-        """Do it as a client does: after a crash, the same again until there is an answer."""
+        """Do it as a client does: after a crash, the same again until there is an answer.
+
+        A dry run just before says what will happen, to the last id.
+        """
+        rehearsed = self.bank.rehearse(*commands)
         if crash:
             try:
                 self.bank.do(*commands, crash=crash)
             except CrashError:
                 pass
-        self.bank.do(*commands)
+        done = self.bank.do(*commands)
+        assert crash or done == rehearsed
+        assert list(map(at_first, done)) == list(map(at_first, rehearsed))
 
     @rule(who=st.sampled_from(PEOPLE), amount=AMOUNTS, back_days=st.integers(0, 70), crash=CRASHES)
     def use(self, who: str, amount: int, back_days: int, crash: str) -> None:
