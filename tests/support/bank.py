@@ -19,8 +19,12 @@ from infra.runtime.state import Bank, find_bank
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
-# A bank takes port, +1, +10 and +11.
-PORTS = (base + n for base in range(18_100, 19_900, 20) for n in range(0, 10, 2))
+# A bank takes port, +1, +10 and +11. Runs of the tests at the same time begin at different places.
+PORTS = (
+    18_100 + (os.getpid() * 20 + base) % 1_800 + n
+    for base in range(0, 1_800, 20)
+    for n in range(0, 10, 2)
+)
 OWN_SETTINGS = (
     "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL", "AMQP_URL",
     "LEDGER_PARTITIONS", "BANK_TIMEZONE",
