@@ -22,6 +22,7 @@ COMMANDS = {
     "commands": "infra.cli.commands:commands",
     "import-usage": "infra.cli.usage:import_usage",
     "close-month": "infra.cli.reports:close_month",
+    "rules": "infra.cli.rules:rules",
     "balance": "infra.cli.reports:balance",
     "why": "infra.cli.questions:why",
     "partner-spend": "infra.cli.reports:partner_spend",

@@ -2,23 +2,36 @@
 
 from typing import Any
 
+import msgspec
+
 from shared.contracts.ledger import (
+    RULES_STREAM,
+    AccountClosed,
     AccountOpened,
+    AccountResumed,
+    AccountSuspended,
     ArrivalRefused,
+    DataAdjusted,
     DataCarriedOver,
     DataEarned,
     DataExpired,
+    DataHeld,
     DataReceived,
     DataSpent,
     DataTransferred,
     Event,
+    HoldRefused,
+    HoldReleased,
     Leg,
     LotTerms,
     MonthClosed,
+    PlanChanged,
+    RulesPublished,
     Slice,
     Source,
     TransferReturned,
     UsageLine,
+    UsageReversed,
 )
 
 # Meanings by field name; one that differs in one place has the struct's name in front.
@@ -32,6 +45,23 @@ MEANINGS: dict[str, str] = {
     "rule_version": "version of the rules that decided",
     "AccountOpened.kind": "`subscriber`, `partner` or `campaign`",
     "plan": "a subscriber's plan",
+    "from_month": "first month of the new plan",
+    "UsageReversed.legs": "what went back into which lot, with the lot's terms",
+    "UsageReversed.unfunded_bytes": "bytes that no lot had covered",
+    "DataAdjusted.lots": "the lots that were given",
+    "DataAdjusted.slices": "what was taken from which lots",
+    "hold_id": "32 hex digits, the same in all events of a hold",
+    "DataHeld.purpose": "`gift` or `red_packet`",
+    "deadline": "when it times out, ms",
+    "DataHeld.slices": "what is pinned in which lots",
+    "HoldReleased.slices": "what is free again in which lots",
+    "cause": "`released` or `timed_out`",
+    "HoldRefused.code": "why nothing was held",
+    "detail": "the same for people",
+    "DataTransferred.hold_id": "the hold that it was posted from",
+    "version": "the version's number; 1 is built in",
+    "effective_from": "from when it is in force, ms",
+    "rules": "the version, as in a rules file",
     "active_from": "first month with a plan lot",
     "AccountOpened.partner": "whose campaign it is",
     "partner": "who pays, where a partner does",
@@ -80,6 +110,15 @@ MEANINGS: dict[str, str] = {
 # Who writes an event and what its readers do with it.
 WRITTEN_BY: dict[type[Event], str] = {
     AccountOpened: "`open_account`",
+    PlanChanged: "`change_plan`",
+    AccountSuspended: "`suspend`",
+    AccountResumed: "`resume`",
+    AccountClosed: "`close_account`",
+    UsageReversed: "`reverse`",
+    DataAdjusted: "`adjust`",
+    DataHeld: "`hold`",
+    HoldRefused: "nobody yet: a hold that another service asks for; on the hold's own stream",
+    HoldReleased: "`release`, `close_account`, and the job that times holds out",
     DataEarned: "`open_account`, `buy`, and the first touch of an account in a new month",
     DataSpent: "`POST /v1/usage`; the records of one account in a batch share an event",
     DataTransferred: "`transfer`, `fund`, `award`",
@@ -90,9 +129,19 @@ WRITTEN_BY: dict[type[Event], str] = {
     DataCarriedOver: "`close_month`, and a return to a lot whose month is closed",
     DataExpired: "`close_month`, a return to a closed lot, a transfer that arrives too late",
     MonthClosed: "`close_month`, where nothing was left",
+    RulesPublished: "`databank rules put`; on the stream `rules:book`, in every partition's log",
 }
 READ_BY: dict[type[Event], str] = {
     AccountOpened: "views: the account appears, with its plan; `partner_spend` knows the partner",
+    PlanChanged: "views: the account's next plan",
+    AccountSuspended: "views: the account's status",
+    AccountResumed: "views: the account's status",
+    AccountClosed: "views: the account's status",
+    UsageReversed: "views: lots grow again; *spent* -= Σ legs, *unfunded* -= `unfunded_bytes`",
+    DataAdjusted: "views: lots appear and shrink; *adjusted* += Σ slices, -= Σ granted",
+    DataHeld: "views: *held* += Σ slices",
+    HoldRefused: "views: nothing changes",
+    HoldReleased: "views: *held* -= Σ slices",
     DataEarned: "views: each lot appears; *earned* += Σ granted",
     DataSpent: "views: lots shrink; *spent* += Σ slices, *unfunded* += Σ unfunded",
     DataTransferred: "the receiver's partition: arrival or refusal. Views: lots shrink; "
@@ -104,9 +153,11 @@ READ_BY: dict[type[Event], str] = {
     DataCarriedOver: "views: lots shrink, the carry lot appears or grows; no sum changes",
     DataExpired: "views: lots shrink; *expired* += Σ slices",
     MonthClosed: "views: nothing changes",
+    RulesPublished: "auditors, and `verify`; views: nothing changes",
 }
 
 _AUG, _SEP, _OCT = 1438358400000, 1441036800000, 1443628800000
+_HOLD = "1c5f0c2d8a3b4e6f9d7a2b1c3d4e5f60"
 _TRANSFER = "7b3bdb70e14bfef4215cbce0e41628ee"
 _PLAN = LotTerms(
     lot_id="plan:2015-08", kind="plan", granted=31457280, valid_from=_AUG, expires_at=_SEP,
@@ -146,9 +197,23 @@ _GIVER, _RECEIVER = "a50e2f674b137b04", "b61f30785c248c15"
 EXAMPLES: list[Event] = [
     AccountOpened(**_by_operator(_GIVER), kind="subscriber", plan="std-30mb",
                   active_from="2015-08"),
+    PlanChanged(**_by_operator(_GIVER), plan="std-1gb", from_month="2015-09"),
+    AccountSuspended(**_by_operator(_GIVER), reason="lost phone"),
+    AccountResumed(**_by_operator(_GIVER)),
+    AccountClosed(**_by_operator(_GIVER), reason="left"),
     DataEarned(account=_GIVER, recorded_at=1440200000000, actor="ledger", rule_version=1,
                lots=[_PLAN], months=["2015-08"]),
     DataSpent(**_by_operator(_GIVER), lines=[_LINE]),
+    UsageReversed(**_by_operator(_GIVER), reason="counted by a broken element",
+                  usage_id="b4dc7de54028aa30964cdf37a023ac6d",
+                  legs=[msgspec.structs.replace(_LEG, bytes=214400)]),
+    DataAdjusted(**_by_operator(_GIVER), reason="outage of 3 August",
+                 slices=[Slice("plan:2015-08", 1048576)]),
+    DataHeld(**_by_operator(_GIVER), hold_id=_HOLD, purpose="gift", deadline=1440300000000,
+             slices=[Slice("plan:2015-08", 5242880)]),
+    HoldRefused(**_by_operator(_GIVER), hold_id=_HOLD, code="insufficient_data"),
+    HoldReleased(**_by_ledger(_GIVER, 131), hold_id=_HOLD, cause="timed_out",
+                 slices=[Slice("plan:2015-08", 5242880)]),
     DataTransferred(**_by_operator(_GIVER), transfer_id=_TRANSFER, to=_RECEIVER, purpose="gift",
                     legs=[_LEG]),
     DataReceived(**_by_ledger(_RECEIVER, 124), transfer_id=_TRANSFER, sender=_GIVER,
@@ -162,4 +227,8 @@ EXAMPLES: list[Event] = [
     DataExpired(**_by_operator(_RECEIVER, _SEP), month="2015-08", month_ends_at=_SEP,
                 slices=[Slice(f"gift:{_TRANSFER}:0", 5242880)]),
     MonthClosed(**_by_operator("partner:didi", _SEP), month="2015-08", month_ends_at=_SEP),
+    RulesPublished(**_by_operator(RULES_STREAM), version=2, effective_from=_SEP, rules={
+        "plans": {"std-30mb": {"bytes_per_month": 31457280, "carry_over": {"mode": "none"}}},
+        "order_of_use": {"by": ["directed", "expiry", "oldest"], "kinds": ["carry", "plan"]},
+    }),
 ]  # fmt: skip

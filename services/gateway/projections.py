@@ -14,11 +14,11 @@ import msgspec
 from services.gateway.integration import Spent, ViewEvent
 from shared.calendar import Calendar
 from shared.contracts.ledger import (
+    WITHOUT_ACCOUNT,
     AccountClosed,
     AccountOpened,
     AccountResumed,
     AccountSuspended,
-    ArrivalRefused,
     DataAdjusted,
     DataCarriedOver,
     DataEarned,
@@ -27,7 +27,6 @@ from shared.contracts.ledger import (
     DataReceived,
     DataTransferred,
     Event,
-    HoldRefused,
     HoldReleased,
     LotTerms,
     MonthClosed,
@@ -148,7 +147,7 @@ class BalancesDelta:
             lot.remaining += terms.granted
             if lot.terms is None:
                 lot.terms = terms
-                lot.granted_at = event.recorded_at  # type: ignore[union-attr]
+                lot.granted_at = event.recorded_at
         for lot_id, change in lot_changes(event):
             self.lots[account, lot_id].remaining += change
         for lot_id, change in held_changes(event):
@@ -262,7 +261,7 @@ class TrialDelta:
 
     def add(self, log: str, event: ViewEvent) -> None:
         """Add what an event changes."""
-        if isinstance(event, ArrivalRefused | HoldRefused):
+        if isinstance(event, WITHOUT_ACCOUNT):
             return
         account = event.account
         kind = account_kind(account) or "unknown"

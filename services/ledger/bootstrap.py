@@ -7,7 +7,7 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.ledger import api
+from services.ledger import api, rules_api
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
 from services.ledger.gauges import web_gauges, worker_gauges
@@ -65,6 +65,7 @@ def create_app() -> Flask:
     http.install(app, "ledger", Tokens(settings.accepted_tokens), lambda: ready(bank),
         lambda: web_gauges(bank))  # fmt: skip
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(rules_api.blueprint)
     return app
 
 

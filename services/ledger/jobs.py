@@ -12,6 +12,7 @@ from services.ledger.domain.commands import Touch
 from services.ledger.domain.context import Meta
 from services.ledger.metrics import JOB_FAILURES
 from services.ledger.partition import Partition
+from services.ledger.rulebooks import spread_rules
 from shared.calendar import add_months
 from shared.errors import InvalidError, UnavailableError
 from shared.logs import logger
@@ -28,6 +29,7 @@ def run_jobs(bank: Bank, stop: Event) -> None:
     closes_on, closes_at = parse_close_at(bank.close_at)
     while not stop.wait(LOOK_EVERY_S):
         try:
+            spread_rules(bank.ledger, BY_THE_LEDGER)
             grant_cycles(bank, stop)
             time_out_holds(bank, stop)
             if not bank.sandbox:

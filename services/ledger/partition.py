@@ -27,6 +27,7 @@ from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import repeat_command, repeat_usage
+from services.ledger.publishing import StoredRules
 from services.ledger.recorder import LOCK_TIMEOUT_S, PartitionRecorder, make_application
 from shared.calendar import Calendar
 from shared.clock import BankClock
@@ -104,10 +105,15 @@ class Partition:
         self.name = log_name(number)
         self.clock = clock
         self.calendar = calendar
-        self.rulebook = rulebook
+        self.rules = StoredRules(rulebook)
         self._conninfo = conninfo
         self._application: Application[UUID] | None = None
         self._connecting = Lock()
+
+    @property
+    def rulebook(self) -> RuleBook:
+        """Return the rules as the last batch had them."""
+        return self.rules.book
 
     @property
     def recorder(self) -> PartitionRecorder:
@@ -216,8 +222,8 @@ class Partition:
                 (uuids(ids),), binary=True,
             )  # fmt: skip
             last.execute(
-                "SELECT notification_id, state FROM stored_events"
-                " ORDER BY notification_id DESC LIMIT 1",
+                "SELECT notification_id, state, (SELECT coalesce(max(version), 0) FROM rules)"
+                " FROM stored_events ORDER BY notification_id DESC LIMIT 1",
                 binary=True,
             )
         for _, waited_s in lock:
@@ -227,10 +233,21 @@ class Partition:
         for stream, version, state_format, state in states:
             loaded[stream] = (self.load_state(conn, stream, state_format, state), version)
         now, head = self.clock.now(), 0
-        for sequence, state in last:
+        for sequence, state, rules in last:
             head = sequence
             now = max(now, decode_facts(state).recorded_at)
+            self.rules.follow(conn, rules)
         return now, loaded, known, head
+
+    @contextmanager
+    def turn(self) -> Iterator[tuple[Connection[Any], int]]:
+        """In turn with the writers, lend a transaction; gives bank time in it, too.
+
+        The rulebook is then the stored one. Raises BusyError, UnavailableError.
+        """
+        with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            now, *_ = self._load(conn, cursor, [])
+            yield conn, now
 
     def _store(
         self, conn: Connection[Any], batch: Batch, positions: Sequence[InboxPosition]

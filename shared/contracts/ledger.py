@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import msgspec
 
 ANY_SCOPE = "any"
+# The name of the stream that tells the rules' versions; no account can have it.
+RULES_STREAM = "rules:book"
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -281,11 +283,27 @@ class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False
     month_ends_at: int
 
 
+class RulesPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A version of the rules was put: in force from `effective_from` on.
+
+    It lies on a stream of its own, in every partition; `account` is always `rules:book`.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.rules_published.v1"
+
+    version: int
+    effective_from: int
+    rules: dict[str, Any]
+
+
 EVENTS: tuple[type[Event], ...] = (
     AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
     DataReceived, ArrivalRefused, TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
+    RulesPublished,
 )  # fmt: skip
+# These lie on streams of their own and change no account.
+WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, RulesPublished)
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
 

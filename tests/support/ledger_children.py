@@ -64,7 +64,7 @@ def replay() -> None:
             "SELECT originator_id, topic, state FROM stored_events ORDER BY notification_id",
         ):
             event = decode_event(topic, state)
-            if not isinstance(event, ArrivalRefused):
+            if not isinstance(event, WITHOUT_ACCOUNT):
                 accounts[stream.bytes] = evolve(accounts.get(stream.bytes), event)
         for key in sorted(accounts):
             total.update(key + encode(accounts[key]))

@@ -130,8 +130,9 @@ class Carrying:
         self, account: Account, month: str, scope: str | list[str], context: Context
     ) -> None:
         calendar = context.calendar
-        self._rules = context.rulebook.at(calendar.month_end(month) - 1)
-        plan = self._rules.plans.get(account.plan_in(month) or "")
+        last = calendar.month_end(month) - 1
+        self._rules = context.rulebook.at(last)
+        plan = context.rulebook.plan(account.plan_in(month), last)
         self._rule = plan.carry_over if plan else CarryOver()
         voucher = self._rule.mode == "convert_to_voucher"
         kind = "voucher" if voucher else "carry"

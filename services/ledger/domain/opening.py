@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Buy, OpenAccount
 from services.ledger.domain.context import Context, Meta, facts, instant, kind_of, known, not_closed
-from services.ledger.domain.rules import Rules
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import AccountOpened, DataEarned, Event, LotTerms, Source
 from shared.errors import RefusedError
@@ -80,11 +79,12 @@ def grant_due(account: Account, through: str, context: Context, meta: Meta) -> I
 
 def plan_lot(plan: str, month: str, context: Context) -> LotTerms:
     """Return the terms of a plan's lot of one month."""
-    rules: Rules = context.rules
+    terms = context.rulebook.plan(plan, context.now)
+    assert terms is not None, f"no version of the rules has the plan {plan}"
     return LotTerms(
         lot_id=f"plan:{month}",
         kind="plan",
-        granted=rules.plans[plan].bytes_per_month,
+        granted=terms.bytes_per_month,
         valid_from=context.calendar.month_start(month),
         expires_at=context.calendar.month_end(month),
         giftable=True,

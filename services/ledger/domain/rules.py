@@ -87,17 +87,47 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuleBook:
-    """All versions of the rules, found by the instant at which they are in force."""
+    """All versions of the rules, found by the instant at which they are in force.
+
+    A version is in force from its instant on, until a later version is: a higher number wins, so
+    that a version that is not yet in force can be replaced before its time.
+    """
 
     def __init__(self, versions: list[tuple[int, Rules]]) -> None:
-        self._versions = sorted(versions, key=lambda item: (item[0], item[1].version))
-        self._starts = [start for start, _ in self._versions]
+        self.versions = sorted(versions, key=lambda item: item[1].version)
+        kept: list[tuple[int, Rules]] = []
+        for start, rules in reversed(self.versions):
+            if not kept or start < kept[-1][0]:
+                kept.append((start, rules))
+        self._in_turn = kept[::-1]
+        self._starts = [start for start, _ in self._in_turn]
+
+    def with_versions(self, versions: list[tuple[int, Rules]]) -> "RuleBook":
+        """Return a book that has further versions; one of a number that is here replaces it."""
+        numbers = {rules.version for _, rules in versions}
+        kept = [each for each in self.versions if each[1].version not in numbers]
+        return RuleBook(kept + versions)
 
     def at(self, instant: int) -> Rules:
         """Return the rules in force; before the first version, the first."""
         index = bisect_right(self._starts, instant) - 1
-        return self._versions[max(index, 0)][1]
+        return self._in_turn[max(index, 0)][1]
 
     def latest(self) -> Rules:
         """Return the last version."""
-        return self._versions[-1][1]
+        return self.versions[-1][1]
+
+    def plan(self, name: str | None, instant: int) -> Plan | None:
+        """Return a plan as the rules in force have it, else as the last version that had it.
+
+        A plan that somebody is on is never removed, but one may choose it in the last moment.
+        """
+        found = self.at(instant).plans.get(name or "")
+        if found is None:
+            for _, rules in self.versions:
+                found = rules.plans.get(name or "", found)
+        return found
+
+    def is_superseded(self, version: int) -> bool:
+        """Say whether a version never comes into force again, because a later one came before."""
+        return all(rules.version != version for _, rules in self._in_turn)
