@@ -2,8 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Event, Thread
 from typing import Any
@@ -45,13 +46,22 @@ def serve_face(
     app = Flask(f"{service}-worker")
     http.install(app, f"{service}-worker", Tokens(settings.accepted_tokens), ready, measure)
     with _Server((settings.bind_host, port), _Handler) as server:
-        server.set_app(app)
+        server.set_app(_without_body(app))
         thread = Thread(target=server.serve_forever, name="face", daemon=True)
         thread.start()
         try:
             yield
         finally:
             server.shutdown()
+
+
+def _without_body(app: Flask) -> Callable[..., Iterable[bytes]]:
+    """Let nobody wait for a body: this server does not know where one ends."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return app(environ | {"wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}, start_response)
+
+    return call
 
 
 class _Server(ThreadingMixIn, WSGIServer):

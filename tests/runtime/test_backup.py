@@ -22,6 +22,7 @@ from tests.acceptance.steps import do, settled
 from tests.support.bank import LocalBank, wait_until
 
 SUBSCRIBERS = [f"sub-{number}" for number in range(40)]
+OPEN = {"key": "open", "type": "open_account", "plan": "std-30mb"}
 GIB = 1 << 30
 AWAY = 1_000_000
 GHOST = ("ghost", "awaits a retry")
@@ -75,7 +76,7 @@ def test_a_bank_is_backed_up_under_load_and_lives_again_under_a_new_epoch(
 ):
     old, new, folder = make_local_bank(), make_local_bank(), tmp_path / "backup"
     old.up()
-    do(old, [{"key": "open", "type": "open_account", "account": each} for each in SUBSCRIBERS])
+    do(old, [OPEN | {"account": each} for each in SUBSCRIBERS])
     put_aside(old)
     load = Load(old)
     with load.going():
