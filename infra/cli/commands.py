@@ -174,7 +174,8 @@ def _show(output: Output, outcomes: list[dict[str, Any]], *, dry_run: bool) -> N
     if dry_run:
         output.line("a dry run: nothing was stored, no key is bound")
     output.line(
-        f"{done:,} {'would be ' if dry_run else ''}done ({repeated:,} of them before), {len(refused):,} refused"
+        f"{done:,} {'would be ' if dry_run else ''}done ({repeated:,} of them before),"
+        f" {len(refused):,} refused"
     )
     for code, count in Counter(outcome["code"] for outcome in refused).most_common():
         output.line(f"  {code}: {count:,}")

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import rich_click as click
 
-from infra.cli.client import ledger_of
+from infra.cli.client import ledger_of, read_fresh
 from infra.cli.output import Bank, Output, bank_option, human_bytes
 from infra.cli.reports import minutes
 
@@ -20,6 +20,72 @@ def why(bank: Bank, output: Output, usage_id: str, subscriber: str | None) -> No
     with ledger_of(bank, output) as ledger:
         answer = ledger.get(f"/v1/usage/{quote(usage_id, safe='')}", **query)
     output.show(answer, lambda: _show_why(output, answer))
+
+
+@click.command()
+@click.argument("subscriber")
+@click.option("--kind", help="Only entries of this kind, as `spent` or `transferred`.")
+@click.option("--from", "start", metavar="TIME", help="Only entries from then on (ISO 8601).")
+@click.option("--to", "end", metavar="TIME", help="Only entries before then (ISO 8601).")
+@click.option("--after", default=0, show_default=True, help="Only entries behind this number.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@bank_option
+def history(
+    bank: Bank, output: Output, subscriber: str, *, kind: str | None, start: str | None,
+    end: str | None, after: int, limit: int,
+) -> None:  # fmt: skip
+    """Show what happened to a subscriber, partner:NAME or campaign:NAME, oldest first."""
+    asked = {"kind": kind, "from": start, "to": end, "after": str(after), "limit": str(limit)}
+    query = {name: value for name, value in asked.items() if value is not None}
+    path = f"/v1/accounts/{quote(subscriber, safe=':')}/history"
+    answer = read_fresh(bank, output, path, account=subscriber, **query)
+    output.show(answer, lambda: _show_history(output, answer))
+
+
+def _show_history(output: Output, answer: dict[str, Any]) -> None:
+    rows = [
+        (
+            entry["entry"],
+            entry["at"][:19].replace("T", " "),
+            entry["kind"].replace("_", " "),
+            entry["bytes_in"],
+            entry["bytes_out"],
+            entry["balance_bytes"],
+            _what(entry),
+            entry["actor"],
+        )
+        for entry in answer["entries"]
+    ]
+    columns = ["", "time", "what", "in", "out", "left", "more", "by"]
+    output.table(f"History of {answer['subscriber']}", columns, rows)
+    if answer["next_after"] is not None:
+        output.line(f"there is more: --after {answer['next_after']}")
+
+
+def _what(entry: dict[str, Any]) -> str:
+    facts = []
+    if "lines" in entry:
+        facts.append(f"{entry['lines']:,} records")
+    if entry.get("unfunded_bytes"):
+        facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
+    if "counterparty" in entry:
+        facts.append(("from " if entry["kind"] == "received" else "to ") + entry["counterparty"])
+    facts += [entry[name] for name in ("purpose", "code", "usage_id", "month") if name in entry]
+    if "plan" in entry:
+        facts.append(
+            entry["plan"] + (f" from {entry['from_month']}" if "from_month" in entry else "")
+        )
+    if "deadline" in entry:
+        facts.append(f"until {minutes(entry['deadline'])}")
+    if "cause" in entry:
+        facts.append(entry["cause"].replace("_", " "))
+    if len(entry["lots"]) == 1:
+        facts.append(entry["lots"][0]["lot_id"])
+    elif entry["lots"]:
+        facts.append(f"{len(entry['lots'])} lots")
+    if entry["reason"]:
+        facts.append(f"({entry['reason']})")
+    return ", ".join(facts)
 
 
 def _show_why(output: Output, answer: dict[str, Any]) -> None:

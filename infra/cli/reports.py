@@ -11,7 +11,7 @@ from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
 from shared.ids import SUBSCRIBER_PATTERN
 
-VIEWS = ("balances", "partner_spend", "trial_balance", "all")
+VIEWS = ("balances", "partner_spend", "trial_balance", "history", "all")
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
     "expired", "adjusted", "unfunded", "in_transit",
@@ -32,12 +32,15 @@ def close_month(bank: Bank, output: Output, month: str) -> None:
 
 @click.command()
 @click.argument("subscriber")
+@click.option("--at", metavar="TIME", help="As the bank had recorded it by then (ISO 8601).")
 @bank_option
-def balance(bank: Bank, output: Output, subscriber: str) -> None:
+def balance(bank: Bank, output: Output, subscriber: str, at: str | None) -> None:
     """Show what a subscriber has, lot by lot."""
     if not SUBSCRIBER_PATTERN.fullmatch(subscriber):
         raise CliError("account_invalid", "a subscriber has 1 to 64 letters, digits, _ or -")
-    answer = read_fresh(bank, output, f"/v1/accounts/{subscriber}/balance", account=subscriber)
+    query = {} if at is None else {"at": at}
+    path = f"/v1/accounts/{subscriber}/balance"
+    answer = read_fresh(bank, output, path, account=subscriber, **query)
     output.show(answer, lambda: _show_balance(output, answer))
 
 
@@ -137,7 +140,7 @@ def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
 def _show_balance(output: Output, answer: dict[str, Any]) -> None:
     names = ("available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes")
     output.table(
-        f"{answer['subscriber']} at {minutes(answer['as_of'])}",
+        f"{answer['subscriber']} at {minutes(answer.get('at') or answer['as_of'])}",
         ["", "bytes", " "],
         [
             (name.removesuffix("_bytes"), answer[name], human_bytes(answer[name]))

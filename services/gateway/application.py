@@ -6,19 +6,19 @@ from contextlib import ExitStack
 from typing import Any
 
 from services.gateway import queries, store
+from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer
 from services.gateway.metrics import count_read
 from services.gateway.projections import SUM_TERMS
 from services.gateway.rebuild import Rebuild, Step
 from services.gateway.store import Sequences, Store
 from services.gateway.verification import plain, verify
-from services.gateway.views import VIEWS
 from shared.bus import parking
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.envelope import log_of, source_of
-from shared.errors import NotFoundError, RefusedError
+from shared.errors import InvalidError, NotFoundError, RefusedError, UnavailableError
 from shared.positions import Positions, format_token, parse_token
 
 WAIT_S = 2.0
@@ -55,6 +55,67 @@ class Gateway:
             "available_bytes": sums["available"], "held_bytes": sums["held"],
             "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
             "lots": lots, "lots_total": sums["lots"],
+        }  # fmt: skip
+
+    def balance_at(self, account: str, at: int, at_least: str | None = None) -> Answer:
+        """Return what the bank had recorded of an account by a past bank time.
+
+        Raises NotFoundError account_not_found, InvalidError for a future instant,
+        UnavailableError while the views are not level.
+        """
+        wanted, now = self._wait("history", at_least), self.clock.now()
+        if at > now:
+            raise InvalidError(
+                "`at` lies after bank time; the forecast tells what is to come",
+                now=self.calendar.text(now),
+            )
+        self._wait("balances", at_least)
+        with self.store.cursor() as cursor:
+            positions, is_open, sums, lots = queries.balance_at(cursor, account, at)
+        answer = {**self._meta(positions or {}, wanted, now), "at": self.calendar.text(at)}
+        if not is_open:
+            raise _no_account(account, stale=answer["stale"])
+        if sums["unknown"]:
+            raise UnavailableError("a view is behind another one, try again")
+        return {
+            "subscriber": account, **answer,
+            "available_bytes": sums["available"], "held_bytes": sums["held"],
+            "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
+            "lots": [self._lot(lot, at) for lot in lots or []], "lots_total": sums["lots"],
+        }  # fmt: skip
+
+    def history(
+        self, account: str, filters: Answer, limit: int, at_least: str | None = None
+    ) -> Answer:
+        """Return entries of an account's history, oldest first. Raises NotFoundError."""
+        wanted, now = self._wait("history", at_least), self.clock.now()
+        with self.store.cursor() as cursor:
+            row = queries.history(cursor, account, filters, limit + 1)
+            reached = row[0] if row else store.positions(cursor, "history")
+        answer = self._meta(reached or {}, wanted, now)
+        if row is None:
+            raise _no_account(account, stale=answer["stale"])
+        rows = row[1] or []
+        entries = [self._entry(account, each) for each in rows[:limit]]
+        more = len(rows) > limit
+        return {
+            "subscriber": account, **answer, "entries": entries,
+            "next_after": entries[-1]["entry"] if more else None,
+        }  # fmt: skip
+
+    def _entry(self, account: str, row: Answer) -> Answer:
+        facts = row["facts"]
+        if "deadline" in facts:
+            facts = {**facts, "deadline": self.calendar.text(facts["deadline"])}
+        return {
+            "entry": row["entry"], "event_id": f"{account}:{row['entry']}",
+            "at": self.calendar.text(row["at"]), "kind": row["kind"], "bytes_in": row["bytes_in"],
+            "bytes_out": row["bytes_out"], "balance_bytes": row["balance"],
+            "lots": [
+                {"lot_id": lot, "bytes": change, **({"held_bytes": held} if held else {})}
+                for lot, change, held in row["lots"]
+            ],
+            **facts, "actor": row["actor"], "reason": row["reason"],
         }  # fmt: skip
 
     def lots(self, account: str, at_least: str | None = None) -> Answer:

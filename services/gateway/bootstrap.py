@@ -8,9 +8,9 @@ from prometheus_client.metrics_core import Metric
 
 from services.gateway import api, metrics
 from services.gateway.application import Gateway
+from services.gateway.catalogue import VIEWS
 from services.gateway.integration import decode_page
 from services.gateway.store import Store
-from services.gateway.views import VIEWS
 from shared import http
 from shared.auth import Tokens
 from shared.bus.http_reader import HttpLogReader

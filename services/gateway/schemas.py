@@ -2,10 +2,12 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.gateway.history import KINDS
 from services.gateway.projections import AWARD
 
 SPEND_KINDS = (AWARD, "sponsored", "pack")
 TOKEN_LENGTH_MAX = 8_192
+PAGE_MAX = 500
 
 
 class NoQuery(Schema):
@@ -16,6 +18,22 @@ class FreshQuery(Schema):
     """A read that may wait for what its asker has just done; `at_least` is a position token."""
 
     at_least = fields.String(load_default=None, validate=validate.Length(max=TOKEN_LENGTH_MAX))
+
+
+class BalanceQuery(FreshQuery):
+    """A read of a balance, now or as the bank had recorded it by a past bank time."""
+
+    at = fields.String(load_default=None, validate=validate.Length(max=40))
+
+
+class HistoryQuery(FreshQuery):
+    """A read of a history: entries behind `after`, in [from, to), of one kind."""
+
+    after = fields.Integer(load_default=0, validate=validate.Range(min=0, max=2**53 - 1))
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=PAGE_MAX))
+    kind = fields.String(load_default=None, validate=validate.OneOf(KINDS))
+    from_ = fields.String(load_default=None, data_key="from", validate=validate.Length(max=40))
+    to = fields.String(load_default=None, validate=validate.Length(max=40))
 
 
 class SpendQuery(FreshQuery):
