@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "infra.cli.reports:verify",
     "parked": "infra.cli.reports:parked",
     "demo": "infra.cli.demo:demo",
+    "simulate": "infra.cli.simulate:simulate",
 }
 
 

@@ -34,15 +34,16 @@ def show(bank: Bank, output: Output, version: int | None) -> None:
 
 
 @rules.command("diff")
-@click.argument("old", metavar="[OLD]", required=False)
-@click.argument("new", metavar="NEW", required=True)
+@click.argument("sides", metavar="[OLD] NEW", nargs=-1, required=True)
 @bank_option
-def diff(bank: Bank, output: Output, old: str | None, new: str) -> None:
+def diff(bank: Bank, output: Output, sides: tuple[str, ...]) -> None:
     """Compare two versions, each a number or a rules file; without OLD, with the last version."""
+    if len(sides) > 2:  # noqa: PLR2004 Two sides.
+        raise click.UsageError("compare two versions at most: [OLD] NEW")
     with ledger_of(bank) as ledger:
         answer = ledger.get("/v1/rules")
-        before = _named(ledger, answer, old or str(answer["latest"]))
-        after = _named(ledger, answer, new)
+        before = _named(ledger, answer, sides[0] if sides[1:] else str(answer["latest"]))
+        after = _named(ledger, answer, sides[-1])
     changes = differences(before, after)
     output.show({"changes": changes}, lambda: _show_changes(output, changes))
 
