@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,15 +130,21 @@ def test_a_stopped_bank_is_backed_up_too_and_a_damaged_backup_is_refused(
     local_bank.done("backup", str(folder))
     assert refusal(local_bank, "backup", str(folder)) == "backup_exists"
 
+    restore = ("restore", str(folder), "--state", str(new.state), "--port", str(new.port))
+    stopped = new.popen(*restore, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_until(lambda: "ledger-web" in new.living().values(), 60, "the services start")
+    stopped.terminate()
+    assert "[stopped]" in stopped.communicate(timeout=60)[1]
+    assert not new.living()
+    assert not any(new.state.iterdir()), "a restore that was stopped leaves nothing"
+
     victim = max((folder / "postgres" / "base").rglob("*"), key=lambda path: path.stat().st_size)
     with victim.open("r+b") as file:
         file.seek(100)
         byte = file.read(1)
         file.seek(100)
         file.write(bytes([byte[0] ^ 1]))
-    restore = ("restore", str(folder), "--state", str(new.state), "--port", str(new.port))
     assert refusal(new, *restore) == "backup_damaged"
-    assert not new.state.exists() or not any(new.state.iterdir())
     assert refusal(new, *restore[:2], "--state", str(local_bank.state)) == "state_taken"
     assert refusal(new, "restore", str(tmp_path / "none"), "--state", str(new.state)) == "no_backup"
 

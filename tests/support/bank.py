@@ -36,6 +36,7 @@ class LocalBank:
 
     def __init__(self, state: Path, environment: dict[str, str] | None = None) -> None:
         self.state = state
+        self.root = ROOT
         self.port = free_port()
         kept = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
         self.environment = kept | {"DATABANK_STATE": str(state)} | (environment or {})
@@ -49,14 +50,14 @@ class LocalBank:
         """Start a command and don't wait for it."""
         return subprocess.Popen(
             [sys.executable, "-m", "infra.cli.main", *arguments],
-            cwd=ROOT, env=self.environment, text=True, **kwargs,
+            cwd=self.root, env=self.environment, text=True, **kwargs,
         )  # fmt: skip
 
     def run(self, *arguments: str, timeout: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and return its output, whatever its exit code."""
         return subprocess.run(
             [sys.executable, "-m", "infra.cli.main", *arguments],
-            cwd=ROOT, env=self.environment, text=True, capture_output=True, timeout=timeout,
+            cwd=self.root, env=self.environment, text=True, capture_output=True, timeout=timeout,
             check=False,
         )  # fmt: skip
 
