@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import orjson
 from flask import Flask, Response, g, request, stream_with_context
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import HTTPException
 
 from shared.auth import Tokens, identify
+from shared.calendar import duration_ms
 from shared.errors import DatabankError, InvalidError, TooLargeError
 from shared.logs import logger
 from shared.metrics import CONTENT_TYPE, Measure, exposition, nothing, observe_request
@@ -162,6 +163,16 @@ def query(schema: Schema) -> dict[str, Any]:
     except ValidationError as error:
         raise InvalidError("the query has errors", errors=error.messages) from error
     return loaded
+
+
+class Duration(fields.Field[int]):
+    """A query parameter such as `7d`, `36h` or `90m`; read in milliseconds."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        try:
+            return duration_ms(str(value))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
 
 
 def stream(steps: Iterable[dict[str, Any]]) -> Response:

@@ -24,6 +24,7 @@ COMMANDS = {
     "close-month": "infra.cli.reports:close_month",
     "rules": "infra.cli.rules:rules",
     "balance": "infra.cli.reports:balance",
+    "forecast": "infra.cli.questions:forecast",
     "history": "infra.cli.questions:history",
     "why": "infra.cli.questions:why",
     "partner-spend": "infra.cli.reports:partner_spend",

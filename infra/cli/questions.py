@@ -42,6 +42,41 @@ def history(
     output.show(answer, lambda: _show_history(output, answer))
 
 
+@click.command()
+@click.argument("subscriber")
+@click.option("--within", metavar="DURATION", help="Only what expires within, as `7d` or `36h`.")
+@bank_option
+def forecast(bank: Bank, output: Output, subscriber: str, within: str | None) -> None:
+    """Show what expires when, and what the next month brings, if nobody does anything."""
+    query = {} if within is None else {"within": within}
+    path = f"/v1/accounts/{quote(subscriber, safe=':')}/forecast"
+    with ledger_of(bank, output) as ledger:
+        answer = ledger.get(path, **query)
+    output.show(answer, lambda: _show_forecast(output, answer))
+
+
+def _show_forecast(output: Output, answer: dict[str, Any]) -> None:
+    rows = [
+        (minutes(each["at"]), lot["lot_id"], lot["kind"], lot["bytes"], human_bytes(lot["bytes"]))
+        for each in answer["expiring"]
+        for lot in each["lots"]
+    ]
+    title = f"What {answer['subscriber']} has, by its end"
+    output.table(title, ["ends", "lot", "kind", "bytes", ""], rows)
+    coming = answer["next_cycle"]
+    amounts = [
+        ("carried over from this month", coming["carried_bytes"]),
+        ("expires with this month", coming["expired_bytes"]),
+        (f"plan {coming['plan'] or '-'}", coming["plan_bytes"]),
+        ("available then", coming["available_bytes"]),
+    ]
+    output.table(
+        f"{coming['month']}, from {minutes(coming['starts_at'])}, if nobody does anything",
+        ["", "bytes", " "],
+        [(name, amount, human_bytes(amount)) for name, amount in amounts],
+    )
+
+
 def _show_history(output: Output, answer: dict[str, Any]) -> None:
     rows = [
         (

@@ -5,7 +5,14 @@ from typing import Any
 from flask import Blueprint, Response, current_app
 
 from services.gateway.application import Gateway
-from services.gateway.schemas import BalanceQuery, FreshQuery, HistoryQuery, NoQuery, SpendQuery
+from services.gateway.schemas import (
+    BalanceQuery,
+    FreshQuery,
+    HistoryQuery,
+    LotsQuery,
+    NoQuery,
+    SpendQuery,
+)
 from shared.auth import allow
 from shared.errors import InvalidError
 from shared.http import json_response, query, stream
@@ -67,9 +74,9 @@ def instant(text: str | None, name: str) -> int | None:
 @blueprint.get("/v1/accounts/<account>/lots")
 @allow("operator")
 def get_lots(account: str) -> Response:
-    """Show an account's lots with all their terms."""
-    asked = query(FreshQuery())
-    return json_response(gateway().lots(checked(account), asked["at_least"]))
+    """Show an account's lots with all their terms, or those that fit."""
+    asked = query(LotsQuery())
+    return json_response(gateway().lots(checked(account), asked, asked["at_least"]))
 
 
 @blueprint.get("/v1/partners/<partner>/spend")

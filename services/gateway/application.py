@@ -26,6 +26,7 @@ POLL_S = 0.02
 SPEND_ROWS_MAX = 20_000
 PARTNER_PREFIX = "partner:"
 ALL = "all"
+OWNER = ("kind", "status", "plan", "next_plan", "next_plan_from", "partner", "active_from")
 
 Answer = dict[str, Any]
 
@@ -118,13 +119,33 @@ class Gateway:
             **facts, "actor": row["actor"], "reason": row["reason"],
         }  # fmt: skip
 
-    def lots(self, account: str, at_least: str | None = None) -> Answer:
-        """Return an account's lots with all their terms. Raises NotFoundError."""
-        found, now, answer = self._balance(account, at_least)
-        lots = [self._lot(lot, now) | self._terms(lot) for lot in found["lots"] or []]
-        owner = {key: found["owner"][key] for key in ("kind", "plan", "partner", "active_from")}
-        total = found["sums"]["lots"]
-        return {"subscriber": account, **owner, **answer, "lots": lots, "lots_total": total}
+    def lots(self, account: str, filters: Answer, at_least: str | None = None) -> Answer:
+        """Return a page of an account's lots with all their terms, the soonest expiry first.
+
+        Raises NotFoundError.
+        """
+        wanted, now = self._wait("balances", at_least), self.clock.now()
+        end, start, lot = filters["after"].split(".", 2) if filters["after"] else [None] * 3
+        limit = filters["limit"]
+        values = {
+            "kind": filters["kind"], "state": filters["state"], "within": filters["expiring"],
+            "end": end, "start": start, "lot": lot, "now": now, "limit": limit + 1,
+        }  # fmt: skip
+        with self.store.cursor() as cursor:
+            row = queries.lots(cursor, account, values)
+            reached = row[1] if row else store.positions(cursor, "balances")
+        answer = self._meta(reached or {}, wanted, now)
+        if row is None:
+            raise _no_account(account, stale=answer["stale"])
+        owned, _, total, found = row
+        owner = {key: owned[key] for key in OWNER}
+        page = (found or [])[:limit]
+        more = len(found or []) > limit
+        return {
+            "subscriber": account, **owner, **answer,
+            "lots": [self._lot(one, now) | self._terms(one) for one in page], "lots_total": total,
+            "next_after": _lot_cursor(page[-1]) if more else None,
+        }  # fmt: skip
 
     def spend(self, partner: str | None, filters: Answer, at_least: str | None = None) -> Answer:
         """Return what campaigns delivered, of one partner or of all.
@@ -305,3 +326,7 @@ def _no_account(account: str, *, stale: bool) -> RefusedError:
         "account_not_found", f"no account {account} is known here", 404,
         account=account, stale=stale,
     )  # fmt: skip
+
+
+def _lot_cursor(lot: Answer) -> str:
+    return f"{lot['expires_at']}.{lot['valid_from']}.{lot['lot_id']}"

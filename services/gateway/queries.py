@@ -22,6 +22,26 @@ SELECT to_jsonb(owner) AS owner,
         SELECT * FROM own ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
 FROM balances AS owner WHERE account = %(account)s
 """
+LOTS = """
+SELECT to_jsonb(owner) AS owner,
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'balances')
+        AS positions,
+    (SELECT count(*) FROM lots WHERE account = %(account)s AND remaining > 0) AS total,
+    (SELECT jsonb_agg(to_jsonb(lot)) FROM (
+        SELECT * FROM lots
+        WHERE account = %(account)s AND remaining > 0
+            AND (%(end)s::bigint IS NULL
+                OR (expires_at, valid_from, lot_id) > (%(end)s, %(start)s::bigint, %(lot)s::text))
+            AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+            AND CASE %(state)s::text WHEN 'lapsed' THEN expires_at <= %(now)s
+                WHEN 'upcoming' THEN valid_from > %(now)s
+                WHEN 'available' THEN expires_at > %(now)s AND valid_from <= %(now)s
+                ELSE true END
+            AND (%(within)s::bigint IS NULL
+                OR expires_at > %(now)s AND expires_at <= %(now)s + %(within)s)
+        ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
+FROM balances AS owner WHERE account = %(account)s
+"""
 # Terms of a lot never change, so those of the view `balances` are those of any time.
 BALANCE_AT = """
 WITH changed AS (
@@ -94,6 +114,11 @@ def balance(cursor: AnyCursor, account: str, now: int) -> Any:
     """Return owner, positions, sums and lots of an account, None if it is not known."""
     values = {"account": account, "now": now, "limit": LOTS_MAX}
     return cursor.execute(BALANCE, values).fetchone()
+
+
+def lots(cursor: AnyCursor, account: str, filters: dict[str, Any]) -> Any:
+    """Return owner, positions, the number of all lots, and those that fit, None if not known."""
+    return cursor.execute(LOTS, {"account": account, **filters}).fetchone()
 
 
 def balance_at(cursor: AnyCursor, account: str, at: int) -> Any:

@@ -11,10 +11,11 @@ from services.ledger.bank import Bank
 from services.ledger.domain.commands import Usage, command_schemas
 from services.ledger.domain.context import Meta
 from services.ledger.outcomes import Outcome, UsageOutcome
-from services.ledger.questions import why
+from services.ledger.questions import ahead, why
 from services.ledger.schemas import (
     ClockQuery,
     EventsQuery,
+    ForecastQuery,
     LogQuery,
     NoQuery,
     UsageQuery,
@@ -148,6 +149,14 @@ def get_account_events(account_id: str) -> Response:
     ]
     more = len(rows) == asked["limit"]
     return encoded({"events": events, "next_after": rows[-1][0] if more else None})
+
+
+@blueprint.get("/v1/accounts/<account_id>/forecast")
+@allow()
+def get_forecast(account_id: str) -> Response:
+    """Tell what expires when and what the next cycle brings, if nobody does anything."""
+    asked = query(ForecastQuery())
+    return json_response(ahead(bank().ledger, checked(account_id), asked["within"]))
 
 
 def checked(account_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Answers from the log itself: which lots paid for a usage record."""
+"""Answers from the log itself: which lots paid for a usage record, what is to come."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +8,8 @@ from psycopg.rows import tuple_row
 
 from services.ledger.application import Ledger
 from services.ledger.codec import decode_event
+from services.ledger.domain.context import Context
+from services.ledger.domain.forecast import forecast
 from services.ledger.partition import Partition
 from shared.calendar import Calendar
 from shared.contracts.ledger import DataSpent, Event, UsageReversed
@@ -70,6 +72,20 @@ def why(ledger: Ledger, usage_id: str, account: str | None, calendar: Calendar) 
         ],
         "reversed": _reversal(undone, calendar),
     }
+
+
+def ahead(ledger: Ledger, account: str, within_ms: int | None) -> dict[str, Any]:
+    """Tell what is to come for an account. Raises RefusedError account_not_found."""
+    partition = ledger.partition_for(account)
+    state, _ = ledger.account(account)
+    calendar = partition.calendar
+    context = Context(partition.clock.now(), calendar, partition.rulebook)
+    found = forecast(state, context, within_ms)
+    for one in found["expiring"]:
+        one["at"] = calendar.text(one["at"])
+    found["next_cycle"]["starts_at"] = calendar.text(found["next_cycle"]["starts_at"])
+    as_of = calendar.text(context.now)
+    return {"subscriber": account, "as_of": as_of, "rule_version": context.rules.version, **found}
 
 
 def _reversal(undone: Bound | None, calendar: Calendar) -> dict[str, Any] | None:

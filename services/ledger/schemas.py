@@ -11,6 +11,7 @@ from services.ledger.domain.commands import PublicCommand, SubscriberId
 from services.ledger.domain.rules import Bytes
 from shared.contracts.envelope import BATCH_EVENTS_MAX, LANES
 from shared.errors import InvalidError
+from shared.http import Duration
 
 T = TypeVar("T")
 
@@ -41,6 +42,12 @@ class UsageQuery(Schema):
     """Query of `GET /v1/usage/{usage_id}`."""
 
     account = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+
+
+class ForecastQuery(Schema):
+    """Query of `GET /v1/accounts/{id}/forecast`."""
+
+    within = Duration(load_default=None)
 
 
 class ClockQuery(Schema):
