@@ -189,10 +189,20 @@ def _outcome_row(outcome: dict[str, Any]) -> tuple[str, str, str, str]:
             "refused",
             f"{outcome['code']}: {outcome.get('detail', '')}",
         )
-    result = outcome.get("result") or {}
-    what = [_fact(name, value) for name, value in result.items() if isinstance(value, str | int)]
     status = "done before" if outcome.get("repeated") else "done"
-    return outcome["key"], outcome.get("account", ""), status, ", ".join(what)
+    return outcome["key"], outcome.get("account", ""), status, _what(outcome)
+
+
+def _what(outcome: dict[str, Any]) -> str:
+    """Say what a command did: its result's facts, else its events, else that it did nothing."""
+    result = outcome.get("result") or {}
+    facts = [
+        _fact(name, value)
+        for name, value in result.items()
+        if isinstance(value, str | int) and not (name.endswith("_bytes") and value == 0)
+    ]
+    events = [event["type"].split(".")[-2].replace("_", " ") for event in outcome.get("events", [])]
+    return ", ".join(facts or events) or "nothing to do"
 
 
 def _fact(name: str, value: str | int) -> str:

@@ -62,7 +62,10 @@ def _show_forecast(output: Output, answer: dict[str, Any]) -> None:
         for lot in each["lots"]
     ]
     title = f"What {answer['subscriber']} has, by its end"
-    output.table(title, ["ends", "lot", "kind", "bytes", ""], rows)
+    if rows:
+        output.table(title, ["ends", "lot", "kind", "bytes", ""], rows)
+    else:
+        output.line("nothing ends in that time")
     coming = answer["next_cycle"]
     amounts = [
         ("carried over from this month", coming["carried_bytes"]),
@@ -81,20 +84,23 @@ def _show_history(output: Output, answer: dict[str, Any]) -> None:
     rows = [
         (
             entry["entry"],
-            entry["at"][:19].replace("T", " "),
+            minutes(entry["at"]),
             entry["kind"].replace("_", " "),
-            entry["bytes_in"],
-            entry["bytes_out"],
-            entry["balance_bytes"],
+            _change(entry),
+            human_bytes(entry["balance_bytes"]),
             _what(entry),
-            entry["actor"],
         )
         for entry in answer["entries"]
     ]
-    columns = ["", "time", "what", "in", "out", "left", "more", "by"]
-    output.table(f"History of {answer['subscriber']}", columns, rows)
+    title = f"History of {answer['subscriber']} (exact bytes: --json)"
+    output.table(title, ["", "time", "what", "change", "left", "more"], rows)
     if answer["next_after"] is not None:
         output.line(f"there is more: --after {answer['next_after']}")
+
+
+def _change(entry: dict[str, Any]) -> str:
+    change = entry["bytes_in"] - entry["bytes_out"]
+    return ("+" if change > 0 else "") + human_bytes(change) if change else ""
 
 
 def _what(entry: dict[str, Any]) -> str:
@@ -119,7 +125,7 @@ def _what(entry: dict[str, Any]) -> str:
     elif entry["lots"]:
         facts.append(f"{len(entry['lots'])} lots")
     if entry["reason"]:
-        facts.append(f"({entry['reason']})")
+        facts.append(f"{entry['reason']} ({entry['actor']})")
     return ", ".join(facts)
 
 

@@ -23,6 +23,7 @@ pack_terms = Struct(">qq").pack
 
 HOUSEKEEPING = Meta(actor="ledger")
 CONFLICT = "this key was used before with other terms"
+REVERSED = "this usage record was reversed before, by another command"
 
 
 class Item:
@@ -122,7 +123,8 @@ class Batch:
         if bound is None and first is None:
             return False
         if (bound or first).body != item.body:  # type: ignore[union-attr]
-            item.outcome = refused(item.what, RefusedError("conflict", CONFLICT, 409), item.meta)
+            text = REVERSED if isinstance(item.what, ReverseUsage) else CONFLICT
+            item.outcome = refused(item.what, RefusedError("conflict", text, 409), item.meta)
         elif bound is not None:
             item.repeats = bound
         elif first is not None and first.outcome is not None:

@@ -7,6 +7,7 @@ import msgspec
 
 from services.ledger.domain.commands import AnyCommand, Usage
 from services.ledger.domain.context import Meta
+from shared.contracts.envelope import time_text
 from shared.contracts.ledger import (
     AccountOpened,
     DataAdjusted,
@@ -97,7 +98,7 @@ _RESULTS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     DataEarned: _lots,
     DataTransferred: _departed,
     DataReceived: lambda event: {"transfer_id": event.transfer_id},
-    DataHeld: lambda event: {"hold_id": event.hold_id, "deadline": event.deadline},
+    DataHeld: lambda event: {"hold_id": event.hold_id, "deadline": time_text(event.deadline)},
     UsageReversed: lambda event: {"restored_bytes": sum(leg.bytes for leg in event.legs)},
     DataAdjusted: _adjusted,
 }

@@ -73,7 +73,8 @@ class Buy(Command, frozen=True, kw_only=True, tag="buy"):
 
     Without `expires_at` a subscriber's pack is a monthly one (it ends with the month and carries
     over), a partner's lasts as long as the rules say.
-    Refusals, in order: account_not_found, account_kind, time_invalid, expires_in_past.
+    Refusals, in order: account_not_found, account_closed, account_kind, time_invalid,
+    expires_in_past.
     """
 
     bytes: Bytes
@@ -83,7 +84,7 @@ class Buy(Command, frozen=True, kw_only=True, tag="buy"):
 class Fund(Command, frozen=True, kw_only=True, tag="fund"):
     """Move bytes from a partner into one of its campaigns (the escrow that awards are paid from).
 
-    Refusals, in order: account_not_found, insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
     """
 
     account: PartnerId
@@ -94,7 +95,7 @@ class Fund(Command, frozen=True, kw_only=True, tag="fund"):
 class Award(Command, frozen=True, kw_only=True, tag="award"):
     """Pay a subscriber out of a campaign.
 
-    Refusals, in order: account_not_found, insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
     """
 
     account: CampaignId
@@ -105,7 +106,8 @@ class Award(Command, frozen=True, kw_only=True, tag="award"):
 class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
     """Give bytes to another subscriber; they keep the terms of the giver's lots.
 
-    Refusals, in order: account_not_found, same_account, insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, same_account,
+    insufficient_data.
     """
 
     account: SubscriberId
@@ -116,8 +118,8 @@ class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
 class Hold(Command, frozen=True, kw_only=True, tag="hold"):
     """Pin giftable bytes until `deadline`; they are used for nothing else meanwhile.
 
-    Refusals, in order: account_not_found, time_invalid, deadline_in_past, deadline_too_far,
-    insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, time_invalid,
+    deadline_in_past, deadline_too_far, insufficient_data.
     """
 
     bytes: Bytes
@@ -173,8 +175,9 @@ class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
     """Give or take bytes by hand; the reason is kept with the actor's name.
 
     Given bytes are a lot of kind adjustment, to the end of the month without `expires_at`.
-    Refusals, in order: account_not_found, account_closed, insufficient_data (take), time_invalid,
-    expires_in_past (give).
+    Taking is refused where there is not as much.
+    Refusals, in order: account_not_found, account_closed, insufficient_data, time_invalid,
+    expires_in_past.
     """
 
     direction: Literal["give", "take"]
