@@ -27,6 +27,7 @@ from shared.contracts.ledger import (
     HoldReleased,
     MonthClosed,
     PlanChanged,
+    ThresholdCrossed,
     TransferReturned,
     UsageReversed,
 )
@@ -101,6 +102,9 @@ _FACTS: dict[type[ViewEvent], Callable[[Any], dict[str, Any]]] = {
     DataReceived: lambda event: {"counterparty": event.sender, **_transfer(event)},
     TransferReturned: lambda event: {
         "counterparty": event.to, **_transfer(event), "code": event.code,
+    },
+    ThresholdCrossed: lambda event: {
+        "threshold": event.threshold, "value": event.value,
     },
     DataCarriedOver: _month,
     DataExpired: _month,

@@ -31,6 +31,8 @@ from shared.contracts.ledger import (
     LotTerms,
     MonthClosed,
     PlanChanged,
+    ThresholdCrossed,
+    ThresholdsSet,
     TransferReturned,
     UsageReversed,
 )
@@ -371,5 +373,6 @@ _COUNT: dict[type[ViewEvent], Count] = {
     DataReceived: _received, TransferReturned: _returned, DataCarriedOver: _carried,
     DataExpired: _expired, MonthClosed: _closed, UsageReversed: _reversed,
     DataAdjusted: _adjusted, DataHeld: _no_sum, HoldReleased: _no_sum, PlanChanged: _no_sum,
+    ThresholdsSet: _no_sum, ThresholdCrossed: _no_sum,
     AccountSuspended: _no_sum, AccountResumed: _no_sum, AccountClosed: _no_sum,
 }  # fmt: skip

@@ -5,11 +5,12 @@ from struct import Struct
 import msgspec
 
 from services.ledger.codec import encode
-from services.ledger.domain.account import Account, Lot, evolve, spend_line
+from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
 from services.ledger.domain.commands import AnyCommand, OpenAccount, ReverseUsage, Touch, Usage
 from services.ledger.domain.context import Context, Meta, active, facts
 from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
+from services.ledger.domain.monitors import crossings, due_at
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
@@ -73,6 +74,7 @@ class Desk:
         "order",
         "state",
         "stream",
+        "unwatched",
         "version",
     )
 
@@ -82,6 +84,7 @@ class Desk:
         self.state = state
         self.version = version
         self.changed = False
+        self.unwatched = False
         self.order: list[Lot] | None = None
         self.lines: list[UsageLine] = []
         self.line_items: list[Item] = []
@@ -116,6 +119,8 @@ class Batch:
                 item.outcome = refused(item.what, error, item.meta)
         for desk in self.desks.values():
             self._flush(desk)
+            if desk.unwatched:
+                self._watch(desk, HOUSEKEEPING)
 
     def _is_repeat(self, item: Item) -> bool:
         bound = self._known.get(item.key)
@@ -189,6 +194,9 @@ class Batch:
             events.append(event)
         if isinstance(command, OpenAccount):
             events += self._grant(desk, self.context.month)
+        if isinstance(command, Touch) and desk.state is not None:
+            # Whatever it finds, the time of the next look is another now.
+            desk.changed = desk.unwatched = True
         if isinstance(command, Touch) or not events:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
@@ -203,6 +211,7 @@ class Batch:
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
         self._seen[item.key] = item
+        self._watch(desk, item.meta)
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:
         state = desk.state
@@ -233,7 +242,7 @@ class Batch:
 
     def _store(self, desk: Desk, event: Event) -> None:
         desk.version += 1
-        desk.changed = True
+        desk.changed = desk.unwatched = True
         self.rows.append((desk.stream, desk.version, event.TYPE, encode(event)))
 
     def _flush(self, desk: Desk) -> None:
@@ -244,18 +253,29 @@ class Batch:
         for item in desk.line_items:
             self.keys.append(KeyRow(item.key, item.body, desk.stream, desk.version, 1))
         desk.lines, desk.line_items = [], []
+        if desk.state is not None and desk.state.crossed:
+            arm_again(desk.state, self.context.now)
+        self._watch(desk, meta)
+
+    def _watch(self, desk: Desk, meta: Meta) -> None:
+        """Tell the thresholds that the account has crossed since the last look."""
+        if desk.state is not None:
+            by_us = Meta("ledger", meta.correlation_id, meta.causation_id)
+            for event in crossings(desk.state, self.context, by_us):
+                self._append(desk, event)
+        desk.unwatched = False
 
     def states(self) -> tuple[list[bytes], list[str], list[int], list[int], list[bytes]]:
         """Return the changed accounts as columns.
 
-        They are: ids, names, versions, the next deadlines of holds (0: none), encoded states.
+        They are: ids, names, versions, when each is due next (0: never), encoded states.
         """
         changed = [desk for desk in self.desks.values() if desk.changed]
         return (
             [desk.stream for desk in changed],
             [desk.account_id for desk in changed],
             [desk.version for desk in changed],
-            [desk.state.next_deadline() or 0 if desk.state else 0 for desk in changed],
+            [(desk.state and due_at(desk.state, self.context)) or 0 for desk in changed],
             [encode(desk.state) for desk in changed],
         )
 

@@ -31,7 +31,7 @@ def run_jobs(bank: Bank, stop: Event) -> None:
         try:
             spread_rules(bank.ledger, BY_THE_LEDGER)
             grant_cycles(bank, stop)
-            time_out_holds(bank, stop)
+            look_at_due(bank, stop)
             if not bank.sandbox:
                 close_last_month(bank, closes_on, closes_at)
         except UnavailableError as error:
@@ -55,15 +55,15 @@ def grant_cycles(bank: Bank, stop: Event) -> None:
         mark_done(partition, name)
 
 
-def time_out_holds(bank: Bank, stop: Event) -> None:
-    """Let the holds go whose deadline has come, in batches; a hold times out once."""
+def look_at_due(bank: Bank, stop: Event) -> None:
+    """Do what is due by the clock, in batches: holds that time out, bytes about to expire."""
     for partition in bank.ledger.partitions:
         while not stop.is_set():
             due = partition.accounts_due(bank.clock.now(), DUE_BATCH)
             if not due:
                 break
             items = [
-                Item(Touch(key="time-out", account=name), "ledger", BY_THE_LEDGER) for name in due
+                Item(Touch(key="due", account=name), "ledger", BY_THE_LEDGER) for name in due
             ]
             bank.ledger.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
 

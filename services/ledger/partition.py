@@ -363,7 +363,7 @@ class Partition:
             ).fetchall()  # fmt: skip
 
     def accounts_due(self, now: int, limit: int) -> list[str]:
-        """Return accounts with a hold whose deadline has come, the earliest first."""
+        """Return accounts that the clock has something to do with by now, the earliest first."""
         with self.connection() as conn:
             rows = conn.cursor(row_factory=tuple_row).execute(
                 "SELECT account FROM account_state WHERE next_deadline <= %s"

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import tuple_row
 
-from services.ledger.codec import decode_event, encode
+from services.ledger.codec import decode_event, decode_rules, encode
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
-from services.ledger.domain.rules import Rules
 from services.ledger.partition import Partition
 from services.ledger.publishing import Version, versions_in
 from shared.contracts.ledger import RULES_STREAM, WITHOUT_ACCOUNT, RulesPublished
@@ -76,7 +74,7 @@ def _fold(
     try:
         event = decode_event(topic, bytes(state))
         if isinstance(event, RulesPublished):
-            rules = encode(msgspec.convert(event.rules, Rules))
+            rules = encode(event.rules)
             published.append(Version(event.version, event.effective_from, rules))
         if isinstance(event, WITHOUT_ACCOUNT):
             return None
@@ -127,11 +125,14 @@ def _compare(
 def _compare_rules(
     partition: Partition, conn: Connection[Any], published: list[Version]
 ) -> dict[str, Any] | None:
-    stored = versions_in(conn)
-    if stored == published:
+    expected, found = (
+        [(each.version, each.effective_from, decode_rules(each.rules)) for each in versions]
+        for versions in (published, versions_in(conn))
+    )
+    if expected == found:
         return None
-    expected, found = ([each.version for each in versions] for versions in (published, stored))
-    return _difference(partition, RULES_STREAM, "rules", expected, found)
+    told, kept = ([each[:2] for each in versions] for versions in (expected, found))
+    return _difference(partition, RULES_STREAM, "rules", told, kept)
 
 
 def _difference(

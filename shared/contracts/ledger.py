@@ -5,9 +5,10 @@ An event's stored state is this contract's JSON. Amounts are bytes, instants are
 default, a new meaning gets a new event.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 ANY_SCOPE = "any"
 # The name of the stream that tells the rules' versions; no account can have it.
@@ -43,6 +44,18 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
 
     lot_id: str
     bytes: int
+
+
+class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where an account's balance is announced, once per crossing; all off by default.
+
+    Percent of the month's plan used, bytes that are left (usable now), days before bytes expire
+    (those that will not be carried over).
+    """
+
+    plan_used_percent: list[Annotated[int, Meta(ge=1, le=100)]] = []
+    low_balance_bytes: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+    expiring_days: list[Annotated[int, Meta(ge=1, le=366)]] = []
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -283,6 +296,37 @@ class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False
     month_ends_at: int
 
 
+class ThresholdsSet(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An account has thresholds of its own from now on; without any, the rules' ones again."""
+
+    TYPE: ClassVar[str] = "bank.ledger.thresholds_set.v1"
+
+    thresholds: Thresholds | None = None
+
+
+class ThresholdCrossed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A balance crossed a threshold: told once, and again only after it was above it meanwhile.
+
+    `plan_used`: of the month's plan lot no more than `level_bytes` is left. `low_balance`: no more
+    than that can be used now. `expiring`: `slices` end within so many days, by `expires_at`.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.threshold_crossed.v1"
+
+    threshold: str
+    value: int
+    available_bytes: int
+    level_bytes: int = 0
+    lot_id: str | None = None
+    slices: list[Slice] = []
+    expires_at: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the edge's name: the threshold and its value."""
+        return f"{self.threshold}:{self.value}"
+
+
 class RulesPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
     """A version of the rules was put: in force from `effective_from` on.
 
@@ -300,7 +344,7 @@ EVENTS: tuple[type[Event], ...] = (
     AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
     DataReceived, ArrivalRefused, TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
-    RulesPublished,
+    ThresholdsSet, ThresholdCrossed, RulesPublished,
 )  # fmt: skip
 # These lie on streams of their own and change no account.
 WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, RulesPublished)

@@ -10,8 +10,15 @@ from typing import Any
 
 import msgspec
 
+from services.ledger.domain.lots import (
+    Crossing,
+    Hold,
+    Lot,
+    PlanChange,
+    Window,
+    open_lot,
+)
 from shared.contracts.ledger import (
-    ANY_SCOPE,
     AccountClosed,
     AccountOpened,
     AccountResumed,
@@ -27,80 +34,33 @@ from shared.contracts.ledger import (
     Event,
     HoldReleased,
     Leg,
-    LotTerms,
     MonthClosed,
     PlanChanged,
     Slice,
-    Source,
+    ThresholdCrossed,
+    Thresholds,
+    ThresholdsSet,
     TransferReturned,
     UsageLine,
     UsageReversed,
 )
 
-STATE_FORMAT = 2
+__all__ = [
+    "STATE_FORMAT",
+    "Account",
+    "Hold",
+    "Lot",
+    "arm_again",
+    "evolve",
+    "open_lot",
+    "spend_line",
+]
+
+STATE_FORMAT = 3
 
 # Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
 # its close can still be carried over.
 REMEMBERED_MS = 400 * 86_400_000
-
-
-class Window(msgspec.Struct, array_like=True, gc=False):
-    """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
-
-    lot_id: str
-    valid_from: int
-    expires_at: int
-
-
-class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """Bytes with terms: usable in [valid_from, expires_at), for one scope, in order of age."""
-
-    lot_id: str
-    kind: str
-    granted: int
-    remaining: int
-    held: int = 0
-    valid_from: int
-    expires_at: int
-    granted_at: int
-    scope: str | list[str] = ANY_SCOPE
-    giftable: bool = False
-    carries: bool = False
-    source: Source
-    parent_lot: str | None = None
-    born_of: list[Window] = []
-
-    @property
-    def free(self) -> int:
-        """Return the bytes that no hold pins."""
-        return self.remaining - self.held
-
-    def serves(self, at: int) -> bool:
-        """Say whether usage at this instant may be charged here (late usage included)."""
-        if self.valid_from <= at < self.expires_at:
-            return True
-        return any(window.valid_from <= at < window.expires_at for window in self.born_of)
-
-
-class Hold(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """Pinned parts of lots, by lot in the order they were taken; they end by `deadline`."""
-
-    hold_id: str
-    purpose: str
-    deadline: int
-    parts: dict[str, int]
-
-    @property
-    def bytes(self) -> int:
-        """Return what is still held."""
-        return sum(self.parts.values())
-
-
-class PlanChange(msgspec.Struct, array_like=True):
-    """From this month on the account has this plan."""
-
-    month: str
-    plan: str
 
 
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -120,6 +80,8 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     lots: dict[str, Lot] = {}
     holds: dict[str, Hold] = {}
     emptied: list[Window] = []
+    thresholds: Thresholds | None = None
+    crossed: dict[str, Crossing] = {}
     earned: int = 0
     received: int = 0
     returned: int = 0
@@ -155,27 +117,17 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
             for lot in self.lots.values()
         )
 
+    def available(self, at: int) -> int:
+        """Return the bytes that can be used at an instant."""
+        return sum(
+            lot.remaining - lot.held
+            for lot in self.lots.values()
+            if lot.valid_from <= at < lot.expires_at
+        )
+
     def next_deadline(self) -> int | None:
         """Return when the first of the holds times out, None without holds."""
         return min((hold.deadline for hold in self.holds.values()), default=None)
-
-
-def open_lot(terms: LotTerms, granted_at: int) -> Lot:
-    """Return a full lot on these terms."""
-    return Lot(
-        lot_id=terms.lot_id,
-        kind=terms.kind,
-        granted=terms.granted,
-        remaining=terms.granted,
-        valid_from=terms.valid_from,
-        expires_at=terms.expires_at,
-        granted_at=granted_at,
-        scope=terms.scope,
-        giftable=terms.giftable,
-        carries=terms.carries,
-        source=terms.source,
-        parent_lot=terms.parent_lot,
-    )
 
 
 def evolve(account: Account | None, event: Event) -> Account:
@@ -196,7 +148,26 @@ def evolve(account: Account | None, event: Event) -> Account:
         msg = f"the first event of {event.account} is a {type(event).__name__}"
         raise ValueError(msg)
     _APPLY[type(event)](account, event)
+    if account.crossed:
+        arm_again(account, event.recorded_at)
     return account
+
+
+def arm_again(account: Account, at: int) -> None:
+    """Forget the told edges that a balance is above again, and those that are past."""
+    gone = []
+    for name, edge in account.crossed.items():
+        if edge.until:
+            over = edge.until <= at
+        elif edge.lot_id:
+            lot = account.lots.get(edge.lot_id)
+            over = lot is None or lot.remaining > edge.level
+        else:
+            over = account.available(at) > edge.level
+        if over:
+            gone.append(name)
+    for name in gone:
+        del account.crossed[name]
 
 
 def spend_line(account: Account, line: UsageLine) -> None:
@@ -252,6 +223,18 @@ def _usage_reversed(account: Account, event: UsageReversed) -> None:
 def _spent(account: Account, event: DataSpent) -> None:
     for line in event.lines:
         spend_line(account, line)
+
+
+def _thresholds_set(account: Account, event: ThresholdsSet) -> None:
+    account.thresholds = event.thresholds
+    account.crossed = {name: edge for name, edge in account.crossed.items() if edge.until}
+
+
+def _threshold_crossed(account: Account, event: ThresholdCrossed) -> None:
+    account.crossed[event.name] = Crossing(
+        level=event.level_bytes, lot_id=event.lot_id or "", until=event.expires_at,
+        at=event.recorded_at if event.expires_at else 0,
+    )  # fmt: skip
 
 
 def _held(account: Account, event: DataHeld) -> None:
@@ -400,4 +383,6 @@ _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     DataCarriedOver: _carried,
     DataExpired: _expired,
     MonthClosed: _month_closed,
+    ThresholdsSet: _thresholds_set,
+    ThresholdCrossed: _threshold_crossed,
 }

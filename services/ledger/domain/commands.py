@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.rules import Bytes
-from shared.contracts.ledger import DataTransferred, UsageLine
+from shared.contracts.ledger import DataTransferred, Thresholds, UsageLine
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -196,6 +196,16 @@ class Reverse(Command, frozen=True, kw_only=True, tag="reverse"):
     reason: Reason
 
 
+class SetThresholds(Command, frozen=True, kw_only=True, tag="set_thresholds"):
+    """Announce this account's balance at thresholds of its own; without any, at the rules' ones.
+
+    Refusals, in order: account_not_found, account_closed.
+    """
+
+    account: SubscriberId
+    thresholds: Thresholds | None = None
+
+
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
     """Close a month of one account: carry over or expire what is left.
 
@@ -255,11 +265,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 PUBLIC: tuple[type[Command], ...] = (
     OpenAccount, Suspend, Resume, CloseAccount, ChangePlan, Buy, Fund, Award, Transfer, Hold, Post,
-    Release, Adjust, Reverse, CloseMonth,
+    Release, Adjust, Reverse, SetThresholds, CloseMonth,
 )  # fmt: skip
 PublicCommand = (
     OpenAccount | Suspend | Resume | CloseAccount | ChangePlan | Buy | Fund | Award | Transfer
-    | Hold | Post | Release | Adjust | Reverse | CloseMonth
+    | Hold | Post | Release | Adjust | Reverse | SetThresholds | CloseMonth
 )  # fmt: skip
 AnyCommand = PublicCommand | Arrive | TakeBack | ReverseUsage | Touch
 
@@ -322,6 +332,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "key": "decline-3",
         "account": "a50e2f674b137b04",
         "hold_id": "0123456789abcdef0123456789abcdef",
+    },
+    "set_thresholds": {
+        "key": "watch-1",
+        "account": "a50e2f674b137b04",
+        "thresholds": {"plan_used_percent": [50, 90], "low_balance_bytes": 5242880},
     },
     "close_month": {"key": "close-2015-08", "account": "a50e2f674b137b04", "month": "2015-08"},
 }

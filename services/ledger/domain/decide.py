@@ -6,7 +6,15 @@ The caller evolves the account after each event it takes, so that the next one s
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from services.ledger.domain import closing, correcting, holds, lifecycle, opening, transfers
+from services.ledger.domain import (
+    closing,
+    correcting,
+    holds,
+    lifecycle,
+    monitors,
+    opening,
+    transfers,
+)
 from services.ledger.domain import commands as asked
 from services.ledger.domain.account import Account
 from services.ledger.domain.context import Context, Meta
@@ -22,6 +30,7 @@ DECISIONS: dict[type, Decision] = {
     asked.CloseAccount: lifecycle.close_account,
     asked.ChangePlan: lifecycle.change_plan,
     asked.Release: holds.release,
+    asked.SetThresholds: monitors.set_thresholds,
     asked.CloseMonth: closing.close_month,
     asked.Arrive: transfers.arrive,
     asked.TakeBack: transfers.take_back,

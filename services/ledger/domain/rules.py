@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.account import Lot
-from shared.contracts.ledger import ANY_SCOPE
+from shared.contracts.ledger import ANY_SCOPE, Thresholds
 
 AMOUNT_MAX = 2**53 - 1
 
@@ -65,6 +65,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_of_use: OrderOfUse
     purchase_valid_months: Annotated[int, Meta(ge=1, le=120)] = 12
     arriving: dict[Literal["gift", "red_packet", "award"], Arriving] = {}
+    thresholds: Thresholds = Thresholds()
 
     def in_order(self, lots: list[Lot]) -> list[Lot]:
         """Return the lots in the order of use."""
