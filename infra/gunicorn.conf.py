@@ -8,7 +8,7 @@ from shared.config import load_settings
 settings = load_settings()
 service = next(name for name in ("ledger", "gateway") if f"services.{name}" in " ".join(sys.argv))
 
-bind = f"127.0.0.1:{getattr(settings, f'{service}_port')}"
+bind = f"{settings.bind_host}:{getattr(settings, f'{service}_port')}"
 worker_class = "gthread"
 workers = 1
 threads = 32

@@ -5,6 +5,8 @@ from datetime import MAXYEAR, MINYEAR, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+DURATION_PATTERN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 MONTH_PATTERN = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
@@ -75,3 +77,12 @@ def months_from(first: str, last: str) -> list[str]:
 def is_month(text: str) -> bool:
     """Say whether the text is a month `YYYY-MM`."""
     return MONTH_PATTERN.fullmatch(text) is not None
+
+
+def duration_ms(text: str) -> int:
+    """Read a duration such as `7d`, `36h` or `90m` in milliseconds. Raises ValueError."""
+    found = DURATION_PATTERN.fullmatch(text)
+    if found is None:
+        msg = f"{text!r} is no duration such as 7d, 36h or 90m"
+        raise ValueError(msg)
+    return int(found[1]) * UNIT_MS[found[2]]

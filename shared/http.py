@@ -2,21 +2,27 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from ipaddress import ip_address
+from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 import orjson
 from flask import Flask, Response, g, request, stream_with_context
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import HTTPException
 
 from shared.auth import Tokens, identify
+from shared.calendar import duration_ms
 from shared.errors import DatabankError, InvalidError, TooLargeError
 from shared.logs import logger
+from shared.metrics import CONTENT_TYPE, Measure, exposition, nothing, observe_request
 
 PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
 OPEN_PATHS = ("/health", "/ready")
+METRICS_PATH = "/metrics"
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 BODY_BYTES_MAX = 4 << 20
 # How much of a refused body is read and thrown away, and by how much at a time.
 DRAIN_BYTES_MAX = 32 << 20
@@ -43,22 +49,29 @@ def problem(error: DatabankError) -> dict[str, Any]:
     }
 
 
-def install(app: Flask, service: str, tokens: Tokens, ready: Check) -> None:
-    """Give an app its error handlers, token check, body limit, health and readiness.
+def install(
+    app: Flask, service: str, tokens: Tokens, ready: Check, measure: Measure = nothing
+) -> None:
+    """Give an app its error handlers, token check, body limit, health, readiness and metrics.
 
     `ready` returns the state of each part by name; the process is ready when all are "ok".
+    `measure` returns the metrics that are read when Prometheus asks.
     """
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
 
     @app.before_request
     def begin() -> None:
+        g.began = perf_counter()
         g.request_id = request.headers.get("X-Request-Id") or uuid4().hex
-        if request.path not in OPEN_PATHS:
+        if request.path not in OPEN_PATHS and not is_local_scrape():
             identify(tokens)
 
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.get("request_id", "")
+        route = request.url_rule.rule if request.url_rule else "unknown"
+        seconds = perf_counter() - g.began if "began" in g else 0.0
+        observe_request(route, request.method, response.status_code, seconds)
         return response
 
     @app.get("/health")
@@ -72,7 +85,25 @@ def install(app: Flask, service: str, tokens: Tokens, ready: Check) -> None:
         body = {"service": service, "ready": good, "parts": parts}
         return json_response(body, 200 if good else 503)
 
+    @app.get(METRICS_PATH)
+    def metrics() -> Response:
+        return Response(exposition(ready(), measure), content_type=CONTENT_TYPE)
+
     app.register_error_handler(Exception, answer_error)
+
+
+def is_local_scrape() -> bool:
+    """Say whether this is a scrape from this machine, which needs no token.
+
+    Metrics tell how much business the bank does: whoever comes over the network or through a proxy
+    shows a token, and an agent beside the process needs no secret.
+    """
+    if request.path != METRICS_PATH or any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
 
 
 def answer_error(error: Exception) -> Response:
@@ -136,6 +167,16 @@ def query(schema: Schema) -> dict[str, Any]:
     except ValidationError as error:
         raise InvalidError("the query has errors", errors=error.messages) from error
     return loaded
+
+
+class Duration(fields.Field[int]):
+    """A query parameter such as `7d`, `36h` or `90m`; read in milliseconds."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        try:
+            return duration_ms(str(value))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
 
 
 def stream(steps: Iterable[dict[str, Any]]) -> Response:

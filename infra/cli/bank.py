@@ -22,9 +22,9 @@ from infra.runtime.detach import start_detached
 from infra.runtime.environment import read_environment
 from infra.runtime.processes import bank_processes, lock_holder, stop_bank
 from infra.runtime.readiness import bank_parts
-from infra.runtime.state import state_path
+from infra.runtime.state import find_bank, state_path
 from infra.runtime.up import run_bank
-from infra.runtime.wish import Wish
+from infra.runtime.wish import Wish, needs_own_database, wished_bank
 from shared.calendar import Calendar
 
 DOWN_S = 12.0
@@ -181,12 +181,19 @@ def _show_clock(bank: Bank, output: Output) -> None:
 
 
 @click.command()
-@bank_option
-def migrate(bank: Bank, output: Output) -> None:
-    """Make or update every service's database; repeating it changes nothing."""
+@state_option
+@output_option
+def migrate(state: Path | None, output: Output) -> None:
+    """Make or update every service's database; repeating it changes nothing.
+
+    Where databases are given it makes the state folder too, as `up` does.
+    """
     from infra.runtime.migration import migrate_bank  # noqa: PLC0415 Slow to import.
 
     lines: list[str] = []
-    migrate_bank(bank, read_environment(), lines.append)
+    environment = read_environment()
+    if not needs_own_database(environment) and not (state_path(state) / "bank.json").exists():
+        wished_bank(Wish(state=state_path(state)), environment)
+    migrate_bank(find_bank(state), environment, lines.append)
     data = {"applied": lines}
     output.show(data, lambda: output.line("\n".join(lines) or "every schema is up to date"))

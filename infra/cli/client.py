@@ -89,9 +89,9 @@ class Service:
         """Return what a path answers. Raises CliError."""
         return self._repeat("GET", path, None, query, READ_PATIENCE_S).body
 
-    def post(self, path: str, body: Any) -> Answer:
+    def post(self, path: str, body: Any, **query: str) -> Answer:
         """Send a body until it is answered. Raises CliError."""
-        return self._repeat("POST", path, orjson.dumps(body), {}, self._patience_s)
+        return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s)
 
     def stream(self, path: str, report: Report, body: Any = None) -> dict[str, Any]:
         """Ask for a long job, follow its progress and return its result. Raises CliError."""
@@ -217,15 +217,17 @@ def heads_token(bank: Bank, ledger: Service, account: str | None = None) -> str:
     return format_token(bank.epoch, {log: lanes["all"] for log, lanes in heads.items()})
 
 
-def read_fresh(bank: Bank, output: Output, path: str, account: str | None = None) -> dict[str, Any]:
+def read_fresh(
+    bank: Bank, output: Output, path: str, account: str | None = None, **query: str
+) -> dict[str, Any]:
     """Read a view once it holds all that the ledger holds now; after 20 s as it is, with a note."""
     with ledger_of(bank) as ledger, gateway_of(bank) as gateway:
         token = heads_token(bank, ledger, account)
         deadline = time.monotonic() + FRESH_S
-        answer: dict[str, Any] = gateway.get(path, at_least=token)
+        answer: dict[str, Any] = gateway.get(path, at_least=token, **query)
         while answer.get("stale") and time.monotonic() < deadline:
             time.sleep(FRESH_STEP_S)
-            answer = gateway.get(path, at_least=token)
+            answer = gateway.get(path, at_least=token, **query)
     if answer.get("stale"):
         output.note("note: the views are behind the ledger; this is what they know so far")
     return answer

@@ -22,8 +22,11 @@ PLACE = re.compile(r"\$\.commands\[(\d+)\]")
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--dry-run", is_flag=True, help="Only tell what each would do now; nothing is stored."
+)
 @bank_option
-def do(bank: Bank, output: Output, file: Path) -> None:
+def do(bank: Bank, output: Output, file: Path, *, dry_run: bool) -> None:
     """Send the commands in a JSON file to the ledger (`-` reads them from stdin).
 
     The file holds a list of commands, or {"commands": [...]}, or one command a line.
@@ -31,15 +34,16 @@ def do(bank: Bank, output: Output, file: Path) -> None:
     """
     commands = read_commands(file)
     with ledger_of(bank, output) as ledger, output.progress("Commands", len(commands)) as report:
-        outcomes, position = send(ledger, commands, report)
+        outcomes, position = send(ledger, commands, report, dry_run=dry_run)
     refused = sum(outcome["status"] != "done" for outcome in outcomes)
     document = {
         "done": len(outcomes) - refused,
         "refused": refused,
         "position": position,
         "outcomes": outcomes,
+        **({"dry_run": True} if dry_run else {}),
     }
-    output.show(document, lambda: _show(output, outcomes))
+    output.show(document, lambda: _show(output, outcomes, dry_run=dry_run))
     if refused:
         sys.exit(1)
 
@@ -70,15 +74,19 @@ def read_commands(file: Path) -> list[dict[str, Any]]:
 
 
 def send(
-    ledger: Service, commands: list[dict[str, Any]], report: Report
+    ledger: Service, commands: list[dict[str, Any]], report: Report, *, dry_run: bool = False
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Send commands in their order, 1,000 at a time; returns the outcomes and the last position."""
     outcomes: list[dict[str, Any]] = []
     position = None
+    if dry_run and len(commands) > CHUNK_COMMANDS:
+        # A second part would not see what the first had done.
+        raise CliError("too_many_commands", f"a dry run takes at most {CHUNK_COMMANDS:,} commands")
+    query = {"dry_run": "1"} if dry_run else {}
     for start in range(0, len(commands), CHUNK_COMMANDS):
         try:
             answer = ledger.post(
-                "/v1/commands", {"commands": commands[start : start + CHUNK_COMMANDS]}
+                "/v1/commands", {"commands": commands[start : start + CHUNK_COMMANDS]}, **query
             )
         except CliError as error:
             raise _with_progress(error, start) from error
@@ -150,18 +158,25 @@ def _parse(text: bytes, place: str) -> Any:
         raise CliError("not_json", f"{place}{error}; nothing was done") from error
 
 
-def _show(output: Output, outcomes: list[dict[str, Any]]) -> None:
+def _show(output: Output, outcomes: list[dict[str, Any]], *, dry_run: bool) -> None:
     refused = [outcome for outcome in outcomes if outcome["status"] != "done"]
     shown = outcomes if len(outcomes) <= SHOWN_MAX else refused[:SHOWN_MAX]
     if shown:
         output.table(
-            "Outcomes", ["key", "account", "status", "what"], [_outcome_row(each) for each in shown]
+            "Outcomes of a dry run" if dry_run else "Outcomes",
+            ["key", "account", "status", "what"],
+            [_outcome_row(each) for each in shown],
         )
     if len(shown) < len(outcomes):
         output.line(f"{len(outcomes) - len(shown):,} more; --json shows all of them")
     repeated = sum(bool(outcome.get("repeated")) for outcome in outcomes)
     done = len(outcomes) - len(refused)
-    output.line(f"{done:,} done ({repeated:,} of them before), {len(refused):,} refused")
+    if dry_run:
+        output.line("a dry run: nothing was stored, no key is bound")
+    output.line(
+        f"{done:,} {'would be ' if dry_run else ''}done ({repeated:,} of them before),"
+        f" {len(refused):,} refused"
+    )
     for code, count in Counter(outcome["code"] for outcome in refused).most_common():
         output.line(f"  {code}: {count:,}")
 
@@ -174,10 +189,20 @@ def _outcome_row(outcome: dict[str, Any]) -> tuple[str, str, str, str]:
             "refused",
             f"{outcome['code']}: {outcome.get('detail', '')}",
         )
-    result = outcome.get("result") or {}
-    what = [_fact(name, value) for name, value in result.items() if isinstance(value, str | int)]
     status = "done before" if outcome.get("repeated") else "done"
-    return outcome["key"], outcome.get("account", ""), status, ", ".join(what)
+    return outcome["key"], outcome.get("account", ""), status, _what(outcome)
+
+
+def _what(outcome: dict[str, Any]) -> str:
+    """Say what a command did: its result's facts, else its events, else that it did nothing."""
+    result = outcome.get("result") or {}
+    facts = [
+        _fact(name, value)
+        for name, value in result.items()
+        if isinstance(value, str | int) and not (name.endswith("_bytes") and value == 0)
+    ]
+    events = [event["type"].split(".")[-2].replace("_", " ") for event in outcome.get("events", [])]
+    return ", ".join(facts or events) or "nothing to do"
 
 
 def _fact(name: str, value: str | int) -> str:

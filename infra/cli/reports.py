@@ -11,7 +11,7 @@ from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
 from shared.ids import account_kind
 
-VIEWS = ("balances", "partner_spend", "trial_balance", "all")
+VIEWS = ("balances", "partner_spend", "trial_balance", "history", "all")
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
     "expired", "adjusted", "unfunded", "in_transit",
@@ -32,8 +32,9 @@ def close_month(bank: Bank, output: Output, month: str) -> None:
 
 @click.command()
 @click.argument("subscriber")
+@click.option("--at", metavar="TIME", help="As the bank had recorded it by then (ISO 8601).")
 @bank_option
-def balance(bank: Bank, output: Output, subscriber: str) -> None:
+def balance(bank: Bank, output: Output, subscriber: str, at: str | None) -> None:
     """Show what a subscriber has, lot by lot; or partner:NAME, or campaign:NAME."""
     if account_kind(subscriber) is None:
         raise CliError(
@@ -41,7 +42,9 @@ def balance(bank: Bank, output: Output, subscriber: str) -> None:
             "a subscriber has 1 to 64 letters, digits, _ or -;"
             " others are partner:NAME, campaign:NAME",
         )
-    answer = read_fresh(bank, output, f"/v1/accounts/{subscriber}/balance", account=subscriber)
+    query = {} if at is None else {"at": at}
+    path = f"/v1/accounts/{subscriber}/balance"
+    answer = read_fresh(bank, output, path, account=subscriber, **query)
     output.show(answer, lambda: _show_balance(output, answer))
 
 
@@ -71,20 +74,33 @@ def totals(bank: Bank, output: Output) -> None:
 @bank_option
 def rebuild(bank: Bank, output: Output, view: str) -> None:
     """Build a view anew from the ledger's log and swap it in."""
-    with gateway_of(bank) as gateway, output.progress(f"Rebuilding {view}") as report:
-        result = gateway.stream(f"/v1/views/{view}:rebuild", report)
+    result = rebuild_view(bank, output, view)
     output.show(result, lambda: _show_rebuilt(output, result))
+
+
+def rebuild_view(bank: Bank, output: Output, view: str) -> dict[str, Any]:
+    """Build a view, or `all`, anew and return each one's report."""
+    with gateway_of(bank) as gateway, output.progress(f"Rebuilding {view}") as report:
+        return gateway.stream(f"/v1/views/{view}:rebuild", report)
 
 
 @click.command()
 @bank_option
 def verify(bank: Bank, output: Output) -> None:
     """Refold every log and compare it with the accounts' states and with every view."""
+    result = verify_bank(bank, output)
+    output.show(result, lambda: show_verify(output, result))
+    if not result["ok"]:
+        sys.exit(1)
+
+
+def verify_bank(bank: Bank, output: Output) -> dict[str, Any]:
+    """Return what ledger and gateway found, together."""
     with ledger_of(bank) as ledger, output.progress("Refolding the ledger") as report:
         found = ledger.stream("/v1/verify", report)
     with gateway_of(bank) as gateway, output.progress("Comparing the views") as report:
         views = gateway.stream("/v1/verify", report)
-    result = {
+    return {
         "ok": bool(found["ok"] and views["ok"]),
         "events": found["events"],
         "accounts": found["accounts"],
@@ -92,9 +108,6 @@ def verify(bank: Bank, output: Output) -> None:
         "ledger": found,
         "views": views,
     }
-    output.show(result, lambda: _show_verify(output, result))
-    if not result["ok"]:
-        sys.exit(1)
 
 
 @click.command()
@@ -131,7 +144,7 @@ def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
 def _show_balance(output: Output, answer: dict[str, Any]) -> None:
     names = ("available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes")
     output.table(
-        f"{answer['subscriber']} at {_minutes(answer['as_of'])}",
+        f"{answer['subscriber']} at {minutes(answer.get('at') or answer['as_of'])}",
         ["", "bytes", " "],
         [
             (name.removesuffix("_bytes"), answer[name], human_bytes(answer[name]))
@@ -145,8 +158,8 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
             lot["kind"],
             lot["remaining_bytes"],
             human_bytes(lot["remaining_bytes"]),
-            _minutes(lot["valid_from"]),
-            _minutes(lot["expires_at"]),
+            minutes(lot["valid_from"]),
+            minutes(lot["expires_at"]),
         )
         for lot in answer["lots"]
     ]
@@ -180,7 +193,8 @@ def _show_totals(output: Output, answer: dict[str, Any]) -> None:
     output.table(f"Totals of {answer['accounts']:,} accounts", ["", "bytes", " "], rows)
 
 
-def _show_verify(output: Output, result: dict[str, Any]) -> None:
+def show_verify(output: Output, result: dict[str, Any]) -> None:
+    """Show what `verify_bank` found."""
     if result["ok"]:
         output.line(
             f"all is well: {result['events']:,} events of {result['accounts']:,} accounts,"
@@ -223,6 +237,6 @@ def _name(account: str | None) -> str | None:
     return account.partition(":")[2] if account and ":" in account else account
 
 
-def _minutes(time: str) -> str:
+def minutes(time: str) -> str:
     """Write an ISO 8601 time as people read it, to the minute; midnight is the day alone."""
     return time[:16].replace("T00:00", "").replace("T", " ")

@@ -8,7 +8,16 @@ import msgspec
 from infra.docs.event_texts import EXAMPLES, MEANINGS, READ_BY, WRITTEN_BY
 from infra.docs.markdown import code, table
 from shared.contracts.envelope import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Envelope
-from shared.contracts.ledger import EVENTS, Event, Leg, LotTerms, Slice, Source, UsageLine
+from shared.contracts.ledger import (
+    EVENTS,
+    Event,
+    Leg,
+    LotTerms,
+    Slice,
+    Source,
+    Thresholds,
+    UsageLine,
+)
 
 HEAD = f"""\
 # Events
@@ -53,7 +62,7 @@ ENVELOPE_MEANINGS = {
     "datacontenttype": "always `application/json`",
     "data": "the event, see below",
 }
-PARTS: tuple[type[msgspec.Struct], ...] = (LotTerms, Slice, UsageLine, Leg, Source)
+PARTS: tuple[type[msgspec.Struct], ...] = (LotTerms, Slice, UsageLine, Leg, Source, Thresholds)
 COLUMNS = ["field", "type", "if left out", "meaning"]
 
 

@@ -81,12 +81,34 @@ def find_cluster(bank: Bank, environment: Environment) -> Cluster:
     """Return the bank's cluster as it lies on disk, without making or changing anything."""
     user = server_user(environment)
     if user is None:
-        home, data = bank.state, bank.state / "postgres"
+        data = bank.state / "postgres"
         socket_dir = short_folder(bank.run_dir)
     else:
-        home = SHARED_HOME / bank.bank_id
+        home = shared_home(bank)
         data, socket_dir = home / "data", home / "run"
     return Cluster(data, socket_dir, wheel_home() / "bin", user, bank.postgres_password)
+
+
+def shared_home(bank: Bank) -> Path:
+    """Return the home of a server that root starts as another user."""
+    return SHARED_HOME / (bank.home or bank.bank_id)
+
+
+def install_data(bank: Bank, environment: Environment, source: Path, say: Say) -> Cluster:
+    """Put a copy of a data folder in its place, for the user who runs the server."""
+    cluster = find_cluster(bank, environment)
+    if cluster.user is not None:
+        _make_shared_home(bank, cluster, say)
+    partial = cluster.data.with_name(f"{cluster.data.name}.new")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, symlinks=True)
+    for path in (partial, *partial.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        if cluster.user is not None:
+            owner = pwd.getpwnam(cluster.user)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+    partial.rename(cluster.data)
+    return cluster
 
 
 def prepare_cluster(bank: Bank, environment: Environment, say: Say) -> Cluster:
@@ -177,7 +199,7 @@ def run_as(
 
 def _make_shared_home(bank: Bank, cluster: Cluster, say: Say) -> None:
     """Give the unprivileged server a home that it can reach, whatever folder the state lies in."""
-    home = SHARED_HOME / bank.bank_id
+    home = shared_home(bank)
     fresh = not home.exists()
     SHARED_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
     owner = pwd.getpwnam(str(cluster.user))

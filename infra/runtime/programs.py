@@ -122,6 +122,8 @@ def service_environment(
         "LEDGER_PORT": str(bank.ledger_port),
         "GATEWAY_URL": bank.gateway_url,
         "GATEWAY_PORT": str(bank.gateway_port),
+        "LEDGER_WORKER_PORT": str(bank.ledger_worker_port),
+        "GATEWAY_WORKER_PORT": str(bank.gateway_worker_port),
         "AMQP_URL": environment.amqp_url,
         "SERVICE_TOKENS": ",".join(f"{name}={token}" for name, token in tokens.items()),
         "SERVICE_TOKEN": tokens[service],

@@ -10,7 +10,7 @@ from infra.runtime.supervisor import ProcessInfo, Supervisor
 ASK_TIMEOUT_S = 2.0
 RUNNING = "RUNNING"
 STARTING = "STARTING"
-# A process without a face of its own counts as started when it has lived this long.
+# The database, which is asked by the others, counts as started when it has lived this long.
 STARTED_S = 2
 
 
@@ -30,8 +30,8 @@ def bank_parts(bank: Bank) -> list[PartStatus]:
     return [_part(bank, info) for info in Supervisor(bank).processes()]
 
 
-def web_readiness(url: str) -> tuple[bool, str]:
-    """Return whether a web process is ready, and what is not."""
+def process_readiness(url: str) -> tuple[bool, str]:
+    """Return whether a process is ready, and what is not."""
     try:
         answer = httpx2.get(f"{url}/ready", timeout=ASK_TIMEOUT_S)
         parts = answer.json().get("parts", {})
@@ -42,10 +42,10 @@ def web_readiness(url: str) -> tuple[bool, str]:
 
 
 def _part(bank: Bank, info: ProcessInfo) -> PartStatus:
-    urls = {"ledger-web": bank.ledger_url, "gateway-web": bank.gateway_url}
+    urls = bank.urls
     lives = info.state == RUNNING or (info.state == STARTING and info.lives_s >= STARTED_S)
     ready, detail = lives, info.description
     if info.name in urls and info.pid:
-        ready, waiting = web_readiness(urls[info.name])
+        ready, waiting = process_readiness(urls[info.name])
         detail = waiting or detail
     return PartStatus(info.name, info.pid or None, info.state.lower(), ready, detail)

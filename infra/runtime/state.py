@@ -39,6 +39,8 @@ class Bank:
     service_passwords: dict[str, str] = field(repr=False, default_factory=dict)
     transport: str = "log"
     database: str = ""
+    # Where the own PostgreSQL's data lie when root starts the bank; empty: named by the bank's id.
+    home: str = ""
 
     @property
     def gateway_port(self) -> int:
@@ -49,6 +51,25 @@ class Bank:
     def ledger_port(self) -> int:
         """Return the port of the ledger's web process."""
         return self.port + 1
+
+    @property
+    def gateway_worker_port(self) -> int:
+        """Return the port at which the gateway's worker tells metrics and health."""
+        return self.port + 10
+
+    @property
+    def ledger_worker_port(self) -> int:
+        """Return the port at which the ledger's worker tells metrics and health."""
+        return self.port + 11
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Return where each process answers, by its name."""
+        ports = {
+            "ledger-web": self.ledger_port, "ledger-worker": self.ledger_worker_port,
+            "gateway-web": self.gateway_port, "gateway-worker": self.gateway_worker_port,
+        }  # fmt: skip
+        return {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
 
     @property
     def gateway_url(self) -> str:

@@ -59,7 +59,7 @@ def run_bank(
     make_folders(wish.state)
     with state_lock(wish.state / "run"):
         try:
-            with _stop_signals():
+            with stop_signals():
                 running = _start(wish, environment, listener)
                 listener.ready(running.bank)
                 work(running.bank)
@@ -172,7 +172,7 @@ def _start(wish: Wish, environment: Environment, listener: Listener) -> RunningB
 
 
 @contextmanager
-def _stop_signals() -> Iterator[None]:
+def stop_signals() -> Iterator[None]:
     """Turn the first stop signal into StopRequested; later ones don't disturb the stopping."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ from infra.runtime.state import (
 OWN_DATABASE = "own"
 GIVEN_DATABASE = "given"
 PARTITIONS_MAX = 64
-PORT_MAX = 65_534
+PORT_MAX = 65_524
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def wished_clock(bank: Bank, wish: Wish) -> str | None:
 
 def check_ports(bank: Bank) -> None:
     """Refuse to start where another program listens already. Raises CliError `port_taken`."""
-    for port in (bank.gateway_port, bank.ledger_port):
+    ports = [int(url.rpartition(":")[2]) for url in bank.urls.values()]
+    for port in sorted(ports):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -91,8 +92,8 @@ def check_ports(bank: Bank) -> None:
             except OSError as error:
                 raise CliError(
                     "port_taken",
-                    f"port {port} cannot be used ({error.strerror}); the bank needs {bank.port} "
-                    f"and {bank.port + 1}: choose others with --port N",
+                    f"port {port} cannot be used ({error.strerror}); the bank needs "
+                    f"{', '.join(map(str, sorted(ports)))}: choose others with --port N",
                     port=port,
                 ) from error
 

@@ -5,7 +5,14 @@ from typing import Any
 from flask import Blueprint, Response, current_app
 
 from services.gateway.application import Gateway
-from services.gateway.schemas import FreshQuery, NoQuery, SpendQuery
+from services.gateway.schemas import (
+    BalanceQuery,
+    FreshQuery,
+    HistoryQuery,
+    LotsQuery,
+    NoQuery,
+    SpendQuery,
+)
 from shared.auth import allow
 from shared.errors import InvalidError
 from shared.http import json_response, query, stream
@@ -32,17 +39,44 @@ def checked(account: str) -> str:
 @blueprint.get("/v1/accounts/<account>/balance")
 @allow("operator")
 def get_balance(account: str) -> Response:
-    """Show what an account has now."""
-    asked = query(FreshQuery())
+    """Show what an account has now, or had by a past bank time."""
+    asked = query(BalanceQuery())
+    at = instant(asked["at"], "at")
+    if at is not None:
+        return json_response(gateway().balance_at(checked(account), at, asked["at_least"]))
     return json_response(gateway().balance(checked(account), asked["at_least"]))
+
+
+@blueprint.get("/v1/accounts/<account>/history")
+@allow("operator")
+def get_history(account: str) -> Response:
+    """Show what happened to an account, event by event, oldest first."""
+    asked = query(HistoryQuery())
+    filters = {
+        "after": asked["after"], "kind": asked["kind"],
+        "from": instant(asked["from_"], "from"), "to": instant(asked["to"], "to"),
+    }  # fmt: skip
+    return json_response(
+        gateway().history(checked(account), filters, asked["limit"], asked["at_least"])
+    )
+
+
+def instant(text: str | None, name: str) -> int | None:
+    """Return a time of the query in milliseconds, None if it is not given. Raises InvalidError."""
+    if text is None:
+        return None
+    try:
+        return gateway().calendar.parse(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"`{name}` is no ISO 8601 time: {text}") from error
 
 
 @blueprint.get("/v1/accounts/<account>/lots")
 @allow("operator")
 def get_lots(account: str) -> Response:
-    """Show an account's lots with all their terms."""
-    asked = query(FreshQuery())
-    return json_response(gateway().lots(checked(account), asked["at_least"]))
+    """Show an account's lots with all their terms, or those that fit."""
+    asked = query(LotsQuery())
+    return json_response(gateway().lots(checked(account), asked, asked["at_least"]))
 
 
 @blueprint.get("/v1/partners/<partner>/spend")

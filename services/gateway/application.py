@@ -6,18 +6,19 @@ from contextlib import ExitStack
 from typing import Any
 
 from services.gateway import queries, store
+from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer
+from services.gateway.metrics import count_read
 from services.gateway.projections import SUM_TERMS
 from services.gateway.rebuild import Rebuild, Step
 from services.gateway.store import Sequences, Store
 from services.gateway.verification import plain, verify
-from services.gateway.views import VIEWS
 from shared.bus import parking
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.envelope import log_of, source_of
-from shared.errors import NotFoundError, RefusedError
+from shared.errors import InvalidError, NotFoundError, RefusedError, UnavailableError
 from shared.positions import Positions, format_token, parse_token
 
 WAIT_S = 2.0
@@ -25,6 +26,7 @@ POLL_S = 0.02
 SPEND_ROWS_MAX = 20_000
 PARTNER_PREFIX = "partner:"
 ALL = "all"
+OWNER = ("kind", "status", "plan", "next_plan", "next_plan_from", "partner", "active_from")
 
 Answer = dict[str, Any]
 
@@ -39,7 +41,7 @@ class Gateway:
         self.store = store_
         self.clock = clock
         self.calendar = calendar
-        self._reader = reader
+        self.reader = self._reader = reader
         self._bank_id = bank_id
         self._epoch = epoch
         self.consumers = [ViewConsumer(make(calendar), store_, clock) for make in VIEWS.values()]
@@ -56,13 +58,94 @@ class Gateway:
             "lots": lots, "lots_total": sums["lots"],
         }  # fmt: skip
 
-    def lots(self, account: str, at_least: str | None = None) -> Answer:
-        """Return an account's lots with all their terms. Raises NotFoundError."""
-        found, now, answer = self._balance(account, at_least)
-        lots = [self._lot(lot, now) | self._terms(lot) for lot in found["lots"] or []]
-        owner = {key: found["owner"][key] for key in ("kind", "plan", "partner", "active_from")}
-        total = found["sums"]["lots"]
-        return {"subscriber": account, **owner, **answer, "lots": lots, "lots_total": total}
+    def balance_at(self, account: str, at: int, at_least: str | None = None) -> Answer:
+        """Return what the bank had recorded of an account by a past bank time.
+
+        Raises NotFoundError account_not_found, InvalidError for a future instant,
+        UnavailableError while the views are not level.
+        """
+        wanted, now = self._wait("history", at_least), self.clock.now()
+        if at > now:
+            raise InvalidError(
+                "`at` lies after bank time; the forecast tells what is to come",
+                now=self.calendar.text(now),
+            )
+        self._wait("balances", at_least)
+        with self.store.cursor() as cursor:
+            positions, is_open, sums, lots = queries.balance_at(cursor, account, at)
+        answer = {**self._meta(positions or {}, wanted, now), "at": self.calendar.text(at)}
+        if not is_open:
+            raise _no_account(account, stale=answer["stale"])
+        if sums["unknown"]:
+            raise UnavailableError("a view is behind another one, try again")
+        return {
+            "subscriber": account, **answer,
+            "available_bytes": sums["available"], "held_bytes": sums["held"],
+            "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
+            "lots": [self._lot(lot, at) for lot in lots or []], "lots_total": sums["lots"],
+        }  # fmt: skip
+
+    def history(
+        self, account: str, filters: Answer, limit: int, at_least: str | None = None
+    ) -> Answer:
+        """Return entries of an account's history, oldest first. Raises NotFoundError."""
+        wanted, now = self._wait("history", at_least), self.clock.now()
+        with self.store.cursor() as cursor:
+            row = queries.history(cursor, account, filters, limit + 1)
+            reached = row[0] if row else store.positions(cursor, "history")
+        answer = self._meta(reached or {}, wanted, now)
+        if row is None:
+            raise _no_account(account, stale=answer["stale"])
+        rows = row[1] or []
+        entries = [self._entry(account, each) for each in rows[:limit]]
+        more = len(rows) > limit
+        return {
+            "subscriber": account, **answer, "entries": entries,
+            "next_after": entries[-1]["entry"] if more else None,
+        }  # fmt: skip
+
+    def _entry(self, account: str, row: Answer) -> Answer:
+        facts = row["facts"]
+        if "deadline" in facts:
+            facts = {**facts, "deadline": self.calendar.text(facts["deadline"])}
+        return {
+            "entry": row["entry"], "event_id": f"{account}:{row['entry']}",
+            "at": self.calendar.text(row["at"]), "kind": row["kind"], "bytes_in": row["bytes_in"],
+            "bytes_out": row["bytes_out"], "balance_bytes": row["balance"],
+            "lots": [
+                {"lot_id": lot, "bytes": change, **({"held_bytes": held} if held else {})}
+                for lot, change, held in row["lots"]
+            ],
+            **facts, "actor": row["actor"], "reason": row["reason"],
+        }  # fmt: skip
+
+    def lots(self, account: str, filters: Answer, at_least: str | None = None) -> Answer:
+        """Return a page of an account's lots with all their terms, the soonest expiry first.
+
+        Raises NotFoundError.
+        """
+        wanted, now = self._wait("balances", at_least), self.clock.now()
+        end, start, lot = filters["after"].split(".", 2) if filters["after"] else [None] * 3
+        limit = filters["limit"]
+        values = {
+            "kind": filters["kind"], "state": filters["state"], "within": filters["expiring"],
+            "end": end, "start": start, "lot": lot, "now": now, "limit": limit + 1,
+        }  # fmt: skip
+        with self.store.cursor() as cursor:
+            row = queries.lots(cursor, account, values)
+            reached = row[1] if row else store.positions(cursor, "balances")
+        answer = self._meta(reached or {}, wanted, now)
+        if row is None:
+            raise _no_account(account, stale=answer["stale"])
+        owned, _, total, found = row
+        owner = {key: owned[key] for key in OWNER}
+        page = (found or [])[:limit]
+        more = len(found or []) > limit
+        return {
+            "subscriber": account, **owner, **answer,
+            "lots": [self._lot(one, now) | self._terms(one) for one in page], "lots_total": total,
+            "next_after": _lot_cursor(page[-1]) if more else None,
+        }  # fmt: skip
 
     def spend(self, partner: str | None, filters: Answer, at_least: str | None = None) -> Answer:
         """Return what campaigns delivered, of one partner or of all.
@@ -218,10 +301,12 @@ class Gateway:
             time.sleep(POLL_S)
 
     def _meta(self, reached: Sequences, wanted: Sequences, now: int) -> Answer:
+        stale = not _has(reached, wanted)
+        count_read(stale=stale)
         return {
             "as_of": self.calendar.text(now),
             "position": format_token(self._epoch, self._of_bank(reached)),
-            "stale": not _has(reached, wanted),
+            "stale": stale,
         }
 
     def _of_bank(self, reached: Sequences) -> Positions:
@@ -241,3 +326,7 @@ def _no_account(account: str, *, stale: bool) -> RefusedError:
         "account_not_found", f"no account {account} is known here", 404,
         account=account, stale=stale,
     )  # fmt: skip
+
+
+def _lot_cursor(lot: Answer) -> str:
+    return f"{lot['expires_at']}.{lot['valid_from']}.{lot['lot_id']}"

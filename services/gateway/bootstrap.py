@@ -1,24 +1,28 @@
 """The only place that puts the gateway's parts together."""
 
+from collections.abc import Iterator
 from threading import Event
 
 from flask import Flask
+from prometheus_client.metrics_core import Metric
 
-from services.gateway import api
+from services.gateway import api, metrics
 from services.gateway.application import Gateway
+from services.gateway.catalogue import VIEWS
 from services.gateway.integration import decode_page
 from services.gateway.store import Store
-from services.gateway.views import VIEWS
 from shared import http
 from shared.auth import Tokens
 from shared.bus.http_reader import HttpLogReader
-from shared.bus.runner import Subscription, run_consumers
+from shared.bus.inbox import Counts
+from shared.bus.runner import Subscription, Threads, start_consumers
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.config import Settings, load_settings
 from shared.errors import DatabankError, UnavailableError
 from shared.logs import configure_logs, logger
+from shared.worker import serve_face
 
 CLEAN_UP_EVERY_S = 1.0
 
@@ -51,9 +55,14 @@ def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
     """Make the web process's app."""
     app = Flask("gateway")
     app.extensions["gateway"] = gateway
-    http.install(app, "gateway", tokens, lambda: ready(gateway))
+    http.install(app, "gateway", tokens, lambda: ready(gateway), lambda: web_gauges(gateway))
     app.register_blueprint(api.blueprint)
     return app
+
+
+def web_gauges(gateway: Gateway) -> Iterator[Metric]:
+    """Return what the web process reads when Prometheus asks."""
+    return metrics.web_gauges(gateway.store, gateway.reader, list(VIEWS))
 
 
 def ready(gateway: Gateway) -> dict[str, str]:
@@ -70,9 +79,22 @@ def run_worker(stop: Event) -> None:
     configure_logs("gateway-worker", settings.log_level)
     reader = make_reader(settings)
     gateway = make_gateway(settings, reader)
-    clean_up(gateway, stop)
-    views = Subscription(queue="gateway", bindings=["ledger.*.all"], consumers=gateway.consumers)
-    run_consumers(settings, [views], reader, stop)
+    counts: dict[str, Counts] = {}
+    following: list[Threads] = []
+
+    def parts() -> dict[str, str]:
+        states = ready(gateway)
+        return states | (following[0].ready() if following else {"consumers": "not started"})
+
+    def gauges() -> Iterator[Metric]:
+        return metrics.worker_gauges(gateway.store, reader, list(VIEWS), counts)
+
+    with serve_face("gateway", settings, settings.gateway_worker_port, parts, gauges):
+        clean_up(gateway, stop)
+        views = Subscription("gateway", ["ledger.*.all"], gateway.consumers)
+        following.append(start_consumers(settings, [views], reader, stop, counts=counts))
+        stop.wait()
+    following[0].join()
 
 
 def clean_up(gateway: Gateway, stop: Event) -> None:

@@ -17,7 +17,10 @@ class Spent(msgspec.Struct):
     """`data_spent` without what no view shows; usage is most of the log."""
 
     account: str
+    recorded_at: int
+    actor: str
     lines: list[SpentLine]
+    reason: str | None = None
 
 
 ViewEvent = Event | Spent

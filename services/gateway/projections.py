@@ -14,16 +14,27 @@ import msgspec
 from services.gateway.integration import Spent, ViewEvent
 from shared.calendar import Calendar
 from shared.contracts.ledger import (
+    WITHOUT_ACCOUNT,
+    AccountClosed,
     AccountOpened,
-    ArrivalRefused,
+    AccountResumed,
+    AccountSuspended,
+    DataAdjusted,
     DataCarriedOver,
     DataEarned,
     DataExpired,
+    DataHeld,
     DataReceived,
     DataTransferred,
+    Event,
+    HoldReleased,
     LotTerms,
     MonthClosed,
+    PlanChanged,
+    ThresholdCrossed,
+    ThresholdsSet,
     TransferReturned,
+    UsageReversed,
 )
 from shared.ids import account_kind
 
@@ -62,17 +73,29 @@ def lot_changes(event: ViewEvent) -> list[tuple[str, int]]:
             return [(part.lot_id, -part.bytes) for line in event.lines for part in line.slices]
         case DataTransferred():
             return [(leg.lot_id, -leg.bytes) for leg in event.legs]
-        case TransferReturned():
+        case TransferReturned() | UsageReversed():
             return [(leg.lot_id, leg.bytes) for leg in event.legs]
-        case DataCarriedOver() | DataExpired():
+        case DataCarriedOver() | DataExpired() | DataAdjusted():
             return [(part.lot_id, -part.bytes) for part in event.slices]
+    return []
+
+
+def held_changes(event: ViewEvent) -> list[tuple[str, int]]:
+    """Return by how much an event changes what is held in lots."""
+    match event:
+        case DataHeld():
+            return [(part.lot_id, part.bytes) for part in event.slices]
+        case HoldReleased():
+            return [(part.lot_id, -part.bytes) for part in event.slices]
+        case DataTransferred() if event.hold_id is not None:
+            return [(leg.lot_id, -leg.bytes) for leg in event.legs]
     return []
 
 
 def new_lots(event: ViewEvent) -> list[LotTerms]:
     """Return the lots that an event creates; a carry lot may grow by a later event."""
     match event:
-        case DataEarned() | DataReceived():
+        case DataEarned() | DataReceived() | DataAdjusted():
             return event.lots
         case DataCarriedOver():
             return [event.lot]
@@ -84,8 +107,26 @@ class LotDelta(msgspec.Struct):
 
     granted: int = 0
     remaining: int = 0
+    held: int = 0
     granted_at: int = 0
     terms: LotTerms | None = None
+
+
+STATUS_EVENTS = (AccountSuspended, AccountResumed, AccountClosed, PlanChanged)
+
+
+def status_of(event: ViewEvent) -> dict[str, str]:
+    """Return what an event makes of an account's status and plan."""
+    match event:
+        case AccountSuspended():
+            return {"status": "suspended"}
+        case AccountResumed():
+            return {"status": "active"}
+        case AccountClosed():
+            return {"status": "closed"}
+        case PlanChanged():
+            return {"next_plan": event.plan, "next_plan_from": event.from_month}
+    return {}
 
 
 class BalancesDelta:
@@ -93,6 +134,7 @@ class BalancesDelta:
 
     def __init__(self) -> None:
         self.accounts: dict[str, AccountOpened] = {}
+        self.changes: dict[str, dict[str, str]] = {}
         self.lots: dict[LotKey, LotDelta] = defaultdict(LotDelta)
 
     def add(self, log: str, event: ViewEvent) -> None:
@@ -107,9 +149,13 @@ class BalancesDelta:
             lot.remaining += terms.granted
             if lot.terms is None:
                 lot.terms = terms
-                lot.granted_at = event.recorded_at  # type: ignore[union-attr]
+                lot.granted_at = event.recorded_at
         for lot_id, change in lot_changes(event):
             self.lots[account, lot_id].remaining += change
+        for lot_id, change in held_changes(event):
+            self.lots[account, lot_id].held += change
+        if isinstance(event, STATUS_EVENTS):
+            self.changes[account] = {**self.changes.get(account, {}), **status_of(event)}
 
     def size(self) -> int:
         """Return about how many rows writing this will touch."""
@@ -118,7 +164,16 @@ class BalancesDelta:
     def rows(self) -> Rows:
         """Return accounts and lots. Raises UnknownLotError."""
         accounts = {
-            (name,): (one.kind, one.plan, one.partner, one.active_from, one.recorded_at)
+            (name,): (
+                one.kind,
+                one.plan,
+                one.partner,
+                one.active_from,
+                one.recorded_at,
+                self.changes.get(name, {}).get("status", "active"),
+                self.changes.get(name, {}).get("next_plan"),
+                self.changes.get(name, {}).get("next_plan_from"),
+            )
             for name, one in self.accounts.items()
         }
         return {
@@ -134,7 +189,7 @@ def lot_row(key: LotKey, lot: LotDelta) -> tuple[Any, ...]:
         raise UnknownLotError(f"lot {key[1]} of {key[0]} was never created")
     source = msgspec.to_builtins(terms.source)
     return (
-        terms.kind, lot.granted, lot.remaining, 0, terms.valid_from, terms.expires_at,
+        terms.kind, lot.granted, lot.remaining, lot.held, terms.valid_from, terms.expires_at,
         lot.granted_at, terms.scope, terms.giftable, terms.carries, source, terms.parent_lot,
     )  # fmt: skip
 
@@ -203,11 +258,12 @@ class TrialDelta:
         self.sums: dict[Key, Sums] = defaultdict(Sums)
         self.lots: dict[LotKey, tuple[str, str, int]] = {}
         self.remaining: dict[LotKey, int] = defaultdict(int)
+        self.held: dict[LotKey, int] = defaultdict(int)
         self.transit: dict[str, int] = defaultdict(int)
 
     def add(self, log: str, event: ViewEvent) -> None:
         """Add what an event changes."""
-        if isinstance(event, ArrivalRefused):
+        if isinstance(event, WITHOUT_ACCOUNT):
             return
         account = event.account
         kind = account_kind(account) or "unknown"
@@ -218,6 +274,8 @@ class TrialDelta:
         changed = lot_changes(event)
         for lot_id, change in changed:
             self.remaining[account, lot_id] += change
+        for lot_id, change in held_changes(event):
+            self.held[account, lot_id] += change
         created_bytes = sum(terms.granted for terms in created)
         moved_bytes = abs(sum(change for _, change in changed))
         _COUNT[type(event)](self, self.sums[log, kind], event, created_bytes, moved_bytes)
@@ -231,16 +289,17 @@ class TrialDelta:
 
         Raises UnknownLotError.
         """
-        left: dict[Key, int] = defaultdict(int)
-        for key, change in self.remaining.items():
-            if key not in self.lots:
-                raise UnknownLotError(f"lot {key[1]} of {key[0]} was never created")
-            left[self.lots[key]] += change
+        left: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
+        for column, changes in enumerate((self.remaining, self.held)):
+            for key, change in changes.items():
+                if key not in self.lots:
+                    raise UnknownLotError(f"lot {key[1]} of {key[0]} was never created")
+                left[self.lots[key]][column] += change
         sums = self.sums.items()
         return {
             "trial_balance": {key: msgspec.structs.astuple(each) for key, each in sums},
             "trial_lots": dict(self.lots),
-            "trial_remaining": {key: (bytes_, 0) for key, bytes_ in left.items() if bytes_},
+            "trial_remaining": {key: tuple(each) for key, each in left.items() if any(each)},
             "transfers_in_transit": {(id_,): (b,) for id_, b in self.transit.items() if b},
         }
 
@@ -292,6 +351,19 @@ def _expired(_: TrialDelta, sums: Sums, _event: DataExpired, _created: int, move
     sums.expired += moved
 
 
+def _reversed(_: TrialDelta, sums: Sums, event: UsageReversed, _created: int, moved: int) -> None:
+    sums.spent -= moved
+    sums.unfunded -= event.unfunded_bytes
+
+
+def _adjusted(_: TrialDelta, sums: Sums, _event: DataAdjusted, created: int, moved: int) -> None:
+    sums.adjusted += moved - created
+
+
+def _no_sum(_: TrialDelta, _sums: Sums, _event: Event, _created: int, _moved: int) -> None:
+    """Change no sum: a hold, its release, an account's status."""
+
+
 def _closed(_: TrialDelta, _sums: Sums, _event: MonthClosed, _created: int, _moved: int) -> None:
     """Nothing was left in that month; no sum changes."""
 
@@ -299,5 +371,8 @@ def _closed(_: TrialDelta, _sums: Sums, _event: MonthClosed, _created: int, _mov
 _COUNT: dict[type[ViewEvent], Count] = {
     AccountOpened: _opened, DataEarned: _earned, Spent: _spent, DataTransferred: _transferred,
     DataReceived: _received, TransferReturned: _returned, DataCarriedOver: _carried,
-    DataExpired: _expired, MonthClosed: _closed,
+    DataExpired: _expired, MonthClosed: _closed, UsageReversed: _reversed,
+    DataAdjusted: _adjusted, DataHeld: _no_sum, HoldReleased: _no_sum, PlanChanged: _no_sum,
+    ThresholdsSet: _no_sum, ThresholdCrossed: _no_sum,
+    AccountSuspended: _no_sum, AccountResumed: _no_sum, AccountClosed: _no_sum,
 }  # fmt: skip

@@ -22,6 +22,65 @@ SELECT to_jsonb(owner) AS owner,
         SELECT * FROM own ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
 FROM balances AS owner WHERE account = %(account)s
 """
+LOTS = """
+SELECT to_jsonb(owner) AS owner,
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'balances')
+        AS positions,
+    (SELECT count(*) FROM lots WHERE account = %(account)s AND remaining > 0) AS total,
+    (SELECT jsonb_agg(to_jsonb(lot)) FROM (
+        SELECT * FROM lots
+        WHERE account = %(account)s AND remaining > 0
+            AND (%(end)s::bigint IS NULL
+                OR (expires_at, valid_from, lot_id) > (%(end)s, %(start)s::bigint, %(lot)s::text))
+            AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+            AND CASE %(state)s::text WHEN 'lapsed' THEN expires_at <= %(now)s
+                WHEN 'upcoming' THEN valid_from > %(now)s
+                WHEN 'available' THEN expires_at > %(now)s AND valid_from <= %(now)s
+                ELSE true END
+            AND (%(within)s::bigint IS NULL
+                OR expires_at > %(now)s AND expires_at <= %(now)s + %(within)s)
+        ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
+FROM balances AS owner WHERE account = %(account)s
+"""
+# Terms of a lot never change, so those of the view `balances` are those of any time.
+BALANCE_AT = """
+WITH changed AS (
+    SELECT lot->>0 AS lot_id, sum((lot->>1)::numeric) AS remaining, sum((lot->>2)::numeric) AS held
+    FROM history, jsonb_array_elements(lots) AS lot
+    WHERE account = %(account)s AND at <= %(at)s GROUP BY 1
+), own AS (
+    SELECT changed.lot_id, changed.remaining, changed.held, kind, valid_from, expires_at
+    FROM changed LEFT JOIN lots ON lots.account = %(account)s AND lots.lot_id = changed.lot_id
+    WHERE changed.remaining > 0
+)
+SELECT
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'history')
+        AS positions,
+    EXISTS (SELECT FROM history WHERE account = %(account)s AND at <= %(at)s) AS is_open,
+    (SELECT to_jsonb(sums) FROM (
+        SELECT count(*) AS lots, count(*) FILTER (WHERE kind IS NULL) AS unknown,
+            coalesce(sum(remaining - held) FILTER (WHERE expires_at > %(at)s), 0) AS available,
+            coalesce(sum(remaining - held) FILTER (WHERE expires_at <= %(at)s), 0) AS lapsed,
+            coalesce(sum(remaining - held) FILTER (WHERE valid_from > %(at)s), 0) AS upcoming,
+            coalesce(sum(held), 0) AS held
+        FROM own) AS sums) AS sums,
+    (SELECT jsonb_agg(to_jsonb(lot)) FROM (
+        SELECT * FROM own ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
+"""
+HISTORY = """
+SELECT
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'history')
+        AS positions,
+    (SELECT jsonb_agg(to_jsonb(one)) FROM (
+        SELECT entry, at, kind, bytes_in, bytes_out, balance, lots, facts, actor, reason
+        FROM history
+        WHERE account = %(account)s AND entry > %(after)s
+            AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+            AND (%(from)s::bigint IS NULL OR at >= %(from)s)
+            AND (%(to)s::bigint IS NULL OR at < %(to)s)
+        ORDER BY entry LIMIT %(limit)s) AS one) AS entries
+FROM history_ends WHERE account = %(account)s
+"""
 SPEND = """
 SELECT partner, campaign, day::text AS day, kind, bytes, count, subscribers FROM partner_spend
 WHERE (%(partner)s::text IS NULL OR partner = %(partner)s)
@@ -55,6 +114,22 @@ def balance(cursor: AnyCursor, account: str, now: int) -> Any:
     """Return owner, positions, sums and lots of an account, None if it is not known."""
     values = {"account": account, "now": now, "limit": LOTS_MAX}
     return cursor.execute(BALANCE, values).fetchone()
+
+
+def lots(cursor: AnyCursor, account: str, filters: dict[str, Any]) -> Any:
+    """Return owner, positions, the number of all lots, and those that fit, None if not known."""
+    return cursor.execute(LOTS, {"account": account, **filters}).fetchone()
+
+
+def balance_at(cursor: AnyCursor, account: str, at: int) -> Any:
+    """Return positions, whether it was open, sums and lots of an account at a past instant."""
+    values = {"account": account, "at": at, "limit": LOTS_MAX}
+    return cursor.execute(BALANCE_AT, values).fetchone()
+
+
+def history(cursor: AnyCursor, account: str, filters: dict[str, Any], limit: int) -> Any:
+    """Return positions and up to `limit` entries of an account, None if it is not known."""
+    return cursor.execute(HISTORY, {"account": account, **filters, "limit": limit}).fetchone()
 
 
 def is_partner(cursor: AnyCursor, partner: str) -> bool:

@@ -11,10 +11,10 @@ from threading import Event
 from typing import Any
 
 from services.gateway import store
+from services.gateway.catalogue import MakeView
 from services.gateway.consumers import ViewConsumer, fold
 from services.gateway.pages import heads, read_logs
 from services.gateway.store import Sequences, Store
-from services.gateway.views import MakeView
 from shared.bus import parking
 from shared.bus.inbox import Inbox
 from shared.bus.types import LogReader

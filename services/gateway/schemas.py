@@ -2,10 +2,19 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.gateway.history import KINDS
 from services.gateway.projections import AWARD
+from services.gateway.queries import LOTS_MAX
+from shared.http import Duration
 
 SPEND_KINDS = (AWARD, "sponsored", "pack")
 TOKEN_LENGTH_MAX = 8_192
+PAGE_MAX = 500
+LOT_KINDS = (
+    "plan", "pack", "carry", "voucher", "gift", "red_packet", "reward", "award", "adjustment",
+)  # fmt: skip
+LOT_STATES = ("available", "upcoming", "lapsed")
+LOT_CURSOR = r"^[0-9]{1,16}\.[0-9]{1,16}\.[^\x00]{1,200}$"
 
 
 class NoQuery(Schema):
@@ -16,6 +25,32 @@ class FreshQuery(Schema):
     """A read that may wait for what its asker has just done; `at_least` is a position token."""
 
     at_least = fields.String(load_default=None, validate=validate.Length(max=TOKEN_LENGTH_MAX))
+
+
+class BalanceQuery(FreshQuery):
+    """A read of a balance, now or as the bank had recorded it by a past bank time."""
+
+    at = fields.String(load_default=None, validate=validate.Length(max=40))
+
+
+class LotsQuery(FreshQuery):
+    """A read of lots behind `after`: of one kind, in one state, expiring within a time from now."""
+
+    after = fields.String(load_default=None, validate=validate.Regexp(LOT_CURSOR))
+    limit = fields.Integer(load_default=LOTS_MAX, validate=validate.Range(min=1, max=LOTS_MAX))
+    kind = fields.String(load_default=None, validate=validate.OneOf(LOT_KINDS))
+    state = fields.String(load_default=None, validate=validate.OneOf(LOT_STATES))
+    expiring = Duration(load_default=None)
+
+
+class HistoryQuery(FreshQuery):
+    """A read of a history: entries behind `after`, in [from, to), of one kind."""
+
+    after = fields.Integer(load_default=0, validate=validate.Range(min=0, max=2**53 - 1))
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=PAGE_MAX))
+    kind = fields.String(load_default=None, validate=validate.OneOf(KINDS))
+    from_ = fields.String(load_default=None, data_key="from", validate=validate.Length(max=40))
+    to = fields.String(load_default=None, validate=validate.Length(max=40))
 
 
 class SpendQuery(FreshQuery):

@@ -91,6 +91,26 @@ def positions(cursor: AnyCursor, consumer: str) -> Sequences:
     return dict(cursor.fetchall())
 
 
+def positions_of(cursor: AnyCursor, consumers: list[str]) -> dict[str, Sequences]:
+    """Return how far consumers are, each by source."""
+    cursor.execute(
+        "SELECT consumer, source, sequence FROM inbox_positions WHERE consumer = ANY(%s)",
+        (consumers,),
+    )
+    found: dict[str, Sequences] = {consumer: {} for consumer in consumers}
+    for consumer, source, sequence in cursor.fetchall():
+        found[consumer][source] = sequence
+    return found
+
+
+def parked_counts(cursor: AnyCursor, consumers: list[str]) -> dict[str, int]:
+    """Return how many events each consumer has put aside."""
+    cursor.execute(
+        "SELECT consumer, count(*) FROM parked WHERE consumer = ANY(%s) GROUP BY 1", (consumers,)
+    )
+    return dict.fromkeys(consumers, 0) | dict(cursor.fetchall())
+
+
 def set_positions(cursor: AnyCursor, consumer: str, reached: Sequences) -> None:
     """Store how far a consumer is."""
     values = (consumer, LANE, list(reached), list(reached.values()))

@@ -80,7 +80,7 @@ def _begin(cursor: Any, view: View, reader: LogReader) -> Check:
     known = reader.sources()
     reached = store.positions(cursor, view.name)
     at = {source: sequence for source, sequence in reached.items() if source in known}
-    return Check(view, view.new_delta(), at, store.waiting(cursor, view.name))
+    return Check(view, view.new_check(), at, store.waiting(cursor, view.name))
 
 
 def _fold_logs(checks: list[Check], reader: LogReader) -> Generator[Step, None, int]:

@@ -5,7 +5,7 @@ beside the ones that are read.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
@@ -47,6 +47,10 @@ class View(ABC):
     def new_delta(self) -> Delta:
         """Return a delta without changes."""
 
+    def new_check(self) -> Delta:
+        """Return what a check folds a whole log into; its `rows` are compared with the view's."""
+        return self.new_delta()
+
     @abstractmethod
     def write(self, cursor: AnyCursor, delta: Any) -> None:
         """Write a delta inside the caller's transaction. Raises UnknownLotError, psycopg.Error."""
@@ -87,6 +91,10 @@ INSERT INTO {balances} (account, kind, plan, partner, active_from, opened_at)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
 ON CONFLICT (account) DO NOTHING
 """
+UPDATE_STATUS = """
+UPDATE {balances} AS one SET $ = change.value
+FROM unnest(%s::text[], %s::text[]) AS change (account, value) WHERE one.account = change.account
+"""
 # New lots begin empty: a row that is refused by a check is refused even where it would be merged.
 INSERT_LOTS = """
 INSERT INTO {lots} (account, lot_id, kind, granted, remaining, held, valid_from, expires_at,
@@ -101,9 +109,10 @@ ON CONFLICT (account, lot_id) DO NOTHING
 """
 UPDATE_LOTS = """
 UPDATE {lots} AS lot
-SET granted = lot.granted + change.granted, remaining = lot.remaining + change.remaining
-FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[])
-    AS change (account, lot_id, granted, remaining)
+SET granted = lot.granted + change.granted, remaining = lot.remaining + change.remaining,
+    held = lot.held + change.held
+FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS change (account, lot_id, granted, remaining, held)
 WHERE lot.account = change.account AND lot.lot_id = change.lot_id
 """
 
@@ -113,7 +122,10 @@ class BalancesView(View):
 
     name = "balances"
     tables: ClassVar = {
-        "balances": (("account",), ("kind", "plan", "partner", "active_from", "opened_at")),
+        "balances": (("account",), (
+            "kind", "plan", "partner", "active_from", "opened_at", "status", "next_plan",
+            "next_plan_from",
+        )),
         "lots": (
             ("account", "lot_id"),
             (
@@ -135,6 +147,12 @@ class BalancesView(View):
                 for one in delta.accounts.values()
             ]
             self._run(cursor, INSERT_BALANCES, *columns_of(rows))
+        for column in ("status", "next_plan", "next_plan_from"):
+            changed = sorted(
+                (name, change[column]) for name, change in delta.changes.items() if column in change
+            )
+            if changed:
+                self._run(cursor, UPDATE_STATUS.replace("$", column), *columns_of(changed))
         new = [_lot_terms(key, lot) for key, lot in delta.lots.items() if lot.terms is not None]
         if new:
             self._run(cursor, INSERT_LOTS, *columns_of(new))
@@ -143,7 +161,10 @@ class BalancesView(View):
         accounts, lot_ids = zip(*delta.lots, strict=True)
         granted = [lot.granted for lot in delta.lots.values()]
         remaining = [lot.remaining for lot in delta.lots.values()]
-        arrays = (texts(accounts), texts(lot_ids), int8s(granted), int8s(remaining))
+        held = [lot.held for lot in delta.lots.values()]
+        arrays = (
+            texts(accounts), texts(lot_ids), int8s(granted), int8s(remaining), int8s(held),
+        )  # fmt: skip
         self._run(cursor, UPDATE_LOTS, *arrays)
         if cursor.rowcount != len(delta.lots):
             raise UnknownLotError("an event changes a lot that was never created")
@@ -225,14 +246,15 @@ ON CONFLICT (account, lot_id) DO NOTHING
 """
 INSERT_REMAINING = """
 WITH moved AS MATERIALIZED (
-    SELECT log, account_kind, expires_at, change
-    FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS changes (account, lot_id, change)
+    SELECT log, account_kind, expires_at, change, held_change
+    FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[])
+        AS changes (account, lot_id, change, held_change)
         JOIN {trial_lots} USING (account, lot_id)
 ), written AS (
     INSERT INTO {trial_remaining} AS old (log, account_kind, expires_at, remaining, held)
-    SELECT log, account_kind, expires_at, sum(change), 0 FROM moved GROUP BY 1, 2, 3
+    SELECT log, account_kind, expires_at, sum(change), sum(held_change) FROM moved GROUP BY 1, 2, 3
     ON CONFLICT (log, account_kind, expires_at)
-    DO UPDATE SET remaining = old.remaining + excluded.remaining
+    DO UPDATE SET remaining = old.remaining + excluded.remaining, held = old.held + excluded.held
 )
 SELECT count(*) FROM moved
 """
@@ -268,24 +290,21 @@ class TrialBalanceView(View):
         if delta.lots:
             lots = [(*key, *lot) for key, lot in delta.lots.items()]
             self._run(cursor, INSERT_TRIAL_LOTS, *columns_of(lots))
-        if delta.remaining:
-            self._write_remaining(cursor, delta.remaining)
+        if delta.remaining or delta.held:
+            self._write_remaining(cursor, delta)
         if delta.transit:
             transit = sorted(delta.transit.items())
             self._run(cursor, INSERT_TRANSIT, *columns_of(transit))
             self._run(cursor, DELETE_TRANSIT)
 
-    def _write_remaining(self, cursor: AnyCursor, remaining: dict[tuple[str, str], int]) -> None:
-        accounts, lot_ids = zip(*remaining, strict=True)
-        arrays = (texts(accounts), texts(lot_ids), int8s(list(remaining.values())))
+    def _write_remaining(self, cursor: AnyCursor, delta: TrialDelta) -> None:
+        lots = {**delta.remaining, **delta.held}.keys()
+        accounts, lot_ids = zip(*lots, strict=True)
+        remaining = [delta.remaining.get(lot, 0) for lot in lots]
+        held = [delta.held.get(lot, 0) for lot in lots]
+        arrays = (texts(accounts), texts(lot_ids), int8s(remaining), int8s(held))
         self._run(cursor, INSERT_REMAINING, *arrays)
         (known,) = next(iter(cursor.fetchall()))
-        if known != len(remaining):
+        if known != len(lots):
             raise UnknownLotError("an event changes a lot that was never created")
         self._run(cursor, DELETE_REMAINING)
-
-
-MakeView = Callable[..., View]
-VIEWS: dict[str, MakeView] = {
-    view.name: view for view in (BalancesView, PartnerSpendView, TrialBalanceView)
-}

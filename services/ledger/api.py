@@ -10,12 +10,16 @@ from flask import Blueprint, Response, current_app, g
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Usage, command_schemas
 from services.ledger.domain.context import Meta
-from services.ledger.outcomes import UsageOutcome
+from services.ledger.outcomes import Outcome, UsageOutcome
+from services.ledger.questions import ahead, why
 from services.ledger.schemas import (
     ClockQuery,
     EventsQuery,
+    ForecastQuery,
     LogQuery,
     NoQuery,
+    UsageQuery,
+    WriteQuery,
     decode_commands,
     decode_usage,
     instant,
@@ -55,9 +59,12 @@ def encoded(answer: Any) -> Response:
 @blueprint.post("/v1/commands")
 @allow(*WRITERS)
 def post_commands() -> Response:
-    """Execute up to 1,000 commands; each has its own outcome."""
-    query(NoQuery())
+    """Execute up to 1,000 commands, or rehearse them; each has its own outcome."""
+    dry_run = query(WriteQuery())["dry_run"]
     asked = read_body(decode_commands, body())
+    if dry_run:
+        rehearsed = bank().ledger.rehearse(asked.commands, g.caller, meta())
+        return encoded({"outcomes": rehearsed, "dry_run": True})
     outcomes, positions = bank().ledger.execute(asked.commands, g.caller, meta())
     return encoded({"outcomes": outcomes, "position": format_token(bank().epoch, positions)})
 
@@ -65,8 +72,8 @@ def post_commands() -> Response:
 @blueprint.post("/v1/usage")
 @allow(*WRITERS)
 def post_usage() -> Response:
-    """Charge up to 5,000 usage records; each has its own outcome."""
-    query(NoQuery())
+    """Charge up to 5,000 usage records, or rehearse it; each has its own outcome."""
+    dry_run = query(WriteQuery())["dry_run"]
     asked = read_body(decode_usage, body())
     parse = bank().calendar.parse
     usage = [
@@ -76,12 +83,17 @@ def post_usage() -> Response:
         )
         for line in asked.lines
     ]  # fmt: skip
+    if dry_run:
+        rehearsed = bank().ledger.rehearse(usage, g.caller, meta())
+        return json_response({"outcomes": usage_outcomes(rehearsed), "dry_run": True})
     outcomes, positions = bank().ledger.execute(usage, g.caller, meta())
-    answer = {
-        "outcomes": [usage_outcome(o) for o in outcomes if isinstance(o, UsageOutcome)],
-        "position": format_token(bank().epoch, positions),
-    }
-    return json_response(answer)
+    token = format_token(bank().epoch, positions)
+    return json_response({"outcomes": usage_outcomes(outcomes), "position": token})
+
+
+def usage_outcomes(outcomes: list[Outcome | UsageOutcome]) -> list[dict[str, Any]]:
+    """Return the outcomes of usage records as they are answered."""
+    return [usage_outcome(each) for each in outcomes if isinstance(each, UsageOutcome)]
 
 
 def usage_outcome(outcome: UsageOutcome) -> dict[str, Any]:
@@ -94,6 +106,17 @@ def usage_outcome(outcome: UsageOutcome) -> dict[str, Any]:
     if outcome.code is not None:
         row.update(code=outcome.code, detail=outcome.detail, **(outcome.extra or {}))
     return row
+
+
+@blueprint.get("/v1/usage/<path:usage_id>")
+@allow()
+def get_usage(usage_id: str) -> Response:
+    """Tell which lots paid for a usage record, and why."""
+    asked = query(UsageQuery())
+    account = asked["account"]
+    if account is not None:
+        bank().ledger.account(checked(account))
+    return json_response(why(bank().ledger, usage_id, account, bank().calendar))
 
 
 @blueprint.get("/v1/command-schemas")
@@ -128,6 +151,14 @@ def get_account_events(account_id: str) -> Response:
     ]
     more = len(rows) == asked["limit"]
     return encoded({"events": events, "next_after": rows[-1][0] if more else None})
+
+
+@blueprint.get("/v1/accounts/<account_id>/forecast")
+@allow()
+def get_forecast(account_id: str) -> Response:
+    """Tell what expires when and what the next cycle brings, if nobody does anything."""
+    asked = query(ForecastQuery())
+    return json_response(ahead(bank().ledger, checked(account_id), asked["within"]))
 
 
 def checked(account_id: str) -> str:

@@ -9,14 +9,22 @@ from psycopg.rows import tuple_row
 from services.ledger.batch import Item
 from services.ledger.domain.account import Account
 from services.ledger.domain.closing import first_open_month
-from services.ledger.domain.commands import AnyCommand, CloseMonth, GrantCycle, Usage
+from services.ledger.domain.commands import (
+    AnyCommand,
+    CloseMonth,
+    Reverse,
+    ReverseUsage,
+    Touch,
+    Usage,
+)
 from services.ledger.domain.context import Context, Meta, known
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import InboxPosition, Partition
 from services.ledger.writer import Writer
 from shared.calendar import add_months
+from shared.contracts.ledger import DataSpent
 from shared.errors import RefusedError, UnavailableError
-from shared.ids import partition_of
+from shared.ids import digest, partition_of
 from shared.positions import Positions
 
 ANSWER_TIMEOUT_S = 60
@@ -46,7 +54,7 @@ class Ledger:
         Commands of one partition share a transaction. Raises BusyError, UnavailableError: then
         some may be stored, and a repeat with the same keys is safe.
         """
-        items = [Item(command, caller, meta) for command in commands]
+        items = [Item(self._resolved(command), caller, meta) for command in commands]
         shares: list[list[Item]] = [[] for _ in self.partitions]
         for item in items:
             shares[partition_of(item.what.account, len(shares))].append(item)
@@ -57,6 +65,33 @@ class Ledger:
         }
         positions = {name: wait_for(future) for name, future in waiting.items()}
         return [answered(item) for item in items], positions
+
+    def rehearse(
+        self, commands: Sequence[AnyCommand | Usage], caller: str, meta: Meta
+    ) -> list[Outcome | UsageOutcome]:
+        """Return the outcomes that `execute` would have now; nothing is stored, no key is bound.
+
+        Raises BusyError, UnavailableError.
+        """
+        items = [Item(self._resolved(command), caller, meta) for command in commands]
+        for partition in self.partitions:
+            share = [item for item in items if self.partition_for(item.what.account) is partition]
+            if share:
+                partition.rehearse(share)
+        return [answered(item) for item in items]
+
+    def _resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
+        """Return a reversal with the record that it undoes, as the log has it; others unchanged."""
+        if not isinstance(command, Reverse):
+            return command
+        key = digest("usage", command.account, command.usage_id)
+        for event in self.partition_for(command.account).events_by_key(key):
+            if isinstance(event, DataSpent):
+                line = next(line for line in event.lines if line.usage_id == command.usage_id)
+                return ReverseUsage(
+                    key=command.key, account=command.account, line=line, reason=command.reason
+                )
+        return command
 
     def apply(self, partition: Partition, items: list[Item], position: InboxPosition) -> None:
         """Execute what a batch of events asks of one partition, and move its position, together."""
@@ -100,7 +135,7 @@ class Ledger:
         """Grant the plan lots of the running month to accounts that nobody touched yet."""
         for _, states in scan_accounts(partition):
             items = [
-                Item(GrantCycle(key=f"cycle:{month}", account=account.account), "ledger", meta)
+                Item(Touch(key=f"cycle:{month}", account=account.account), "ledger", meta)
                 for account in states
                 if account.plan is not None and (account.granted_through or "") < month
             ]

@@ -5,17 +5,20 @@ from struct import Struct
 import msgspec
 
 from services.ledger.codec import encode
-from services.ledger.domain.account import Account, Lot, evolve, spend_line
+from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
 from services.ledger.domain.commands import (
     AnyCommand,
     Arrive,
-    GrantCycle,
     OpenAccount,
+    ReverseUsage,
     TakeBack,
+    Touch,
     Usage,
 )
-from services.ledger.domain.context import Context, Meta, facts
+from services.ledger.domain.context import Context, Meta, active, facts
 from services.ledger.domain.decide import decide
+from services.ledger.domain.holds import time_out_due
+from services.ledger.domain.monitors import crossings, due_at
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
@@ -29,6 +32,7 @@ pack_terms = Struct(">qq").pack
 
 HOUSEKEEPING = Meta(actor="ledger")
 CONFLICT = "this key was used before with other terms"
+REVERSED = "this usage record was reversed before, by another command"
 
 
 class Item:
@@ -47,7 +51,12 @@ class Item:
             if what.rating_group is not None:
                 self.body = digest(self.body.hex(), what.rating_group)
         else:
-            self.key = digest(caller, what.account, what.key)
+            # A record is reversed once, whoever asks and by whatever key.
+            self.key = (
+                digest("reversal", what.account, what.line.usage_id)
+                if isinstance(what, ReverseUsage)
+                else digest(caller, what.account, what.key)
+            )
             self.body = digest(encode(what).decode())
 
 
@@ -73,6 +82,7 @@ class Desk:
         "order",
         "state",
         "stream",
+        "unwatched",
         "version",
     )
 
@@ -82,6 +92,7 @@ class Desk:
         self.state = state
         self.version = version
         self.changed = False
+        self.unwatched = False
         self.order: list[Lot] | None = None
         self.lines: list[UsageLine] = []
         self.line_items: list[Item] = []
@@ -116,6 +127,8 @@ class Batch:
                 self._refuse(item, error)
         for desk in self.desks.values():
             self._flush(desk)
+            if desk.unwatched:
+                self._watch(desk, HOUSEKEEPING)
 
     def _refuse(self, item: Item, error: RefusedError) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
@@ -129,7 +142,8 @@ class Batch:
         if bound is None and first is None:
             return False
         if (bound or first).body != item.body:  # type: ignore[union-attr]
-            self._refuse(item, RefusedError("conflict", CONFLICT, 409))
+            text = REVERSED if isinstance(item.what, ReverseUsage) else CONFLICT
+            self._refuse(item, RefusedError("conflict", text, 409))
         elif bound is not None:
             item.repeats = bound
         elif first is not None and first.outcome is not None:
@@ -152,11 +166,15 @@ class Batch:
             raise RefusedError("account_not_found", f"there is no account {usage.account}", 404)
         if state.kind != "subscriber":
             raise RefusedError("account_kind", f"a {state.kind} account uses no data")
+        if state.status != "active":
+            active(state)
         check_time(usage, context)
         month = context.calendar.month_of(usage.occurred_at)
         through = max(context.month, month)
         if state.granted_through != through:
             self._grant(desk, through)
+        if state.holds:
+            self._time_out(desk)
         if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:
             self._flush(desk)
             desk.line_meta = item.meta
@@ -177,6 +195,7 @@ class Batch:
         self._flush(desk)
         if desk.state is not None:
             self._grant(desk, self.context.month)
+            self._time_out(desk)
         first_row = len(self.rows)
         stream, version = desk.stream, desk.version + 1
         events: list[Event] = []
@@ -189,7 +208,10 @@ class Batch:
             events.append(event)
         if isinstance(command, OpenAccount):
             events += self._grant(desk, self.context.month)
-        if isinstance(command, GrantCycle) or not events:
+        if isinstance(command, Touch) and desk.state is not None:
+            # Whatever it finds, the time of the next look is another now.
+            desk.changed = desk.unwatched = True
+        if isinstance(command, Touch) or not events:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
@@ -203,6 +225,7 @@ class Batch:
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
         self._seen[item.key] = item
+        self._watch(desk, item.meta)
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:
         state = desk.state
@@ -218,6 +241,14 @@ class Batch:
             self._append(desk, event)
         return events
 
+    def _time_out(self, desk: Desk) -> None:
+        state = desk.state
+        if state is None or (state.next_deadline() or self.context.now + 1) > self.context.now:
+            return
+        self._flush(desk)
+        for event in time_out_due(state, self.context, HOUSEKEEPING):
+            self._append(desk, event)
+
     def _append(self, desk: Desk, event: Event) -> None:
         desk.state = evolve(desk.state, event)
         self._store(desk, event)
@@ -225,7 +256,7 @@ class Batch:
 
     def _store(self, desk: Desk, event: Event) -> None:
         desk.version += 1
-        desk.changed = True
+        desk.changed = desk.unwatched = True
         self.rows.append((desk.stream, desk.version, event.TYPE, encode(event)))
 
     def _flush(self, desk: Desk) -> None:
@@ -236,14 +267,29 @@ class Batch:
         for item in desk.line_items:
             self.keys.append(KeyRow(item.key, item.body, desk.stream, desk.version, 1))
         desk.lines, desk.line_items = [], []
+        if desk.state is not None and desk.state.crossed:
+            arm_again(desk.state, self.context.now)
+        self._watch(desk, meta)
 
-    def states(self) -> tuple[list[bytes], list[str], list[int], list[bytes]]:
-        """Return the changed accounts as columns: ids, names, versions, encoded states."""
+    def _watch(self, desk: Desk, meta: Meta) -> None:
+        """Tell the thresholds that the account has crossed since the last look."""
+        if desk.state is not None:
+            by_us = Meta("ledger", meta.correlation_id, meta.causation_id)
+            for event in crossings(desk.state, self.context, by_us):
+                self._append(desk, event)
+        desk.unwatched = False
+
+    def states(self) -> tuple[list[bytes], list[str], list[int], list[int], list[bytes]]:
+        """Return the changed accounts as columns.
+
+        They are: ids, names, versions, when each is due next (0: never), encoded states.
+        """
         changed = [desk for desk in self.desks.values() if desk.changed]
         return (
             [desk.stream for desk in changed],
             [desk.account_id for desk in changed],
             [desk.version for desk in changed],
+            [(desk.state and due_at(desk.state, self.context)) or 0 for desk in changed],
             [encode(desk.state) for desk in changed],
         )
 

@@ -1,13 +1,16 @@
 """The only place that puts the ledger's parts together."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
 from flask import Flask
+from prometheus_client.metrics_core import Metric
 
-from services.ledger import api
+from services.ledger import api, rules_api
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
+from services.ledger.gauges import web_gauges, worker_gauges
 from services.ledger.integration import PartitionConsumer
 from services.ledger.jobs import parse_close_at, run_jobs
 from services.ledger.log import LocalLogReader, PartitionLog
@@ -16,12 +19,14 @@ from services.ledger.rules import BUILT_IN, load_rules
 from shared import http
 from shared.auth import Tokens
 from shared.bus.doorbell import Doorbell
-from shared.bus.runner import Subscription, run_consumers, start_relays
+from shared.bus.inbox import Counts
+from shared.bus.runner import Subscription, start_consumers, start_relays
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.config import Settings, load_settings
 from shared.errors import DatabankError
 from shared.logs import configure_logs
+from shared.worker import serve_face
 
 
 def make_bank(settings: Settings) -> Bank:
@@ -58,8 +63,10 @@ def create_app() -> Flask:
     bank.doorbell.start()
     app = Flask("ledger")
     app.extensions["bank"] = bank
-    http.install(app, "ledger", Tokens(settings.accepted_tokens), lambda: ready(bank))
+    http.install(app, "ledger", Tokens(settings.accepted_tokens), lambda: ready(bank),
+        lambda: web_gauges(bank))  # fmt: skip
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(rules_api.blueprint)
     return app
 
 
@@ -91,6 +98,20 @@ def run_worker(stop: Event) -> None:
     relays = start_relays(
         settings, bank.logs, settings.ledger_database_url, stop, bell=bank.doorbell
     )
-    run_consumers(settings, subscriptions, LocalLogReader(bank.logs), stop, bell=bank.doorbell)
+    reader = LocalLogReader(bank.logs)
+    counts: dict[str, Counts] = {}
+    consumers = start_consumers(
+        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts
+    )
+
+    def parts() -> dict[str, str]:
+        return ready(bank) | consumers.ready() | relays.ready()
+
+    def gauges() -> Iterator[Metric]:
+        return worker_gauges(bank, counts, relays=bool(settings.amqp_url))
+
+    with serve_face("ledger", settings, settings.ledger_worker_port, parts, gauges):
+        stop.wait()
+    consumers.join()
     relays.join()
     jobs.join(timeout=5)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from services.ledger.domain.account import STATE_FORMAT, Account
+from services.ledger.domain.rules import Rules
 from shared.contracts.ledger import EVENT_BY_TYPE, Event
 
 _encoder = msgspec.json.Encoder()
@@ -23,6 +24,7 @@ class EventFacts(msgspec.Struct):
     causation_id: str = ""
 
 
+decode_rules = msgspec.json.Decoder(Rules).decode
 decode_facts = msgspec.json.Decoder(EventFacts).decode
 
 

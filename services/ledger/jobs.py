@@ -6,18 +6,22 @@ from threading import Event
 
 from psycopg.rows import tuple_row
 
+from services.ledger.application import ANSWER_TIMEOUT_S
 from services.ledger.bank import Bank
+from services.ledger.batch import Item
+from services.ledger.domain.commands import Touch
 from services.ledger.domain.context import Meta
+from services.ledger.metrics import JOB_FAILURES
 from services.ledger.partition import Partition
+from services.ledger.rulebooks import spread_rules
 from shared.calendar import add_months
 from shared.errors import InvalidError, UnavailableError
 from shared.logs import logger
 
 BY_THE_LEDGER = Meta(actor="ledger", correlation_id="job")
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
+DUE_BATCH = 1_000
 CLOSE_AT = re.compile(r"(0?[1-9]|1[0-9]|2[0-8]) ([01]?[0-9]|2[0-3]):([0-5][0-9])")
-# Every month has it.
-DAY_MAX = 28
 
 
 def run_jobs(bank: Bank, stop: Event) -> None:
@@ -25,12 +29,16 @@ def run_jobs(bank: Bank, stop: Event) -> None:
     closes_on, closes_at = parse_close_at(bank.close_at)
     while not stop.wait(LOOK_EVERY_S):
         try:
+            spread_rules(bank.ledger, BY_THE_LEDGER)
             grant_cycles(bank, stop)
+            look_at_due(bank, stop)
             if not bank.sandbox:
                 close_last_month(bank, closes_on, closes_at)
         except UnavailableError as error:
+            JOB_FAILURES.inc()
             logger().warning("job_waits", error=str(error))
         except Exception as error:  # noqa: BLE001 A failed job is tried again at the next look.
+            JOB_FAILURES.inc()
             logger().error("job_failed", exc_info=error)
 
 
@@ -45,6 +53,17 @@ def grant_cycles(bank: Bank, stop: Event) -> None:
             if stop.is_set():
                 return
         mark_done(partition, name)
+
+
+def look_at_due(bank: Bank, stop: Event) -> None:
+    """Do what is due by the clock, in batches: holds that time out, bytes about to expire."""
+    for partition in bank.ledger.partitions:
+        while not stop.is_set():
+            due = partition.accounts_due(bank.clock.now(), DUE_BATCH)
+            if not due:
+                break
+            items = [Item(Touch(key="due", account=name), "ledger", BY_THE_LEDGER) for name in due]
+            bank.ledger.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
 
 
 def close_last_month(bank: Bank, day: int, minutes: int) -> None:

@@ -1,20 +1,26 @@
 """What the ledger answers to each command and usage record."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from services.ledger.domain.commands import AnyCommand, Usage
 from services.ledger.domain.context import Meta
+from shared.contracts.envelope import time_text
 from shared.contracts.ledger import (
     AccountOpened,
+    DataAdjusted,
     DataCarriedOver,
     DataEarned,
     DataExpired,
+    DataHeld,
     DataReceived,
     DataSpent,
     DataTransferred,
     Event,
+    PlanChanged,
+    UsageReversed,
 )
 from shared.errors import RefusedError
 
@@ -70,25 +76,44 @@ def refused(what: AnyCommand | Usage, error: RefusedError, meta: Meta) -> Outcom
     return outcome
 
 
+def _lots(event: DataEarned) -> dict[str, Any]:
+    earned = sum(lot.granted for lot in event.lots)
+    return {"earned_bytes": earned, "lots": [lot.lot_id for lot in event.lots]}
+
+
+def _departed(event: DataTransferred) -> dict[str, Any]:
+    legs = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
+    return {"transfer_id": event.transfer_id, "to": event.to, "legs": legs}
+
+
+def _adjusted(event: DataAdjusted) -> dict[str, Any]:
+    taken = sum(part.bytes for part in event.slices)
+    return {"adjusted_bytes": taken - sum(lot.granted for lot in event.lots)}
+
+
+# What a caller wants to know of an event that its command made.
+_RESULTS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
+    AccountOpened: lambda event: {"kind": event.kind, "plan": event.plan},
+    PlanChanged: lambda event: {"plan": event.plan, "from_month": event.from_month},
+    DataEarned: _lots,
+    DataTransferred: _departed,
+    DataReceived: lambda event: {"transfer_id": event.transfer_id},
+    DataHeld: lambda event: {"hold_id": event.hold_id, "deadline": time_text(event.deadline)},
+    UsageReversed: lambda event: {"restored_bytes": sum(leg.bytes for leg in event.legs)},
+    DataAdjusted: _adjusted,
+}
+
+
 def result_of(events: list[Event]) -> dict[str, Any]:
     """Return what a caller wants to know of the events that its command made."""
     result: dict[str, Any] = {}
-    carried = expired = 0
     for event in events:
-        if isinstance(event, AccountOpened):
-            result.update(kind=event.kind, plan=event.plan)
-        elif isinstance(event, DataEarned):
-            result["earned_bytes"] = sum(lot.granted for lot in event.lots)
-            result["lots"] = [lot.lot_id for lot in event.lots]
-        elif isinstance(event, DataTransferred):
-            result.update(transfer_id=event.transfer_id, to=event.to)
-            result["legs"] = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
-        elif isinstance(event, DataReceived):
-            result.update(transfer_id=event.transfer_id)
-        elif isinstance(event, DataCarriedOver):
-            carried += event.lot.granted
-        elif isinstance(event, DataExpired):
-            expired += sum(part.bytes for part in event.slices)
+        if type(event) in _RESULTS:
+            result.update(_RESULTS[type(event)](event))
+    carried = sum(event.lot.granted for event in events if isinstance(event, DataCarriedOver))
+    expired = sum(
+        part.bytes for event in events if isinstance(event, DataExpired) for part in event.slices
+    )
     if carried or expired:
         result.update(carried_bytes=carried, expired_bytes=expired)
     return result

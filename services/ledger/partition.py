@@ -9,6 +9,7 @@ lost may simply be run once more.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
+from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import dict_row, tuple_row
 from psycopg_pool import PoolTimeout
 
+from services.ledger import metrics
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
 from services.ledger.codec import decode_account, decode_event, decode_facts
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
@@ -26,6 +28,7 @@ from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import repeat_command, repeat_usage
+from services.ledger.publishing import StoredRules
 from services.ledger.recorder import LOCK_TIMEOUT_S, PartitionRecorder, make_application
 from shared.calendar import Calendar
 from shared.clock import BankClock
@@ -44,10 +47,12 @@ ATTEMPTS_MAX = 4
 HOLD_S = 10
 HOLD_TIMEOUT_FROM = 170000
 
-# One statement is less work than four; PostgreSQL evaluates its terms from left to right.
+# One statement is less work than four; PostgreSQL evaluates its terms from left to right. The last
+# one tells how long the lock took: in a pipeline nobody else knows.
 TAKE_TURN = f"""
 SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), set_config('search_path', %s, true),
-pg_advisory_xact_lock(%s, %s)
+pg_advisory_xact_lock(%s, %s),
+extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
 """
 HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
 INSERT_KEYS = """
@@ -55,11 +60,13 @@ INSERT INTO command_keys (key, body, stream, version, events)
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
 """
 UPSERT_STATES = """
-INSERT INTO account_state AS s (id, account, version, format, state)
-SELECT id, account, version, %s, state
-FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::bytea[]) AS u(id, account, version, state)
+INSERT INTO account_state AS s (id, account, version, format, next_deadline, state)
+SELECT id, account, version, %s, nullif(next_deadline, 0), state
+FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::int8[], %b::bytea[])
+AS u(id, account, version, next_deadline, state)
 ON CONFLICT (id) DO UPDATE
-SET version = excluded.version, format = excluded.format, state = excluded.state
+SET version = excluded.version, format = excluded.format,
+    next_deadline = excluded.next_deadline, state = excluded.state
 """
 UPSERT_POSITION = """
 INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
@@ -106,10 +113,15 @@ class Partition:
         self.name = log_name(number)
         self.clock = clock
         self.calendar = calendar
-        self.rulebook = rulebook
+        self.rules = StoredRules(rulebook)
         self._conninfo = conninfo
         self._application: Application[UUID] | None = None
         self._connecting = Lock()
+
+    @property
+    def rulebook(self) -> RuleBook:
+        """Return the rules as the last batch had them."""
+        return self.rules.book
 
     @property
     def recorder(self) -> PartitionRecorder:
@@ -160,36 +172,53 @@ class Partition:
         Raises BusyError (another writer for 5 s), UnavailableError; then nothing is known to be
         stored, and a repeat is safe.
         """
+        began = perf_counter()
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
-                return self._try(items, positions)
+                at = self._try(items, positions)
             except (IntegrityError, UnavailableError) as error:
                 # The commit may have happened: the keys tell, at the next try.
-                if isinstance(error, BusyError | NoConnectionError) or attempt == ATTEMPTS_MAX:
+                last = isinstance(error, BusyError | NoConnectionError) or attempt == ATTEMPTS_MAX
+                reason = getattr(error, "code", "integrity") if last else "retried"
+                metrics.BATCH_FAILURES.labels(self.name, reason).inc()
+                if last:
                     raise
                 logger().warning("batch_retried", log=self.name, attempt=attempt, error=str(error))
                 for item in items:
                     item.outcome = item.repeats = None
+            else:
+                metrics.observe_batch(self.name, items, perf_counter() - began)
+                return at
         raise AssertionError
 
     def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
         with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
-            now, loaded, known, head = self._load(conn, cursor, items)
+            now, loaded, known, head = self._load(conn, items)
             batch = Batch(Context(now, self.calendar, self.rulebook), loaded, known)
             batch.run(items)
             position = self._store(conn, batch, positions) or head
             self._answer_repeats(cursor, items)
         return position
 
+    def rehearse(self, items: list[Item]) -> None:
+        """Decide a batch exactly as `execute` would now, in its turn, and store nothing.
+
+        Raises BusyError, UnavailableError.
+        """
+        with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+            now, loaded, known, _ = self._load(conn, items)
+            Batch(Context(now, self.calendar, self.rulebook), loaded, known).run(items)
+            self._answer_repeats(cursor, items)
+
     def _load(
-        self, conn: Connection[Any], cursor: Cursor[Any], items: list[Item]
+        self, conn: Connection[Any], items: list[Item]
     ) -> tuple[int, dict[bytes, tuple[Account, int]], dict[bytes, KeyRow], int]:
         ids = [stream_id(account) for account in accounts_of(items)]
-        keys, states, last = (conn.cursor(row_factory=tuple_row) for _ in range(3))
+        keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
         with conn.pipeline():
             held = conn.info.server_version >= HOLD_TIMEOUT_FROM
             turn = (self.name, WRITER_LOCK_SPACE, self.number)
-            cursor.execute(TAKE_TURN + (HOLD if held else ""), turn)
+            lock.execute(TAKE_TURN + (HOLD if held else ""), turn, binary=True)
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
@@ -201,19 +230,32 @@ class Partition:
                 (uuids(ids),), binary=True,
             )  # fmt: skip
             last.execute(
-                "SELECT notification_id, state FROM stored_events"
-                " ORDER BY notification_id DESC LIMIT 1",
+                "SELECT notification_id, state, (SELECT coalesce(max(version), 0) FROM rules)"
+                " FROM stored_events ORDER BY notification_id DESC LIMIT 1",
                 binary=True,
             )
+        for _, _, _, waited_s, *_ in lock:
+            metrics.LOCK_WAIT_SECONDS.labels(self.name).observe(waited_s)
         known = {row[0]: KeyRow(*row) for row in keys}
         loaded = {}
         for stream, version, state_format, state in states:
             loaded[stream] = (self.load_state(conn, stream, state_format, state), version)
         now, head = self.clock.now(), 0
-        for sequence, state in last:
+        for sequence, state, rules in last:
             head = sequence
             now = max(now, decode_facts(state).recorded_at)
+            self.rules.follow(conn, rules)
         return now, loaded, known, head
+
+    @contextmanager
+    def turn(self) -> Iterator[tuple[Connection[Any], int]]:
+        """In turn with the writers, lend a transaction; gives bank time in it, too.
+
+        The rulebook is then the stored one. Raises BusyError, UnavailableError.
+        """
+        with self._lend() as conn, conn.transaction():
+            now, *_ = self._load(conn, [])
+            yield conn, now
 
     def _store(
         self, conn: Connection[Any], batch: Batch, positions: Sequence[InboxPosition]
@@ -222,11 +264,9 @@ class Partition:
         with conn.pipeline(), conn.cursor() as cursor:
             if batch.rows:
                 self.recorder.append(inserted, batch.rows)
-                ids, names, versions, states = batch.states()
-                cursor.execute(
-                    UPSERT_STATES,
-                    (STATE_FORMAT, uuids(ids), texts(names), int8s(versions), bytea(states)),
-                )
+                ids, names, versions, deadlines, states = batch.states()
+                columns = uuids(ids), texts(names), int8s(versions), int8s(deadlines), bytea(states)
+                cursor.execute(UPSERT_STATES, (STATE_FORMAT, *columns))
             if batch.keys:
                 cursor.execute(INSERT_KEYS, _key_columns(batch.keys))
             for position in positions:
@@ -329,6 +369,16 @@ class Partition:
                 "SELECT consumer, source, sequence, account, event->>'type' AS type, error,"
                 " attempts, parked_at FROM parked ORDER BY source, sequence"
             ).fetchall()  # fmt: skip
+
+    def accounts_due(self, now: int, limit: int) -> list[str]:
+        """Return accounts that the clock has something to do with by now, the earliest first."""
+        with self.connection() as conn:
+            rows = conn.cursor(row_factory=tuple_row).execute(
+                "SELECT account FROM account_state WHERE next_deadline <= %s"
+                " ORDER BY next_deadline LIMIT %s",
+                (now, limit),
+            ).fetchall()  # fmt: skip
+        return [row[0] for row in rows]
 
     def barrier(self) -> int:
         """Wait until every batch that began before has ended; return bank time then."""

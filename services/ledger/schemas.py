@@ -11,6 +11,7 @@ from services.ledger.domain.commands import ONE_LINE, PublicCommand, SubscriberI
 from services.ledger.domain.rules import Bytes
 from shared.contracts.envelope import BATCH_EVENTS_MAX, LANES
 from shared.errors import InvalidError
+from shared.http import Duration
 
 T = TypeVar("T")
 
@@ -37,10 +38,28 @@ class EventsQuery(Schema):
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX))
 
 
+class UsageQuery(Schema):
+    """Query of `GET /v1/usage/{usage_id}`."""
+
+    account = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+
+
+class ForecastQuery(Schema):
+    """Query of `GET /v1/accounts/{id}/forecast`."""
+
+    within = Duration(load_default=None)
+
+
 class ClockQuery(Schema):
     """Query of `GET /v1/clock`."""
 
     barrier = fields.Boolean(load_default=False)
+
+
+class WriteQuery(Schema):
+    """Query of a route that writes; with `dry_run` it tells what would happen, and does nothing."""
+
+    dry_run = fields.Boolean(load_default=False)
 
 
 class NoQuery(Schema):

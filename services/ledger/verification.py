@@ -7,10 +7,11 @@ from uuid import UUID
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import tuple_row
 
-from services.ledger.codec import decode_event, encode
+from services.ledger.codec import decode_event, decode_rules, encode
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.partition import Partition
-from shared.contracts.ledger import ArrivalRefused
+from services.ledger.publishing import Version, versions_in
+from shared.contracts.ledger import RULES_STREAM, WITHOUT_ACCOUNT, RulesPublished
 
 FETCH_ROWS = 2_000
 
@@ -35,15 +36,17 @@ def _verify(partition: Partition, conn: Connection[Any]) -> Iterator[dict[str, A
     conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     total = _one(conn, "SELECT count(*) FROM stored_events")
     accounts: dict[bytes, tuple[Account, int]] = {}
+    published: list[Version] = []
     difference: dict[str, Any] | None = None
     done = position = 0
     for row in _log_rows(conn):
         position = row[0]
-        difference = difference or _fold(partition, accounts, row)
+        difference = difference or _fold(partition, accounts, published, row)
         done += 1
         if done % 10_000 == 0:
             yield {"done": done, "of": total}
     difference = difference or _compare(partition, conn, accounts)
+    difference = difference or _compare_rules(partition, conn, published)
     yield {
         "log": partition.name, "events": done, "accounts": len(accounts), "position": position,
         "first_difference": difference,
@@ -63,13 +66,17 @@ def _log_rows(conn: Connection[Any]) -> Iterator[tuple[int, UUID, int, str, byte
 def _fold(
     partition: Partition,
     accounts: dict[bytes, tuple[Account, int]],
+    published: list[Version],
     row: tuple[int, UUID, int, str, bytes],
 ) -> dict[str, Any] | None:
     sequence, stream_uuid, version, topic, state = row
     stream = stream_uuid.bytes
     try:
         event = decode_event(topic, bytes(state))
-        if isinstance(event, ArrivalRefused):
+        if isinstance(event, RulesPublished):
+            rules = encode(event.rules)
+            published.append(Version(event.version, event.effective_from, rules))
+        if isinstance(event, WITHOUT_ACCOUNT):
             return None
         account, before = accounts.get(stream, (None, 0))
         if version != before + 1:
@@ -113,6 +120,19 @@ def _compare(
     if found != len(accounts):
         return _difference(partition, "-", "accounts", len(accounts), found)
     return None
+
+
+def _compare_rules(
+    partition: Partition, conn: Connection[Any], published: list[Version]
+) -> dict[str, Any] | None:
+    expected, found = (
+        [(each.version, each.effective_from, decode_rules(each.rules)) for each in versions]
+        for versions in (published, versions_in(conn))
+    )
+    if expected == found:
+        return None
+    told, kept = ([each[:2] for each in versions] for versions in (expected, found))
+    return _difference(partition, RULES_STREAM, "rules", told, kept)
 
 
 def _difference(

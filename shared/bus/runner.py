@@ -41,6 +41,10 @@ class Threads:
         self._threads.append(thread)
         thread.start()
 
+    def ready(self) -> dict[str, str]:
+        """Return the state of each thread by name; none of them ends before the stop."""
+        return {thread.name: "ok" if thread.is_alive() else "has ended" for thread in self._threads}
+
     def join(self) -> None:
         """Wait up to 2 s for each thread; one that hangs in a call dies with the process."""
         for thread in self._threads:
@@ -49,36 +53,26 @@ class Threads:
 
 def start_consumers(
     settings: Settings, subscriptions: Sequence[Subscription], reader: LogReader, stop: Event, *,
-    bell: Bell | None = None,
-) -> tuple[Threads, dict[str, Counts]]:  # fmt: skip
-    """Start following; return the threads and, by queue, what each inbox counts.
+    bell: Bell | None = None, counts: dict[str, Counts] | None = None,
+) -> Threads:  # fmt: skip
+    """Start following; return the threads, and in `counts`, by queue, what each inbox counts.
 
     `bell` wakes consumers of a local reader, which cannot wait by itself.
     """
     threads = Threads()
-    counts: dict[str, Counts] = {}
+    counts = {} if counts is None else counts
     if not settings.amqp_url:
         # One inbox for all, so that a page is read once for all its consumers.
         everyone = [consumer for each in subscriptions for consumer in each.consumers]
         inbox = Inbox(everyone, reader, stop=stop)
         counts.update((each.queue, inbox.counts) for each in subscriptions)
         threads.start("log", LogFeed(inbox, reader, stop, bell=bell).run)
-        return threads, counts
+        return threads
     for subscription in subscriptions:
         inbox = Inbox(subscription.consumers, reader, stop=stop)
         counts[subscription.queue] = inbox.counts
         _start_rabbit(threads, settings, subscription, inbox, reader, stop)
-    return threads, counts
-
-
-def run_consumers(
-    settings: Settings, subscriptions: Sequence[Subscription], reader: LogReader, stop: Event, *,
-    bell: Bell | None = None,
-) -> None:  # fmt: skip
-    """Follow until the stop is set; return within about 2 s of it."""
-    threads, _ = start_consumers(settings, subscriptions, reader, stop, bell=bell)
-    stop.wait()
-    threads.join()
+    return threads
 
 
 def start_relays(

@@ -5,11 +5,14 @@ An event's stored state is this contract's JSON. Amounts are bytes, instants are
 default, a new meaning gets a new event.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 ANY_SCOPE = "any"
+# The name of the stream that tells the rules' versions; no account can have it.
+RULES_STREAM = "rules:book"
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -43,6 +46,18 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
+class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where an account's balance is announced, once per crossing; all off by default.
+
+    Percent of the month's plan used, bytes that are left (usable now), days before bytes expire
+    (those that will not be carried over).
+    """
+
+    plan_used_percent: list[Annotated[int, Meta(ge=1, le=100)]] = []
+    low_balance_bytes: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None
+    expiring_days: list[Annotated[int, Meta(ge=1, le=366)]] = []
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What every event says: whose, when in bank time, by whom, for what."""
 
@@ -67,6 +82,33 @@ class AccountOpened(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     plan: str | None = None
     active_from: str | None = None
     partner: str | None = None
+
+
+class PlanChanged(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """From `from_month` on the account has another plan."""
+
+    TYPE: ClassVar[str] = "bank.ledger.plan_changed.v1"
+
+    plan: str
+    from_month: str
+
+
+class AccountSuspended(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Nothing is used or given from now on; lots run on."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_suspended.v1"
+
+
+class AccountResumed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The account is active again."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_resumed.v1"
+
+
+class AccountClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The account has ended; its holds were released and its lots have expired."""
+
+    TYPE: ClassVar[str] = "bank.ledger.account_closed.v1"
 
 
 class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -112,6 +154,59 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     source: Source
 
 
+class UsageReversed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A usage record was undone: the same slices are back in their lots (terms with them)."""
+
+    TYPE: ClassVar[str] = "bank.ledger.usage_reversed.v1"
+
+    usage_id: str
+    legs: list["Leg"] = []
+    unfunded_bytes: int = 0
+
+
+class DataAdjusted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An operator gave (`lots`) or took (`slices`) bytes by hand, for a reason."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_adjusted.v1"
+
+    lots: list[LotTerms] = []
+    slices: list[Slice] = []
+
+
+class DataHeld(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Slices of lots are pinned until `deadline`: posted, released or timed out by then."""
+
+    TYPE: ClassVar[str] = "bank.ledger.data_held.v1"
+    SAGAS: ClassVar[bool] = True
+
+    hold_id: str
+    purpose: str
+    deadline: int
+    slices: list[Slice]
+
+
+class HoldRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A hold that somebody waits for was refused; on a stream of the hold's own id."""
+
+    TYPE: ClassVar[str] = "bank.ledger.hold_refused.v1"
+    SAGAS: ClassVar[bool] = True
+
+    hold_id: str
+    code: str
+    detail: str = ""
+
+
+class HoldReleased(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """What was left of a hold is free again (`cause`: released, timed_out); changes no sum."""
+
+    TYPE: ClassVar[str] = "bank.ledger.hold_released.v1"
+    SAGAS: ClassVar[bool] = True
+
+    hold_id: str
+    cause: str
+    slices: list[Slice]
+
+
 class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Bytes left this account for another (`purpose`: gift, funding, award)."""
 
@@ -124,6 +219,7 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=F
     legs: list[Leg]
     partner: str | None = None
     campaign: str | None = None
+    hold_id: str | None = None
 
 
 class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -200,10 +296,58 @@ class MonthClosed(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False
     month_ends_at: int
 
 
+class ThresholdsSet(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An account has thresholds of its own from now on; without any, the rules' ones again."""
+
+    TYPE: ClassVar[str] = "bank.ledger.thresholds_set.v1"
+
+    thresholds: Thresholds | None = None
+
+
+class ThresholdCrossed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A balance crossed a threshold: told once, and again only after it was above it meanwhile.
+
+    `plan_used`: of the month's plan lot no more than `level_bytes` is left. `low_balance`: no more
+    than that can be used now. `expiring`: `slices` end within so many days, by `expires_at`.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.threshold_crossed.v1"
+
+    threshold: str
+    value: int
+    available_bytes: int
+    level_bytes: int = 0
+    lot_id: str | None = None
+    slices: list[Slice] = []
+    expires_at: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the edge's name: the threshold and its value."""
+        return f"{self.threshold}:{self.value}"
+
+
+class RulesPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A version of the rules was put: in force from `effective_from` on.
+
+    It lies on a stream of its own, in every partition; `account` is always `rules:book`.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.rules_published.v1"
+
+    version: int
+    effective_from: int
+    rules: dict[str, Any]
+
+
 EVENTS: tuple[type[Event], ...] = (
-    AccountOpened, DataEarned, DataSpent, DataTransferred, DataReceived, ArrivalRefused,
-    TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
+    AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
+    DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
+    DataReceived, ArrivalRefused, TransferReturned, DataCarriedOver, DataExpired, MonthClosed,
+    ThresholdsSet, ThresholdCrossed, RulesPublished,
 )  # fmt: skip
+# These lie on streams of their own and change no account.
+WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, RulesPublished)
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
 

@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import CliError
-from infra.runtime.postgres import SHARED_HOME
+from infra.runtime.postgres import shared_home
 from infra.runtime.processes import bank_processes, stop_bank
 from infra.runtime.state import Bank, find_bank
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
-PORTS = iter(range(18_100, 19_900, 2))
+# A bank takes port, +1, +10 and +11. Runs of the tests at the same time begin at different places.
+PORTS = (
+    18_100 + (os.getpid() * 20 + base) % 1_800 + n
+    for base in range(0, 1_800, 20)
+    for n in range(0, 10, 2)
+)
 OWN_SETTINGS = (
     "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL", "AMQP_URL",
     "LEDGER_PARTITIONS", "BANK_TIMEZONE",
@@ -31,6 +36,7 @@ class LocalBank:
 
     def __init__(self, state: Path, environment: dict[str, str] | None = None) -> None:
         self.state = state
+        self.root = ROOT
         self.port = free_port()
         kept = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
         self.environment = kept | {"DATABANK_STATE": str(state)} | (environment or {})
@@ -44,14 +50,14 @@ class LocalBank:
         """Start a command and don't wait for it."""
         return subprocess.Popen(
             [sys.executable, "-m", "infra.cli.main", *arguments],
-            cwd=ROOT, env=self.environment, text=True, **kwargs,
+            cwd=self.root, env=self.environment, text=True, **kwargs,
         )  # fmt: skip
 
     def run(self, *arguments: str, timeout: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and return its output, whatever its exit code."""
         return subprocess.run(
             [sys.executable, "-m", "infra.cli.main", *arguments],
-            cwd=ROOT, env=self.environment, text=True, capture_output=True, timeout=timeout,
+            cwd=self.root, env=self.environment, text=True, capture_output=True, timeout=timeout,
             check=False,
         )  # fmt: skip
 
@@ -83,7 +89,7 @@ class LocalBank:
         self.run("down", timeout=60)
         stop_bank(self.state)
         with contextlib.suppress(CliError):
-            shutil.rmtree(SHARED_HOME / self.bank.bank_id, ignore_errors=True)
+            shutil.rmtree(shared_home(self.bank), ignore_errors=True)
         shutil.rmtree(self.state, ignore_errors=True)
 
     def living(self) -> dict[int, str]:
@@ -92,9 +98,9 @@ class LocalBank:
 
 
 def free_port() -> int:
-    """Return a port such that it and the next one are free."""
+    """Return a port such that a bank's ports from it on are free."""
     for port in PORTS:
-        if _is_free(port) and _is_free(port + 1):
+        if all(_is_free(port + n) for n in (0, 1, 10, 11)):
             return port
     raise AssertionError("no free ports")
 

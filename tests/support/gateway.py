@@ -8,8 +8,9 @@ import msgspec
 import psycopg
 
 from services.gateway.application import Gateway
+from services.gateway.catalogue import VIEWS
 from services.gateway.store import Store
-from services.gateway.views import VIEWS, View
+from services.gateway.views import View
 from services.ledger.domain.commands import (
     Award,
     Buy,

@@ -13,7 +13,7 @@ from services.ledger.domain.account import Account, evolve
 from services.ledger.domain.commands import Buy
 from shared.clock import BankClock
 from shared.config import load_settings
-from shared.contracts.ledger import ArrivalRefused
+from shared.contracts.ledger import WITHOUT_ACCOUNT
 from shared.logs import configure_logs
 from tests.support.ledger import RealLedger
 from tests.support.ledger_story import tell
@@ -64,7 +64,7 @@ def replay() -> None:
             "SELECT originator_id, topic, state FROM stored_events ORDER BY notification_id",
         ):
             event = decode_event(topic, state)
-            if not isinstance(event, ArrivalRefused):
+            if not isinstance(event, WITHOUT_ACCOUNT):
                 accounts[stream.bytes] = evolve(accounts.get(stream.bytes), event)
         for key in sorted(accounts):
             total.update(key + encode(accounts[key]))

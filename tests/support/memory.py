@@ -4,6 +4,7 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.ledger.batch import Batch, Item, KeyRow, accounts_of
@@ -11,11 +12,18 @@ from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import AnyCommand, Arrive, TakeBack, Usage
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
 from services.ledger.rules import BUILT_IN, load_rules
 from shared.calendar import Calendar
 from shared.clock import FixedClock
-from shared.contracts.ledger import ArrivalRefused, DataSpent, DataTransferred, Event
+from shared.contracts.ledger import (
+    WITHOUT_ACCOUNT,
+    ArrivalRefused,
+    DataSpent,
+    DataTransferred,
+    Event,
+)
 from shared.ids import partition_of, stream_id
 
 CALENDAR = Calendar("Asia/Shanghai")
@@ -30,7 +38,8 @@ class CrashError(Exception):
 class MemoryPartition:
     """One partition's storage."""
 
-    def __init__(self, number: int, clock: FixedClock) -> None:
+    def __init__(self, number: int, clock: FixedClock, rulebook: RuleBook) -> None:
+        self.rulebook = rulebook
         self.number = number
         self.clock = clock
         self.log: list[tuple[bytes, int, str, bytes]] = []
@@ -43,6 +52,29 @@ class MemoryPartition:
         self, items: list[Item], source: int | None = None, at: int = 0, crash: str = ""
     ) -> None:
         """Run a batch as a transaction; `crash` is "before" or "after" the commit."""
+        batch, now = self._decide(items)
+        if crash == "before":
+            raise CrashError
+        known = {(row[0], row[1]) for row in self.log}
+        assert not known & {(row[0], row[1]) for row in batch.rows}
+        self.log += batch.rows
+        self.keys.update((key.key, key) for key in batch.keys)
+        for stream, _, version, _, state in zip(*batch.states(), strict=True):
+            self.states[stream] = (version, state)
+        if batch.rows:
+            self.last_recorded_at = now
+        if source is not None:
+            self.positions[source] = max(at, self.positions.get(source, 0))
+        if crash == "after":
+            raise CrashError
+        self._answer_repeats(items)
+
+    def rehearse(self, items: list[Item]) -> None:
+        """Decide a batch and store nothing."""
+        self._decide(items)
+        self._answer_repeats(items)
+
+    def _decide(self, items: list[Item]) -> tuple[Batch, int]:
         loaded = {}
         for stream in map(stream_id, accounts_of(items)):
             if stream in self.states:
@@ -51,22 +83,11 @@ class MemoryPartition:
                 assert account is not None
                 loaded[stream] = (account, version)
         now = max(self.clock.now(), self.last_recorded_at)
-        batch = Batch(Context(now, CALENDAR, RULEBOOK), loaded, self.keys)
+        batch = Batch(Context(now, CALENDAR, self.rulebook), loaded, self.keys)
         batch.run(items)
-        if crash == "before":
-            raise CrashError
-        known = {(row[0], row[1]) for row in self.log}
-        assert not known & {(row[0], row[1]) for row in batch.rows}
-        self.log += batch.rows
-        self.keys.update((key.key, key) for key in batch.keys)
-        for stream, _, version, state in zip(*batch.states(), strict=True):
-            self.states[stream] = (version, state)
-        if batch.rows:
-            self.last_recorded_at = now
-        if source is not None:
-            self.positions[source] = max(at, self.positions.get(source, 0))
-        if crash == "after":
-            raise CrashError
+        return batch, now
+
+    def _answer_repeats(self, items: list[Item]) -> None:
         for item in items:
             if item.repeats is not None:
                 item.outcome = self._again(item, item.repeats)
@@ -97,7 +118,7 @@ class MemoryPartition:
         accounts: dict[bytes, Account] = {}
         for stream, _, topic, state in self.log:
             event = decode_event(topic, state)
-            if not isinstance(event, ArrivalRefused):
+            if not isinstance(event, WITHOUT_ACCOUNT):
                 accounts[stream] = evolve(accounts.get(stream), event)
         return accounts
 
@@ -105,9 +126,16 @@ class MemoryPartition:
 class MemoryBank:
     """All partitions, and the sagas between them over whatever delivery a test makes up."""
 
-    def __init__(self, partitions: int = 2, now: str = "2015-08-10T12:00:00") -> None:
+    def __init__(
+        self,
+        partitions: int = 2,
+        now: str = "2015-08-10T12:00:00",
+        rulebook: RuleBook = RULEBOOK,
+    ) -> None:
         self.clock = FixedClock(CALENDAR.parse(now))
-        self.partitions = [MemoryPartition(number, self.clock) for number in range(partitions)]
+        self.partitions = [
+            MemoryPartition(number, self.clock, rulebook) for number in range(partitions)
+        ]
 
     def at(self, text: str) -> None:
         """Set bank time."""
@@ -119,11 +147,22 @@ class MemoryBank:
 
     def do(self, *commands: AnyCommand | Usage, crash: str = "") -> list[Any]:
         """Execute commands, one batch per partition."""
+        return self._each(commands, lambda partition, share: partition.execute(share, crash=crash))
+
+    def rehearse(self, *commands: AnyCommand | Usage) -> list[Any]:
+        """Return the outcomes that `do` would have, and store nothing."""
+        return self._each(commands, MemoryPartition.rehearse)
+
+    def _each(
+        self,
+        commands: Sequence[AnyCommand | Usage],
+        run: Callable[[MemoryPartition, list[Item]], None],
+    ) -> list[Any]:
         items = [Item(command, "operator", OPERATOR) for command in commands]
         for partition in self.partitions:
             share = [item for item in items if self.of(item.what.account) is partition]
             if share:
-                partition.execute(share, crash=crash)
+                run(partition, share)
         return [item.outcome for item in items if item.outcome is not None]
 
     def account(self, account_id: str) -> Account:

@@ -10,3 +10,4 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     {schema}.account_state, {schema}.inbox_positions, {schema}.relay_positions,
     {schema}.parked, {schema}.jobs
 TO {role};
+GRANT SELECT, INSERT ON {schema}.rules TO {role};

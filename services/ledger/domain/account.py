@@ -10,64 +10,57 @@ from typing import Any
 
 import msgspec
 
+from services.ledger.domain.lots import (
+    Crossing,
+    Hold,
+    Lot,
+    PlanChange,
+    Window,
+    open_lot,
+)
 from shared.contracts.ledger import (
-    ANY_SCOPE,
+    AccountClosed,
     AccountOpened,
+    AccountResumed,
+    AccountSuspended,
+    DataAdjusted,
     DataCarriedOver,
     DataEarned,
     DataExpired,
+    DataHeld,
     DataReceived,
     DataSpent,
     DataTransferred,
     Event,
+    HoldReleased,
     Leg,
-    LotTerms,
     MonthClosed,
+    PlanChanged,
     Slice,
-    Source,
+    ThresholdCrossed,
+    Thresholds,
+    ThresholdsSet,
     TransferReturned,
     UsageLine,
+    UsageReversed,
 )
 
-STATE_FORMAT = 1
+__all__ = [
+    "STATE_FORMAT",
+    "Account",
+    "Hold",
+    "Lot",
+    "arm_again",
+    "evolve",
+    "open_lot",
+    "spend_line",
+]
 
+STATE_FORMAT = 3
 
-class Window(msgspec.Struct, array_like=True, gc=False):
-    """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
-
-    lot_id: str
-    valid_from: int
-    expires_at: int
-
-
-class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """Bytes with terms: usable in [valid_from, expires_at), for one scope, in order of age."""
-
-    lot_id: str
-    kind: str
-    granted: int
-    remaining: int
-    held: int = 0
-    valid_from: int
-    expires_at: int
-    granted_at: int
-    scope: str | list[str] = ANY_SCOPE
-    giftable: bool = False
-    carries: bool = False
-    source: Source
-    parent_lot: str | None = None
-    born_of: list[Window] = []
-
-    @property
-    def free(self) -> int:
-        """Return the bytes that no hold pins."""
-        return self.remaining - self.held
-
-    def serves(self, at: int) -> bool:
-        """Say whether usage at this instant may be charged here (late usage included)."""
-        if self.valid_from <= at < self.expires_at:
-            return True
-        return any(window.valid_from <= at < window.expires_at for window in self.born_of)
+# Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
+# its close can still be carried over.
+REMEMBERED_MS = 400 * 86_400_000
 
 
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -77,11 +70,18 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     kind: str
     opened_at: int
     plan: str | None = None
+    plan_changes: list[PlanChange] = []
+    status: str = "active"
     partner: str | None = None
     active_from: str | None = None
     granted_through: str | None = None
     closed_through: str | None = None
+    closed_until: int = 0
     lots: dict[str, Lot] = {}
+    holds: dict[str, Hold] = {}
+    emptied: list[Window] = []
+    thresholds: Thresholds | None = None
+    crossed: dict[str, Crossing] = {}
     earned: int = 0
     received: int = 0
     returned: int = 0
@@ -91,32 +91,43 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     expired: int = 0
     adjusted: int = 0
 
+    def plan_in(self, month: str) -> str | None:
+        """Return the plan of a month: the last one that was chosen for it or earlier."""
+        plan = self.plan
+        for change in self.plan_changes:
+            if change.month <= month:
+                plan = change.plan
+        return plan
+
     def balances(self) -> bool:
         """Say whether the invariant holds and no lot is below zero."""
         remaining = sum(lot.remaining for lot in self.lots.values())
         came = self.earned + self.received + self.returned
         went = self.spent + self.transferred + self.expired + self.adjusted
-        return came == remaining + went and all(
-            0 <= lot.held <= lot.remaining for lot in self.lots.values()
+        return came == remaining + went and self._pins_fit()
+
+    def _pins_fit(self) -> bool:
+        """Say whether each lot holds what the holds pin in it, and not more than it has."""
+        pinned = dict.fromkeys(self.lots, 0)
+        for hold in self.holds.values():
+            for lot_id, part in hold.parts.items():
+                pinned[lot_id] = pinned.get(lot_id, 0) + part
+        return pinned.keys() == self.lots.keys() and all(
+            pinned[lot.lot_id] == lot.held and 0 <= lot.held <= lot.remaining
+            for lot in self.lots.values()
         )
 
+    def available(self, at: int) -> int:
+        """Return the bytes that can be used at an instant."""
+        return sum(
+            lot.remaining - lot.held
+            for lot in self.lots.values()
+            if lot.valid_from <= at < lot.expires_at
+        )
 
-def open_lot(terms: LotTerms, granted_at: int) -> Lot:
-    """Return a full lot on these terms."""
-    return Lot(
-        lot_id=terms.lot_id,
-        kind=terms.kind,
-        granted=terms.granted,
-        remaining=terms.granted,
-        valid_from=terms.valid_from,
-        expires_at=terms.expires_at,
-        granted_at=granted_at,
-        scope=terms.scope,
-        giftable=terms.giftable,
-        carries=terms.carries,
-        source=terms.source,
-        parent_lot=terms.parent_lot,
-    )
+    def next_deadline(self) -> int | None:
+        """Return when the first of the holds times out, None without holds."""
+        return min((hold.deadline for hold in self.holds.values()), default=None)
 
 
 def evolve(account: Account | None, event: Event) -> Account:
@@ -137,7 +148,26 @@ def evolve(account: Account | None, event: Event) -> Account:
         msg = f"the first event of {event.account} is a {type(event).__name__}"
         raise ValueError(msg)
     _APPLY[type(event)](account, event)
+    if account.crossed:
+        arm_again(account, event.recorded_at)
     return account
+
+
+def arm_again(account: Account, at: int) -> None:
+    """Forget the told edges that a balance is above again, and those that are past."""
+    gone = []
+    for name, edge in account.crossed.items():
+        if edge.until:
+            over = edge.until <= at
+        elif edge.lot_id:
+            lot = account.lots.get(edge.lot_id)
+            over = lot is None or lot.remaining > edge.level
+        else:
+            over = account.available(at) > edge.level
+        if over:
+            gone.append(name)
+    for name in gone:
+        del account.crossed[name]
 
 
 def spend_line(account: Account, line: UsageLine) -> None:
@@ -156,15 +186,89 @@ def _earned(account: Account, event: DataEarned) -> None:
         account.granted_through = max(account.granted_through or "", *event.months)
 
 
+def _plan_changed(account: Account, event: PlanChanged) -> None:
+    account.plan_changes.append(PlanChange(event.from_month, event.plan))
+
+
+def _suspended(account: Account, event: AccountSuspended) -> None:
+    del event
+    account.status = "suspended"
+
+
+def _resumed(account: Account, event: AccountResumed) -> None:
+    del event
+    account.status = "active"
+
+
+def _account_closed(account: Account, event: AccountClosed) -> None:
+    del event
+    account.status = "closed"
+
+
+def _adjusted(account: Account, event: DataAdjusted) -> None:
+    for terms in event.lots:
+        account.lots[terms.lot_id] = open_lot(terms, event.recorded_at)
+        account.adjusted -= terms.granted
+    _take(account, event.slices)
+    account.adjusted += sum(part.bytes for part in event.slices)
+
+
+def _usage_reversed(account: Account, event: UsageReversed) -> None:
+    for leg in event.legs:
+        _put_back(account, leg, event.recorded_at)
+        account.spent -= leg.bytes
+    account.unfunded -= event.unfunded_bytes
+
+
 def _spent(account: Account, event: DataSpent) -> None:
     for line in event.lines:
         spend_line(account, line)
 
 
+def _thresholds_set(account: Account, event: ThresholdsSet) -> None:
+    account.thresholds = event.thresholds
+    account.crossed = {name: edge for name, edge in account.crossed.items() if edge.until}
+
+
+def _threshold_crossed(account: Account, event: ThresholdCrossed) -> None:
+    account.crossed[event.name] = Crossing(
+        level=event.level_bytes, lot_id=event.lot_id or "", until=event.expires_at,
+        at=event.recorded_at if event.expires_at else 0,
+    )  # fmt: skip
+
+
+def _held(account: Account, event: DataHeld) -> None:
+    parts = {part.lot_id: part.bytes for part in event.slices}
+    account.holds[event.hold_id] = Hold(
+        hold_id=event.hold_id, purpose=event.purpose, deadline=event.deadline, parts=parts
+    )
+    for lot_id, part in parts.items():
+        account.lots[lot_id].held += part
+
+
+def _unpin(account: Account, hold_id: str, lot_id: str, amount: int) -> None:
+    hold = account.holds[hold_id]
+    account.lots[lot_id].held -= amount
+    hold.parts[lot_id] -= amount
+    if not hold.parts[lot_id]:
+        del hold.parts[lot_id]
+    if not hold.parts:
+        del account.holds[hold_id]
+
+
+def _hold_released(account: Account, event: HoldReleased) -> None:
+    for part in event.slices:
+        _unpin(account, event.hold_id, part.lot_id, part.bytes)
+
+
 def _transferred(account: Account, event: DataTransferred) -> None:
     for leg in event.legs:
+        if event.hold_id is not None:
+            _unpin(account, event.hold_id, leg.lot_id, leg.bytes)
         account.lots[leg.lot_id].remaining -= leg.bytes
         account.transferred += leg.bytes
+    if event.hold_id is not None:
+        _drop_closed(account)
 
 
 def _received(account: Account, event: DataReceived) -> None:
@@ -175,12 +279,16 @@ def _received(account: Account, event: DataReceived) -> None:
 
 def _returned(account: Account, event: TransferReturned) -> None:
     for leg in event.legs:
-        lot = account.lots.get(leg.lot_id)
-        if lot is None:
-            account.lots[leg.lot_id] = _restored(leg, event.recorded_at)
-        else:
-            lot.remaining += leg.bytes
+        _put_back(account, leg, event.recorded_at)
         account.returned += leg.bytes
+
+
+def _put_back(account: Account, leg: Leg, at: int) -> None:
+    lot = account.lots.get(leg.lot_id)
+    if lot is None:
+        account.lots[leg.lot_id] = _restored(leg, at)
+    else:
+        lot.remaining += leg.bytes
 
 
 def _restored(leg: Leg, at: int) -> Lot:
@@ -234,22 +342,47 @@ def _take(account: Account, slices: list[Slice]) -> None:
 
 def _close(account: Account, month: str, ends_at: int) -> None:
     account.closed_through = max(account.closed_through or "", month)
+    account.closed_until = max(account.closed_until, ends_at)
+    _drop_closed(account)
+
+
+def _drop_closed(account: Account) -> None:
+    """Forget lots that are empty and whose month is closed."""
     gone = [
         lot_id
         for lot_id, lot in account.lots.items()
-        if lot.remaining == 0 and lot.expires_at <= ends_at
+        if lot.remaining == 0 and lot.expires_at <= account.closed_until
     ]
     for lot_id in gone:
-        del account.lots[lot_id]
+        lot = account.lots.pop(lot_id)
+        if lot.carries and not _is_remembered(account, lot_id):
+            account.emptied.append(Window(lot_id, lot.valid_from, lot.expires_at))
+    oldest = account.closed_until - REMEMBERED_MS
+    if account.emptied and account.emptied[0].expires_at < oldest:
+        account.emptied = [each for each in account.emptied if each.expires_at >= oldest]
+
+
+def _is_remembered(account: Account, lot_id: str) -> bool:
+    return any(window.lot_id == lot_id for lot in account.lots.values() for window in lot.born_of)
 
 
 _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     DataEarned: _earned,
     DataSpent: _spent,
+    DataHeld: _held,
+    HoldReleased: _hold_released,
     DataTransferred: _transferred,
+    PlanChanged: _plan_changed,
+    AccountSuspended: _suspended,
+    AccountResumed: _resumed,
+    AccountClosed: _account_closed,
+    DataAdjusted: _adjusted,
+    UsageReversed: _usage_reversed,
     DataReceived: _received,
     TransferReturned: _returned,
     DataCarriedOver: _carried,
     DataExpired: _expired,
     MonthClosed: _month_closed,
+    ThresholdsSet: _thresholds_set,
+    ThresholdCrossed: _threshold_crossed,
 }

@@ -14,6 +14,7 @@ from shared.contracts.ledger import (
     DataCarriedOver,
     DataExpired,
     Event,
+    Leg,
     LotTerms,
     MonthClosed,
     Slice,
@@ -51,45 +52,49 @@ def _close_one(
 ) -> Iterator[Event]:
     ends_at = context.calendar.month_end(month)
     lots = [lot for lot in account.lots.values() if lot.expires_at <= ends_at]
-    events = _settle(account, month, lots, context, common, carry=True)
+    events = _settle(account, month, lots, context, common)
     yield from events or [MonthClosed(**common, month=month, month_ends_at=ends_at)]
 
 
+def expire_all(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Let everything expire that an account has free (it is closed, or about to be)."""
+    slices = [Slice(lot.lot_id, lot.free) for lot in account.lots.values() if lot.free]
+    if slices:
+        yield DataExpired(**facts(meta, context, account.account), slices=slices)
+
+
 def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
-    """Treat what came back to lots after their close as the closes since then would have."""
-    if account.closed_through is None:
+    """Treat what came back to lots after their close as the closes since then would have.
+
+    On a closed account it expires at once.
+    """
+    if account.status == "closed":
+        yield from expire_all(account, context, meta)
         return
     common = facts(meta, context, account.account)
     by_month: dict[str, list[Lot]] = {}
-    closed_at = context.calendar.month_end(account.closed_through)
     for lot in account.lots.values():
-        if lot.expires_at <= closed_at and lot.free > 0:
+        if lot.expires_at <= account.closed_until and lot.free > 0:
             by_month.setdefault(context.calendar.month_of(lot.expires_at - 1), []).append(lot)
     for month, lots in sorted(by_month.items()):
-        still_open = add_months(month, 1) > account.closed_through
-        yield from _settle(account, month, lots, context, common, carry=still_open)
+        yield from _settle(account, month, lots, context, common)
 
 
 def _settle(
-    account: Account, month: str, lots: list[Lot], context: Context, common: dict[str, Any], *,
-    carry: bool,
-) -> list[Event]:  # fmt: skip
+    account: Account, month: str, lots: list[Lot], context: Context, common: dict[str, Any]
+) -> list[Event]:
     ends_at = context.calendar.month_end(month)
-    rules = context.rulebook.at(ends_at - 1)
-    plan = rules.plans.get(account.plan or "")
-    rule = plan.carry_over if plan and carry else CarryOver()
-    common = {**common, "rule_version": rules.version}
+    common = {**common, "rule_version": context.rulebook.at(ends_at - 1).version}
     events: list[Event] = []
     expired: list[Slice] = []
     for scope in _scopes(lots):
         due = [lot for lot in lots if lot.scope == scope and lot.free > 0]
-        terms = _carry_lot(month, scope, context)
-        before = account.lots[terms.lot_id].granted if terms.lot_id in account.lots else 0
-        carried, lost = _split(rules.in_order(due), rule, before)
+        rule = Carrying(account, month, scope, context)
+        carried, lost = rule.split(due)
         expired += lost
         if carried:
             moved = sum(part.bytes for part in carried)
-            lot = msgspec.structs.replace(terms, granted=moved)
+            lot = msgspec.structs.replace(rule.terms, granted=moved)
             events.append(
                 DataCarriedOver(
                     **common, month=month, month_ends_at=ends_at, slices=carried, lot=lot
@@ -100,24 +105,87 @@ def _settle(
     return events
 
 
-def _split(
-    lots: list[Lot], rule: CarryOver, carried_before: int
-) -> tuple[list[Slice], list[Slice]]:
-    """Divide what lots hold freely into what the rule carries over and what it lets expire."""
-    allowed = 0
-    if rule.mode == "auto_extend":
-        allowed = sum(lot.free for lot in lots if lot.carries) * rule.share_percent // 100
-        if rule.cap_bytes is not None:
-            allowed = min(allowed, max(rule.cap_bytes - carried_before, 0))
-    carried, expired = [], []
-    for lot in lots:
-        part = min(lot.free, allowed) if lot.carries else 0
-        allowed -= part
-        if part:
-            carried.append(Slice(lot.lot_id, part))
-        if lot.free > part:
-            expired.append(Slice(lot.lot_id, lot.free - part))
-    return carried, expired
+def after_close(account: Account, leg: Leg, context: Context) -> list[Leg]:
+    """Return a held part that departs after its lot's end, on the terms that the close gives it.
+
+    What would be carried over travels as the carry lot would; the rest as it is: it arrives
+    expired. A part whose lot has not ended stays as it is.
+    """
+    if leg.expires_at > context.now:
+        return [leg]
+    rule = Carrying(account, context.calendar.month_of(leg.expires_at - 1), leg.scope, context)
+    allowed = rule.allowed(leg.bytes if rule.may_carry(leg) else 0)
+    carried = msgspec.structs.replace(
+        leg, bytes=allowed, kind=rule.terms.kind, valid_from=rule.terms.valid_from,
+        expires_at=rule.terms.expires_at, carries=False, source=rule.terms.source,
+    )  # fmt: skip
+    rest = msgspec.structs.replace(leg, bytes=leg.bytes - allowed)
+    return [part for part in (carried, rest) if part.bytes]
+
+
+class Carrying:
+    """The carry-over of one account's month and scope, by the rules at the month's last instant."""
+
+    def __init__(
+        self, account: Account, month: str, scope: str | list[str], context: Context
+    ) -> None:
+        calendar = context.calendar
+        last = calendar.month_end(month) - 1
+        self._rules = context.rulebook.at(last)
+        plan = context.rulebook.plan(account.plan_in(month), last)
+        self._rule = plan.carry_over if plan else CarryOver()
+        voucher = self._rule.mode == "convert_to_voucher"
+        kind = "voucher" if voucher else "carry"
+        name = scope if isinstance(scope, str) else "+".join(scope)
+        self.terms = LotTerms(
+            lot_id=f"{kind}:{month}:{name}",
+            kind=kind,
+            granted=0,
+            valid_from=calendar.month_end(month),
+            expires_at=calendar.month_end(add_months(month, self._rule.months)),
+            scope=scope,
+            giftable=True,
+            source=Source(type="carry_over", id=month),
+        )
+        # Nothing comes to life in a lot that would have been closed by now.
+        self._over = self.terms.expires_at <= account.closed_until
+        self._carried = self._outstanding(account)
+
+    def _outstanding(self, account: Account) -> int:
+        """Return what this close has carried, and what earlier ones have left."""
+        carried = 0
+        for lot in account.lots.values():
+            if lot.lot_id == self.terms.lot_id:
+                carried += lot.granted
+            elif lot.kind == self.terms.kind and lot.expires_at > self.terms.valid_from:
+                carried += lot.remaining
+        return carried
+
+    def may_carry(self, lot: Lot | Leg) -> bool:
+        """Say whether a lot may carry over at all."""
+        return lot.carries and lot.kind not in self._rule.excluded_kinds
+
+    def allowed(self, eligible: int) -> int:
+        """Return how many of the eligible bytes are carried over."""
+        if self._rule.mode == "none" or self._over:
+            return 0
+        allowed = eligible * self._rule.share_percent // 100
+        if self._rule.cap_bytes is not None:
+            allowed = min(allowed, max(self._rule.cap_bytes - self._carried, 0))
+        return allowed
+
+    def split(self, lots: list[Lot]) -> tuple[list[Slice], list[Slice]]:
+        """Divide what lots hold freely into what is carried over and what expires."""
+        allowed = self.allowed(sum(lot.free for lot in lots if self.may_carry(lot)))
+        carried, expired = [], []
+        for lot in self._rules.in_order(lots):
+            part = min(lot.free, allowed) if self.may_carry(lot) else 0
+            allowed -= part
+            if part:
+                carried.append(Slice(lot.lot_id, part))
+            if lot.free > part:
+                expired.append(Slice(lot.lot_id, lot.free - part))
+        return carried, expired
 
 
 def _scopes(lots: list[Lot]) -> list[str | list[str]]:
@@ -126,18 +194,3 @@ def _scopes(lots: list[Lot]) -> list[str | list[str]]:
         if lot.scope not in scopes:
             scopes.append(lot.scope)
     return scopes
-
-
-def _carry_lot(month: str, scope: str | list[str], context: Context) -> LotTerms:
-    after = add_months(month, 1)
-    name = scope if isinstance(scope, str) else "+".join(scope)
-    return LotTerms(
-        lot_id=f"carry:{month}:{name}",
-        kind="carry",
-        granted=0,
-        valid_from=context.calendar.month_start(after),
-        expires_at=context.calendar.month_end(after),
-        scope=scope,
-        giftable=True,
-        source=Source(type="carry_over", id=month),
-    )

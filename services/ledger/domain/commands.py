@@ -1,12 +1,12 @@
 """What can be asked of the ledger. The first five are public; the rest are its own."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.rules import Bytes
-from shared.contracts.ledger import DataTransferred
+from shared.contracts.ledger import DataTransferred, Thresholds, UsageLine
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -47,6 +47,13 @@ Month = Annotated[
     str, Meta(pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}", description="a calendar month, YYYY-MM")
 ]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
+HoldId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[0-9a-f]{{32}}{END}", description="the `hold_id` that the hold's result names"
+    ),
+]
+Purpose = Annotated[str, Meta(pattern=rf"^(gift|red_packet){END}")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
 
 
@@ -77,7 +84,8 @@ class Buy(Command, frozen=True, kw_only=True, tag="buy"):
 
     Without `expires_at` a subscriber's pack is a monthly one (it ends with the month and carries
     over), a partner's lasts as long as the rules say.
-    Refusals, in order: account_not_found, account_kind, time_invalid, expires_in_past.
+    Refusals, in order: account_not_found, account_closed, account_kind, time_invalid,
+    expires_in_past.
     """
 
     bytes: Bytes
@@ -87,7 +95,7 @@ class Buy(Command, frozen=True, kw_only=True, tag="buy"):
 class Fund(Command, frozen=True, kw_only=True, tag="fund"):
     """Move bytes from a partner into one of its campaigns (the escrow that awards are paid from).
 
-    Refusals, in order: account_not_found, insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
     """
 
     account: PartnerId
@@ -98,7 +106,7 @@ class Fund(Command, frozen=True, kw_only=True, tag="fund"):
 class Award(Command, frozen=True, kw_only=True, tag="award"):
     """Pay a subscriber out of a campaign.
 
-    Refusals, in order: account_not_found, insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
     """
 
     account: CampaignId
@@ -109,12 +117,104 @@ class Award(Command, frozen=True, kw_only=True, tag="award"):
 class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
     """Give bytes to another subscriber; they keep the terms of the giver's lots.
 
-    Refusals, in order: account_not_found, same_account, insufficient_data.
+    Refusals, in order: account_not_found, account_closed, account_suspended, same_account,
+    insufficient_data.
     """
 
     account: SubscriberId
     to: SubscriberId
     bytes: Bytes
+
+
+class Hold(Command, frozen=True, kw_only=True, tag="hold"):
+    """Pin giftable bytes until `deadline`; they are used for nothing else meanwhile.
+
+    Refusals, in order: account_not_found, account_closed, account_suspended, time_invalid,
+    deadline_in_past, deadline_too_far, insufficient_data.
+    """
+
+    bytes: Bytes
+    deadline: Time
+    purpose: Purpose = "gift"
+
+
+class Post(Command, frozen=True, kw_only=True, tag="post"):
+    """Send held bytes (all that is left of the hold without `bytes`) to a subscriber.
+
+    Refusals, in order: account_not_found, same_account, hold_not_found, hold_exceeded.
+    """
+
+    hold_id: HoldId
+    to: SubscriberId
+    bytes: Bytes | None = None
+
+
+class Release(Command, frozen=True, kw_only=True, tag="release"):
+    """Let what is left of a hold go free, back into the same lots.
+
+    Refusals, in order: account_not_found, hold_not_found.
+    """
+
+    hold_id: HoldId
+
+
+class Suspend(Command, frozen=True, kw_only=True, tag="suspend"):
+    """Stop use and giving; lots run on. Refusals, in order: account_not_found, account_closed."""
+
+
+class Resume(Command, frozen=True, kw_only=True, tag="resume"):
+    """Let a suspended account go on. Refusals, in order: account_not_found, account_closed."""
+
+
+class CloseAccount(Command, frozen=True, kw_only=True, tag="close_account"):
+    """End an account: holds are released, lots expire, arrivals are refused.
+
+    Refusals, in order: account_not_found, account_closed.
+    """
+
+
+class ChangePlan(Command, frozen=True, kw_only=True, tag="change_plan"):
+    """Choose another plan, from the next cycle on.
+
+    Refusals, in order: account_not_found, account_closed, plan_not_allowed, plan_unknown.
+    """
+
+    plan: Annotated[str, Meta(max_length=64)]
+
+
+class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
+    """Give or take bytes by hand; the reason is kept with the actor's name.
+
+    Given bytes are a lot of kind adjustment, to the end of the month without `expires_at`.
+    Taking is refused where there is not as much.
+    Refusals, in order: account_not_found, account_closed, insufficient_data, time_invalid,
+    expires_in_past.
+    """
+
+    direction: Literal["give", "take"]
+    bytes: Bytes
+    reason: Reason
+    expires_at: Time | None = None
+
+
+class Reverse(Command, frozen=True, kw_only=True, tag="reverse"):
+    """Undo a usage record: the same slices come back to the same lots, also after a close.
+
+    A record is reversed once. Refusals, in order: account_not_found, usage_not_found, conflict.
+    """
+
+    usage_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    reason: Reason
+
+
+class SetThresholds(Command, frozen=True, kw_only=True, tag="set_thresholds"):
+    """Announce this account's balance at thresholds of its own; without any, at the rules' ones.
+
+    Refusals, in order: account_not_found, account_closed.
+    """
+
+    account: SubscriberId
+    thresholds: Thresholds | None = None
 
 
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
@@ -147,8 +247,17 @@ class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class GrantCycle(msgspec.Struct, frozen=True, kw_only=True):
-    """Grant the plan lots that are due by the clock (a job of the ledger)."""
+class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Undo a usage record that was found in the log (what `reverse` comes to)."""
+
+    key: str
+    account: str
+    line: UsageLine
+    reason: str | None = None
+
+
+class Touch(msgspec.Struct, frozen=True, kw_only=True):
+    """Do what is due by the clock: plan lots, holds that time out (a job of the ledger)."""
 
     key: str
     account: str
@@ -165,9 +274,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rating_group: str | None = None
 
 
-PUBLIC: tuple[type[Command], ...] = (OpenAccount, Buy, Fund, Award, Transfer, CloseMonth)
-PublicCommand = OpenAccount | Buy | Fund | Award | Transfer | CloseMonth
-AnyCommand = PublicCommand | Arrive | TakeBack | GrantCycle
+PUBLIC: tuple[type[Command], ...] = (
+    OpenAccount, Suspend, Resume, CloseAccount, ChangePlan, Buy, Fund, Award, Transfer, Hold, Post,
+    Release, Adjust, Reverse, SetThresholds, CloseMonth,
+)  # fmt: skip
+PublicCommand = (
+    OpenAccount | Suspend | Resume | CloseAccount | ChangePlan | Buy | Fund | Award | Transfer
+    | Hold | Post | Release | Adjust | Reverse | SetThresholds | CloseMonth
+)  # fmt: skip
+AnyCommand = PublicCommand | Arrive | TakeBack | ReverseUsage | Touch
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "open_account": {
@@ -194,6 +309,45 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "account": "a50e2f674b137b04",
         "to": "b61f30785c248c15",
         "bytes": 10485760,
+    },
+    "suspend": {"key": "s-1", "account": "a50e2f674b137b04", "reason": "lost phone"},
+    "resume": {"key": "s-2", "account": "a50e2f674b137b04"},
+    "close_account": {"key": "end-1", "account": "a50e2f674b137b04", "reason": "left"},
+    "change_plan": {"key": "plan-1", "account": "a50e2f674b137b04", "plan": "std-1gb"},
+    "adjust": {
+        "key": "ticket-7",
+        "account": "a50e2f674b137b04",
+        "direction": "give",
+        "bytes": 1048576,
+        "reason": "outage of 3 September",
+    },
+    "reverse": {
+        "key": "ticket-8",
+        "account": "a50e2f674b137b04",
+        "usage_id": "0a9c1ee04b33",
+        "reason": "counted by a broken element",
+    },
+    "hold": {
+        "key": "offer-3",
+        "account": "a50e2f674b137b04",
+        "bytes": 10485760,
+        "deadline": "2015-09-04T12:00:00+08:00",
+    },
+    "post": {
+        "key": "accept-3",
+        "account": "a50e2f674b137b04",
+        "hold_id": "0123456789abcdef0123456789abcdef",
+        "to": "b61f30785c248c15",
+    },
+    "release": {
+        "key": "decline-3",
+        "account": "a50e2f674b137b04",
+        "hold_id": "0123456789abcdef0123456789abcdef",
+    },
+    "set_thresholds": {
+        "key": "watch-1",
+        "account": "a50e2f674b137b04",
+        "thresholds": {"plan_used_percent": [50, 90], "low_balance_bytes": 5242880},
     },
     "close_month": {"key": "close-2015-08", "account": "a50e2f674b137b04", "month": "2015-08"},
 }

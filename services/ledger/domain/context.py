@@ -43,11 +43,37 @@ def facts(meta: Meta, context: Context, account: str, reason: str | None = None)
     }
 
 
+def instant(text: str, field: str, context: Context) -> int:
+    """Return a command's time in milliseconds. Raises RefusedError time_invalid."""
+    try:
+        return context.calendar.parse(text)
+    except (ValueError, OverflowError) as error:
+        raise RefusedError("time_invalid", f"{field} is no ISO 8601 time: {error}") from error
+
+
 def known(account: Account | None, account_id: str) -> Account:
     """Return the account. Raises RefusedError account_not_found."""
     if account is None:
         raise RefusedError(
             "account_not_found", f"there is no account {account_id}", 404, account=account_id
+        )
+    return account
+
+
+def not_closed(account: Account) -> Account:
+    """Return the account. Raises RefusedError account_closed."""
+    if account.status == "closed":
+        raise RefusedError(
+            "account_closed", f"{account.account} is closed", account=account.account
+        )
+    return account
+
+
+def active(account: Account) -> Account:
+    """Return the account. Raises RefusedError account_closed, account_suspended."""
+    if not_closed(account).status == "suspended":
+        raise RefusedError(
+            "account_suspended", f"{account.account} is suspended", account=account.account
         )
     return account
 

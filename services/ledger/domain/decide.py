@@ -3,29 +3,55 @@
 The caller evolves the account after each event it takes, so that the next one sees it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from services.ledger.domain import closing, opening, transfers
-from services.ledger.domain.account import Account
-from services.ledger.domain.commands import (
-    AnyCommand,
-    Arrive,
-    Award,
-    Buy,
-    CloseMonth,
-    Fund,
-    GrantCycle,
-    OpenAccount,
-    TakeBack,
-    Transfer,
+from services.ledger.domain import (
+    closing,
+    correcting,
+    holds,
+    lifecycle,
+    monitors,
+    opening,
+    transfers,
 )
+from services.ledger.domain import commands as asked
+from services.ledger.domain.account import Account
 from services.ledger.domain.context import Context, Meta
 from shared.contracts.ledger import Event
 
+Decision = Callable[[Account | None, Any, Context, Meta], Iterator[Event]]
+NamingDecision = Callable[[Account | None, Any, Context, Meta, str], Iterator[Event]]
 
-def decide(  # noqa: PLR0911 One per command.
+DECISIONS: dict[type, Decision] = {
+    asked.OpenAccount: opening.open_account,
+    asked.Suspend: lifecycle.suspend,
+    asked.Resume: lifecycle.resume,
+    asked.CloseAccount: lifecycle.close_account,
+    asked.ChangePlan: lifecycle.change_plan,
+    asked.Release: holds.release,
+    asked.SetThresholds: monitors.set_thresholds,
+    asked.CloseMonth: closing.close_month,
+    asked.Arrive: transfers.arrive,
+    asked.TakeBack: transfers.take_back,
+    asked.Reverse: correcting.refuse_unknown,
+    asked.ReverseUsage: correcting.reverse_usage,
+}
+# These name something new (a lot, a transfer, a hold) by the command's id.
+NAMING_DECISIONS: dict[type, NamingDecision] = {
+    asked.Buy: opening.buy,
+    asked.Fund: transfers.fund,
+    asked.Award: transfers.award,
+    asked.Transfer: transfers.transfer,
+    asked.Hold: holds.hold,
+    asked.Post: holds.post,
+    asked.Adjust: correcting.adjust,
+}
+
+
+def decide(
     account: Account | None,
-    command: AnyCommand,
+    command: asked.AnyCommand,
     context: Context,
     meta: Meta,
     command_id: str = "",
@@ -34,22 +60,9 @@ def decide(  # noqa: PLR0911 One per command.
 
     `command_id` is unique in the whole bank; transfers and purchases are named by it.
     """
-    match command:
-        case OpenAccount():
-            return opening.open_account(account, command, context, meta)
-        case Buy():
-            return opening.buy(account, command, context, meta, command_id)
-        case Fund():
-            return transfers.fund(account, command, context, meta, command_id)
-        case Award():
-            return transfers.award(account, command, context, meta, command_id)
-        case Transfer():
-            return transfers.transfer(account, command, context, meta, command_id)
-        case CloseMonth():
-            return closing.close_month(account, command, context, meta)
-        case Arrive():
-            return transfers.arrive(account, command, context, meta)
-        case TakeBack():
-            return transfers.take_back(account, command, context, meta)
-        case GrantCycle():
-            return iter(())
+    if isinstance(command, asked.Touch):
+        return iter(())
+    naming = NAMING_DECISIONS.get(type(command))
+    if naming is not None:
+        return naming(account, command, context, meta, command_id)
+    return DECISIONS[type(command)](account, command, context, meta)

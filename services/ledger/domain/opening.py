@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Buy, OpenAccount
-from services.ledger.domain.context import Context, Meta, facts, kind_of, known
-from services.ledger.domain.rules import Rules
+from services.ledger.domain.context import Context, Meta, facts, instant, kind_of, known, not_closed
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import AccountOpened, DataEarned, Event, LotTerms, Source
 from shared.errors import RefusedError
@@ -61,7 +60,7 @@ def _active_from(command: OpenAccount, context: Context) -> str:
 
 def due_months(account: Account, through: str) -> list[str]:
     """Return the months up to `through` whose plan lot is not granted yet."""
-    if account.plan is None or account.active_from is None:
+    if account.plan is None or account.active_from is None or account.status == "closed":
         return []
     if account.granted_through is None:
         return months_from(account.active_from, through)
@@ -74,17 +73,18 @@ def grant_due(account: Account, through: str, context: Context, meta: Meta) -> I
     """Grant the plan lots that are due, each month's once."""
     months = due_months(account, through)
     if months:
-        lots = [plan_lot(account.plan or "", month, context) for month in months]
+        lots = [plan_lot(account.plan_in(month) or "", month, context) for month in months]
         yield DataEarned(**facts(meta, context, account.account), lots=lots, months=months)
 
 
 def plan_lot(plan: str, month: str, context: Context) -> LotTerms:
     """Return the terms of a plan's lot of one month."""
-    rules: Rules = context.rules
+    terms = context.rulebook.plan(plan, context.now)
+    assert terms is not None, f"no version of the rules has the plan {plan}"
     return LotTerms(
         lot_id=f"plan:{month}",
         kind="plan",
-        granted=rules.plans[plan].bytes_per_month,
+        granted=terms.bytes_per_month,
         valid_from=context.calendar.month_start(month),
         expires_at=context.calendar.month_end(month),
         giftable=True,
@@ -97,7 +97,7 @@ def buy(
     account: Account | None, command: Buy, context: Context, meta: Meta, purchase_id: str
 ) -> Iterator[Event]:
     """Create a pack of a subscriber or a purchase of a partner."""
-    account = known(account, command.account)
+    account = not_closed(known(account, command.account))
     if account.kind not in ("subscriber", "partner"):
         raise RefusedError("account_kind", f"a {account.kind} account buys nothing")
     monthly = command.expires_at is None and account.kind == "subscriber"
@@ -123,10 +123,7 @@ def _expiry(account: Account, command: Buy, context: Context) -> int:
     if command.expires_at is None:
         months = context.rules.purchase_valid_months if account.kind == "partner" else 0
         return context.calendar.month_end(add_months(context.month, months))
-    try:
-        expires_at = context.calendar.parse(command.expires_at)
-    except (ValueError, OverflowError) as error:
-        raise RefusedError("time_invalid", f"expires_at is no ISO 8601 time: {error}") from error
+    expires_at = instant(command.expires_at, "expires_at", context)
     if expires_at <= context.now:
         raise RefusedError(
             "expires_in_past",

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.account import Lot
-from shared.contracts.ledger import ANY_SCOPE
+from shared.contracts.ledger import ANY_SCOPE, Thresholds
 
 AMOUNT_MAX = 2**53 - 1
 
@@ -17,11 +17,29 @@ Bytes = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 
 
 class CarryOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a month's close does with what is left of a plan's lots."""
+    """What a month's close does with what is left of a plan's lots.
 
-    mode: Literal["none", "auto_extend"] = "none"
+    `auto_extend` makes a carry lot that is valid for `months` months after the closed one;
+    `convert_to_voucher` a giftable voucher. Of what may carry (not the `excluded_kinds`) at most
+    `share_percent` does, and together with what earlier closes left never more than `cap_bytes`.
+    """
+
+    mode: Literal["none", "auto_extend", "convert_to_voucher"] = "none"
     share_percent: Percent = 100
     cap_bytes: Bytes | None = None
+    months: Annotated[int, Meta(ge=1, le=36)] = 1
+    excluded_kinds: list[str] = []
+
+
+class Arriving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On which terms transferred bytes arrive: as they left, or with a new expiry.
+
+    `later_of_two`: the giver's lot's or the receiver's latest lot of the kind; `fixed`: `days`
+    from the arrival; `end_of_month`: with the month of the arrival.
+    """
+
+    terms: Literal["preserve", "later_of_two", "fixed", "end_of_month"] = "preserve"
+    days: Annotated[int, Meta(ge=1, le=3660)] = 30
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +64,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plans: dict[str, Plan]
     order_of_use: OrderOfUse
     purchase_valid_months: Annotated[int, Meta(ge=1, le=120)] = 12
+    arriving: dict[Literal["gift", "red_packet", "award"], Arriving] = {}
+    thresholds: Thresholds = Thresholds()
 
     def in_order(self, lots: list[Lot]) -> list[Lot]:
         """Return the lots in the order of use."""
@@ -68,17 +88,47 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuleBook:
-    """All versions of the rules, found by the instant at which they are in force."""
+    """All versions of the rules, found by the instant at which they are in force.
+
+    A version is in force from its instant on, until a later version is: a higher number wins, so
+    that a version that is not yet in force can be replaced before its time.
+    """
 
     def __init__(self, versions: list[tuple[int, Rules]]) -> None:
-        self._versions = sorted(versions, key=lambda item: (item[0], item[1].version))
-        self._starts = [start for start, _ in self._versions]
+        self.versions = sorted(versions, key=lambda item: item[1].version)
+        kept: list[tuple[int, Rules]] = []
+        for start, rules in reversed(self.versions):
+            if not kept or start < kept[-1][0]:
+                kept.append((start, rules))
+        self._in_turn = kept[::-1]
+        self._starts = [start for start, _ in self._in_turn]
+
+    def with_versions(self, versions: list[tuple[int, Rules]]) -> "RuleBook":
+        """Return a book that has further versions; one of a number that is here replaces it."""
+        numbers = {rules.version for _, rules in versions}
+        kept = [each for each in self.versions if each[1].version not in numbers]
+        return RuleBook(kept + versions)
 
     def at(self, instant: int) -> Rules:
         """Return the rules in force; before the first version, the first."""
         index = bisect_right(self._starts, instant) - 1
-        return self._versions[max(index, 0)][1]
+        return self._in_turn[max(index, 0)][1]
 
     def latest(self) -> Rules:
         """Return the last version."""
-        return self._versions[-1][1]
+        return self.versions[-1][1]
+
+    def plan(self, name: str | None, instant: int) -> Plan | None:
+        """Return a plan as the rules in force have it, else as the last version that had it.
+
+        A plan that somebody is on is never removed, but one may choose it in the last moment.
+        """
+        found = self.at(instant).plans.get(name or "")
+        if found is None:
+            for _, rules in self.versions:
+                found = rules.plans.get(name or "", found)
+        return found
+
+    def is_superseded(self, version: int) -> bool:
+        """Say whether a version never comes into force again, because a later one came before."""
+        return all(rules.version != version for _, rules in self._in_turn)

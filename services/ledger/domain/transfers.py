@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
-from services.ledger.domain.context import Context, Meta, facts, known
+from services.ledger.domain.context import Context, Meta, active, facts, known
 from shared.contracts.ledger import (
     ANY_SCOPE,
     ArrivalRefused,
@@ -21,15 +23,21 @@ from shared.contracts.ledger import (
 )
 from shared.errors import RefusedError
 
-ARRIVING_KIND = {"gift": "gift", "award": "award"}
-RECEIVER_KIND = {"gift": "subscriber", "award": "subscriber", "funding": "campaign"}
+DAY_MS = 86_400_000
+ARRIVING_KIND = {"gift": "gift", "red_packet": "red_packet", "award": "award"}
+RECEIVER_KIND = {
+    "gift": "subscriber",
+    "red_packet": "subscriber",
+    "award": "subscriber",
+    "funding": "campaign",
+}
 
 
 def transfer(
     account: Account | None, command: Transfer, context: Context, meta: Meta, transfer_id: str
 ) -> Iterator[Event]:
     """Let a subscriber's giftable bytes depart for another subscriber."""
-    account = known(account, command.account)
+    account = active(known(account, command.account))
     if command.to == command.account:
         raise RefusedError("same_account", "giver and receiver are the same")
     legs = take_legs(account, command.bytes, context)
@@ -43,7 +51,7 @@ def fund(
     account: Account | None, command: Fund, context: Context, meta: Meta, transfer_id: str
 ) -> Iterator[Event]:
     """Let a partner's bytes depart for the escrow of its campaign."""
-    account = known(account, command.account)
+    account = active(known(account, command.account))
     legs = take_legs(account, command.bytes, context)
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason),
@@ -56,7 +64,7 @@ def award(
     account: Account | None, command: Award, context: Context, meta: Meta, transfer_id: str
 ) -> Iterator[Event]:
     """Let a campaign's bytes depart for a subscriber."""
-    account = known(account, command.account)
+    account = active(known(account, command.account))
     legs = take_legs(account, command.bytes, context)
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason),
@@ -71,7 +79,7 @@ def take_legs(account: Account, amount: int, context: Context) -> list[Leg]:
     legs, left = [], amount
     for lot in context.rules.in_order(lots):
         taken = min(lot.free, left)
-        legs.append(_leg(lot, taken))
+        legs.append(leg_of(lot, taken))
         left -= taken
         if not left:
             return legs
@@ -91,7 +99,8 @@ def _can_leave(lot: Lot, now: int) -> bool:
     )
 
 
-def _leg(lot: Lot, amount: int) -> Leg:
+def leg_of(lot: Lot, amount: int) -> Leg:
+    """Return a part of a lot as a leg, on the lot's terms."""
     return Leg(
         lot_id=lot.lot_id, bytes=amount, kind=lot.kind, valid_from=lot.valid_from,
         expires_at=lot.expires_at, scope=lot.scope, giftable=lot.giftable, carries=lot.carries,
@@ -111,7 +120,10 @@ def arrive(
             transfer_id=moved.transfer_id, to=moved.to, code=refusal,
         )  # fmt: skip
         return
-    lots = [_arriving(moved, index, leg) for index, leg in enumerate(moved.legs)]
+    lots = [
+        _on_arrival(account, _arriving(moved, index, leg), context)
+        for index, leg in enumerate(moved.legs)
+    ]
     common = facts(meta, context, moved.to, moved.reason)
     yield DataReceived(
         **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
@@ -125,6 +137,8 @@ def arrive(
 def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
     if account is None:
         return "account_not_found"
+    if account.status == "closed":
+        return "account_closed"
     if account.kind != RECEIVER_KIND[moved.purpose]:
         return "account_kind"
     if moved.purpose == "funding" and account.partner != moved.account:
@@ -147,6 +161,20 @@ def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
         ),
         parent_lot=leg.lot_id,
     )
+
+
+def _on_arrival(account: Account | None, lot: LotTerms, context: Context) -> LotTerms:
+    """Return an arriving lot on the terms that the rules give its kind."""
+    rule = context.rules.arriving.get(lot.kind)  # type: ignore[call-overload]
+    if rule is None or rule.terms == "preserve" or account is None:
+        return lot
+    now, calendar = context.now, context.calendar
+    if rule.terms == "later_of_two":
+        own = [one.expires_at for one in account.lots.values() if one.kind == lot.kind]
+        return replace(lot, expires_at=max(lot.expires_at, *own) if own else lot.expires_at)
+    end = calendar.month_end(context.month)
+    expires_at = end if rule.terms == "end_of_month" else now + rule.days * DAY_MS
+    return replace(lot, valid_from=now, expires_at=expires_at)
 
 
 def take_back(

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from services.gateway.application import Gateway
+from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer, fold
 from services.gateway.store import Store
-from services.gateway.views import VIEWS, BalancesView
+from services.gateway.views import BalancesView
 from services.ledger.domain.commands import Usage
 from shared.bus.inbox import Inbox
 from shared.errors import BusyError, NotFoundError, UnavailableError

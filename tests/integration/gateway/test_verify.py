@@ -19,6 +19,9 @@ CHANGES = {
     "UPDATE partner_spend SET subscribers = subscribers + 1": ("partner_spend", "subscribers"),
     "UPDATE trial_balance SET expired = expired + 1": ("trial_balance", "expired"),
     "UPDATE trial_remaining SET held = 1": ("trial_balance", "held"),
+    "UPDATE history SET reason = 'mine' WHERE entry = 2 AND account = 'ann'": ("history", "digest"),
+    "DELETE FROM history WHERE entry = 1": ("history", "digest"),
+    "UPDATE history_ends SET balance = balance + 1": ("history", "balance"),
     "INSERT INTO transfers_in_transit VALUES ('f00', 7)": ("trial_balance", "row"),
 }
 
@@ -48,7 +51,7 @@ def test_a_changed_row_is_named(gateway, databases, change: str) -> None:
     assert difference["expected"] != difference["found"]
     assert difference["key"]
     others = {name for name, view in result["views"].items() if view["ok"]}
-    assert len(others) == 2
+    assert len(others) == len(result["views"]) - 1
 
 
 def test_views_are_compared_each_at_its_own_position(gateway, reader) -> None:

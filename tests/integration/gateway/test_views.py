@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.gateway.application import Gateway
+from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer, fold
-from services.gateway.views import VIEWS, BalancesView
+from services.gateway.views import BalancesView
 from services.ledger.domain.commands import Transfer, Usage
 from shared.bus.inbox import Inbox
 from shared.contracts.envelope import Batch, Envelope

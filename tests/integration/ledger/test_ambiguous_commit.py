@@ -15,8 +15,8 @@ from services.ledger.domain.commands import (
     Buy,
     CloseMonth,
     Fund,
-    GrantCycle,
     OpenAccount,
+    Touch,
     Transfer,
     Usage,
 )
@@ -101,7 +101,7 @@ def test_a_lost_commit_of_the_cycle_grants_each_month_once(ledger, proxy):
     for cut in Cut:
         proxy.cut_next(cut)
         partition = ledger.partitions[0]
-        items = [Item(GrantCycle(key="cycle", account="bob"), "ledger", OPERATOR)]
+        items = [Item(Touch(key="cycle", account="bob"), "ledger", OPERATOR)]
         partition.execute(items)
     assert ledger.ledger.account("bob")[0].earned == 2 * (1 << 30)
     ledger.verified()

@@ -9,6 +9,7 @@ from flask import Flask
 from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
 from services.ledger import api as ledger_api
+from services.ledger import rules_api
 from services.ledger.domain.commands import PUBLIC
 
 ROOT = Path(__file__).parents[3]
@@ -86,6 +87,7 @@ def test_every_route_is_documented_and_no_other():
     documented = {(method, plain(path)) for method, path in ROUTE.findall(HTTP)}
     app = Flask("documents")
     app.register_blueprint(ledger_api.blueprint)
+    app.register_blueprint(rules_api.blueprint)
     app.register_blueprint(gateway_api.blueprint)
     there = {
         (method, plain(rule.rule))

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import fold
 from services.gateway.integration import decode_page
 from services.gateway.projections import UnknownLotError
-from services.gateway.views import VIEWS
 from services.ledger.domain.commands import Award, Usage
 from shared.contracts.envelope import Batch
 from shared.contracts.ledger import DataSpent

@@ -1,0 +1,153 @@
+"""Questions about one account or record: which lots paid, what happened, what is to come."""
+
+from typing import Any
+from urllib.parse import quote
+
+import rich_click as click
+
+from infra.cli.client import ledger_of, read_fresh
+from infra.cli.output import Bank, Output, bank_option, human_bytes
+from infra.cli.reports import minutes
+
+
+@click.command()
+@click.argument("usage_id")
+@click.option("--subscriber", help="Whose record it is; without it every account is asked.")
+@bank_option
+def why(bank: Bank, output: Output, usage_id: str, subscriber: str | None) -> None:
+    """Show which lots paid for a usage record, and by which rules."""
+    query = {} if subscriber is None else {"account": subscriber}
+    with ledger_of(bank, output) as ledger:
+        answer = ledger.get(f"/v1/usage/{quote(usage_id, safe='')}", **query)
+    output.show(answer, lambda: _show_why(output, answer))
+
+
+@click.command()
+@click.argument("subscriber")
+@click.option("--kind", help="Only entries of this kind, as `spent` or `transferred`.")
+@click.option("--from", "start", metavar="TIME", help="Only entries from then on (ISO 8601).")
+@click.option("--to", "end", metavar="TIME", help="Only entries before then (ISO 8601).")
+@click.option("--after", default=0, show_default=True, help="Only entries behind this number.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 500))
+@bank_option
+def history(
+    bank: Bank, output: Output, subscriber: str, *, kind: str | None, start: str | None,
+    end: str | None, after: int, limit: int,
+) -> None:  # fmt: skip
+    """Show what happened to a subscriber, partner:NAME or campaign:NAME, oldest first."""
+    asked = {"kind": kind, "from": start, "to": end, "after": str(after), "limit": str(limit)}
+    query = {name: value for name, value in asked.items() if value is not None}
+    path = f"/v1/accounts/{quote(subscriber, safe=':')}/history"
+    answer = read_fresh(bank, output, path, account=subscriber, **query)
+    output.show(answer, lambda: _show_history(output, answer))
+
+
+@click.command()
+@click.argument("subscriber")
+@click.option("--within", metavar="DURATION", help="Only what expires within, as `7d` or `36h`.")
+@bank_option
+def forecast(bank: Bank, output: Output, subscriber: str, within: str | None) -> None:
+    """Show what expires when, and what the next month brings, if nobody does anything."""
+    query = {} if within is None else {"within": within}
+    path = f"/v1/accounts/{quote(subscriber, safe=':')}/forecast"
+    with ledger_of(bank, output) as ledger:
+        answer = ledger.get(path, **query)
+    output.show(answer, lambda: _show_forecast(output, answer))
+
+
+def _show_forecast(output: Output, answer: dict[str, Any]) -> None:
+    rows = [
+        (minutes(each["at"]), lot["lot_id"], lot["kind"], lot["bytes"], human_bytes(lot["bytes"]))
+        for each in answer["expiring"]
+        for lot in each["lots"]
+    ]
+    title = f"What {answer['subscriber']} has, by its end"
+    if rows:
+        output.table(title, ["ends", "lot", "kind", "bytes", ""], rows)
+    else:
+        output.line("nothing ends in that time")
+    coming = answer["next_cycle"]
+    amounts = [
+        ("carried over from this month", coming["carried_bytes"]),
+        ("expires with this month", coming["expired_bytes"]),
+        (f"plan {coming['plan'] or '-'}", coming["plan_bytes"]),
+        ("available then", coming["available_bytes"]),
+    ]
+    output.table(
+        f"{coming['month']}, from {minutes(coming['starts_at'])}, if nobody does anything",
+        ["", "bytes", " "],
+        [(name, amount, human_bytes(amount)) for name, amount in amounts],
+    )
+
+
+def _show_history(output: Output, answer: dict[str, Any]) -> None:
+    rows = [
+        (
+            entry["entry"],
+            minutes(entry["at"]),
+            entry["kind"].replace("_", " "),
+            _change(entry),
+            human_bytes(entry["balance_bytes"]),
+            _what(entry),
+        )
+        for entry in answer["entries"]
+    ]
+    title = f"History of {answer['subscriber']} (exact bytes: --json)"
+    output.table(title, ["", "time", "what", "change", "left", "more"], rows)
+    if answer["next_after"] is not None:
+        output.line(f"there is more: --after {answer['next_after']}")
+
+
+def _change(entry: dict[str, Any]) -> str:
+    change = entry["bytes_in"] - entry["bytes_out"]
+    return ("+" if change > 0 else "") + human_bytes(change) if change else ""
+
+
+def _what(entry: dict[str, Any]) -> str:
+    facts = []
+    if "lines" in entry:
+        facts.append(f"{entry['lines']:,} records")
+    if entry.get("unfunded_bytes"):
+        facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
+    if "counterparty" in entry:
+        facts.append(("from " if entry["kind"] == "received" else "to ") + entry["counterparty"])
+    facts += [entry[name] for name in ("purpose", "code", "usage_id", "month") if name in entry]
+    if "plan" in entry:
+        facts.append(
+            entry["plan"] + (f" from {entry['from_month']}" if "from_month" in entry else "")
+        )
+    if "deadline" in entry:
+        facts.append(f"until {minutes(entry['deadline'])}")
+    if "cause" in entry:
+        facts.append(entry["cause"].replace("_", " "))
+    if len(entry["lots"]) == 1:
+        facts.append(entry["lots"][0]["lot_id"])
+    elif entry["lots"]:
+        facts.append(f"{len(entry['lots'])} lots")
+    if entry["reason"]:
+        facts.append(f"{entry['reason']} ({entry['actor']})")
+    return ", ".join(facts)
+
+
+def _show_why(output: Output, answer: dict[str, Any]) -> None:
+    paid = [(each["lot_id"], each["kind"], each["bytes"]) for each in answer["slices"]]
+    for name, who in (("sponsored_bytes", "a sponsor"), ("unfunded_bytes", "no lot")):
+        if answer[name]:
+            paid.append((who, "", answer[name]))
+    when = minutes(answer["occurred_at"])
+    output.table(
+        f"{answer['usage_id']} of {answer['account']}, {when}",
+        ["paid by", "kind", "bytes", " "],
+        [(*each, human_bytes(each[2])) for each in paid],
+    )
+    late = ", late: its month was over" if answer["late"] else ""
+    output.line(
+        f"{answer['bytes']:,} bytes, charged {minutes(answer['recorded_at'])} under version"
+        f" {answer['rule_version']} of the rules{late}; events {', '.join(answer['event_ids'])}"
+    )
+    if answer["reversed"]:
+        undone = answer["reversed"]
+        output.line(
+            f"reversed {minutes(undone['at'])} by {undone['actor']} ({undone['reason']}):"
+            f" {undone['restored_bytes']:,} bytes went back to these lots"
+        )

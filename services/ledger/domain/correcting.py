@@ -1,0 +1,106 @@
+"""Corrections are new events: adjustments by hand, and reversals that restore the same slices."""
+
+from collections.abc import Iterator
+
+from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.closing import settle_closed
+from services.ledger.domain.commands import Adjust, Reverse, ReverseUsage
+from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
+from services.ledger.domain.transfers import leg_of
+from shared.contracts.ledger import (
+    DataAdjusted,
+    Event,
+    Leg,
+    LotTerms,
+    Slice,
+    Source,
+    UsageLine,
+    UsageReversed,
+)
+from shared.errors import RefusedError
+
+
+def adjust(
+    account: Account | None, command: Adjust, context: Context, meta: Meta, command_id: str
+) -> Iterator[Event]:
+    """Give or take bytes by hand, with a reason."""
+    account = not_closed(known(account, command.account))
+    common = facts(meta, context, account.account, command.reason)
+    if command.direction == "take":
+        yield DataAdjusted(**common, slices=_to_take(account, command.bytes, context))
+        return
+    expires_at = context.calendar.month_end(context.month)
+    if command.expires_at is not None:
+        expires_at = instant(command.expires_at, "expires_at", context)
+        if expires_at <= context.now:
+            now = context.calendar.text(context.now)
+            raise RefusedError("expires_in_past", "expires_at must lie after bank time", now=now)
+    lot = LotTerms(
+        lot_id=f"adjustment:{command_id}", kind="adjustment", granted=command.bytes,
+        valid_from=context.now, expires_at=expires_at,
+        source=Source(type="adjustment", id=command.key),
+    )  # fmt: skip
+    yield DataAdjusted(**common, lots=[lot])
+
+
+def _to_take(account: Account, amount: int, context: Context) -> list[Slice]:
+    slices, left = [], amount
+    for lot in context.rules.in_order(list(account.lots.values())):
+        taken = min(lot.free, left)
+        if taken:
+            slices.append(Slice(lot.lot_id, taken))
+            left -= taken
+    if left:
+        raise RefusedError(
+            "insufficient_data",
+            f"{amount} bytes asked, {amount - left} are there",
+            available_bytes=amount - left,
+        )
+    return slices
+
+
+def refuse_unknown(
+    account: Account | None, command: Reverse, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Refuse to reverse a record that is not in the log (what is in it comes as ReverseUsage)."""
+    del context, meta
+    account = known(account, command.account)
+    raise RefusedError(
+        "usage_not_found", f"{account.account} has no usage record {command.usage_id}", 404
+    )
+
+
+def reverse_usage(
+    account: Account | None, command: ReverseUsage, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Undo a usage record: the same slices come back, to closed lots as their close went."""
+    account = known(account, command.account)
+    line = command.line
+    legs = [_back(account, line, part, context) for part in reversed(line.slices)]
+    yield UsageReversed(
+        **facts(meta, context, account.account, command.reason), usage_id=line.usage_id,
+        legs=legs, unfunded_bytes=line.unfunded_bytes,
+    )  # fmt: skip
+    yield from settle_closed(account, context, meta)
+
+
+def _back(account: Account, line: UsageLine, part: Slice, context: Context) -> Leg:
+    lot = account.lots.get(part.lot_id)
+    if lot is not None:
+        return leg_of(lot, part.bytes)
+    return leg_of(_remembered(account, line, part.lot_id, context), part.bytes)
+
+
+def _remembered(account: Account, line: UsageLine, lot_id: str, context: Context) -> Lot:
+    """Return a closed lot's terms: what could carry is remembered for a while."""
+    month_end = context.calendar.month_end(context.calendar.month_of(line.occurred_at))
+    valid_from, expires_at, carries = line.occurred_at, min(month_end, account.closed_until), False
+    windows = [window for lot in account.lots.values() for window in lot.born_of]
+    for window in (*windows, *account.emptied):
+        if window.lot_id == lot_id:
+            valid_from, expires_at, carries = window.valid_from, window.expires_at, True
+    return Lot(
+        lot_id=lot_id, kind=lot_id.partition(":")[0], granted=0, remaining=0,
+        valid_from=valid_from, expires_at=expires_at, granted_at=context.now, carries=carries,
+        source=Source(type="reversal", id=line.usage_id),
+    )  # fmt: skip

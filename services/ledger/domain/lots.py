@@ -1,0 +1,94 @@
+"""The parts of an account's state: lots, holds, changes of plan, thresholds that were told."""
+
+import msgspec
+
+from shared.contracts.ledger import ANY_SCOPE, LotTerms, Source
+
+
+class Window(msgspec.Struct, array_like=True, gc=False):
+    """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
+
+    lot_id: str
+    valid_from: int
+    expires_at: int
+
+
+class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """Bytes with terms: usable in [valid_from, expires_at), for one scope, in order of age."""
+
+    lot_id: str
+    kind: str
+    granted: int
+    remaining: int
+    held: int = 0
+    valid_from: int
+    expires_at: int
+    granted_at: int
+    scope: str | list[str] = ANY_SCOPE
+    giftable: bool = False
+    carries: bool = False
+    source: Source
+    parent_lot: str | None = None
+    born_of: list[Window] = []
+
+    @property
+    def free(self) -> int:
+        """Return the bytes that no hold pins."""
+        return self.remaining - self.held
+
+    def serves(self, at: int) -> bool:
+        """Say whether usage at this instant may be charged here (late usage included)."""
+        if self.valid_from <= at < self.expires_at:
+            return True
+        return any(window.valid_from <= at < window.expires_at for window in self.born_of)
+
+
+class Hold(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """Pinned parts of lots, by lot in the order they were taken; they end by `deadline`."""
+
+    hold_id: str
+    purpose: str
+    deadline: int
+    parts: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """Return what is still held."""
+        return sum(self.parts.values())
+
+
+class PlanChange(msgspec.Struct, array_like=True):
+    """From this month on the account has this plan."""
+
+    month: str
+    plan: str
+
+
+class Crossing(msgspec.Struct, array_like=True, gc=False):
+    """An edge that was told: armed again when what it watches is above `level`.
+
+    For what expires: everything that ends by `until` and was there at `at` has been told.
+    """
+
+    level: int = 0
+    lot_id: str = ""
+    until: int = 0
+    at: int = 0
+
+
+def open_lot(terms: LotTerms, granted_at: int) -> Lot:
+    """Return a full lot on these terms."""
+    return Lot(
+        lot_id=terms.lot_id,
+        kind=terms.kind,
+        granted=terms.granted,
+        remaining=terms.granted,
+        valid_from=terms.valid_from,
+        expires_at=terms.expires_at,
+        granted_at=granted_at,
+        scope=terms.scope,
+        giftable=terms.giftable,
+        carries=terms.carries,
+        source=terms.source,
+        parent_lot=terms.parent_lot,
+    )

@@ -1,0 +1,109 @@
+"""Thresholds of balances: which were crossed, and when the clock alone may cross the next one."""
+
+from collections.abc import Iterator
+
+from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.commands import SetThresholds
+from services.ledger.domain.context import Context, Meta, facts, known, not_closed
+from shared.contracts.ledger import Event, Slice, ThresholdCrossed, Thresholds, ThresholdsSet
+
+DAY_MS = 86_400_000
+
+
+def set_thresholds(
+    account: Account | None, command: SetThresholds, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Give an account thresholds of its own, or the rules' ones again."""
+    account = not_closed(known(account, command.account))
+    if account.thresholds != command.thresholds:
+        yield ThresholdsSet(
+            **facts(meta, context, account.account, command.reason), thresholds=command.thresholds
+        )
+
+
+def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:
+    """Return the edges that were crossed and are not told yet; each is to be taken at once."""
+    if account.kind != "subscriber" or account.status == "closed":
+        return []
+    wanted = account.thresholds or context.rules.thresholds
+    found: list[ThresholdCrossed] = []
+    lot = account.lots.get(f"plan:{context.month}")
+    if lot is not None:
+        for percent in wanted.plan_used_percent:
+            level = lot.granted * (100 - percent) // 100
+            if lot.remaining <= level:
+                told = account.crossed.get(f"plan_used:{percent}")
+                if told is None or told.lot_id != lot.lot_id:
+                    found.append(_plan_used(account, lot, percent, level, context, meta))
+    low = wanted.low_balance_bytes
+    if low is not None and f"low_balance:{low}" not in account.crossed:
+        left = account.available(context.now)
+        if left <= low:
+            common = facts(meta, context, account.account)
+            found.append(
+                ThresholdCrossed(
+                    **common, threshold="low_balance", value=low, level_bytes=low,
+                    available_bytes=left,
+                )
+            )  # fmt: skip
+    for days in wanted.expiring_days:
+        limit = context.now + days * DAY_MS
+        due = [each for each in _ending(account, days, context) if each.expires_at <= limit]
+        if due:
+            found.append(_expiring(account, due, days, context, meta))
+    return found
+
+
+def due_at(account: Account, context: Context) -> int | None:
+    """Return when the clock alone has something to do here: a hold's end, bytes about to expire."""
+    best = account.next_deadline()
+    if account.kind != "subscriber" or account.status == "closed":
+        return best
+    wanted: Thresholds = account.thresholds or context.rules.thresholds
+    for days in wanted.expiring_days:
+        for lot in _ending(account, days, context):
+            at = lot.expires_at - days * DAY_MS
+            if at > context.now and (best is None or at < best):
+                best = at
+    return best
+
+
+def _ending(account: Account, days: int, context: Context) -> list[Lot]:
+    """Return the lots that will end with bytes in them and are not told for so many days yet."""
+    told = account.crossed.get(f"expiring:{days}")
+    now = context.now
+    return [
+        lot
+        for lot in account.lots.values()
+        if lot.expires_at > now
+        and lot.remaining > lot.held
+        and (told is None or lot.expires_at > told.until or lot.granted_at > told.at)
+        and not (lot.carries and _is_carried(account, lot, context))
+    ]
+
+
+def _is_carried(account: Account, lot: Lot, context: Context) -> bool:
+    plan = context.rulebook.plan(account.plan_in(context.month), context.now)
+    if plan is None or plan.carry_over.mode == "none":
+        return False
+    return lot.kind not in plan.carry_over.excluded_kinds
+
+
+def _plan_used(
+    account: Account, lot: Lot, percent: int, level: int, context: Context, meta: Meta
+) -> ThresholdCrossed:
+    return ThresholdCrossed(
+        **facts(meta, context, account.account), threshold="plan_used", value=percent,
+        level_bytes=level, lot_id=lot.lot_id, available_bytes=account.available(context.now),
+    )  # fmt: skip
+
+
+def _expiring(
+    account: Account, due: list[Lot], days: int, context: Context, meta: Meta
+) -> ThresholdCrossed:
+    return ThresholdCrossed(
+        **facts(meta, context, account.account), threshold="expiring", value=days,
+        available_bytes=account.available(context.now),
+        slices=[Slice(lot.lot_id, lot.free) for lot in due],
+        expires_at=max(lot.expires_at for lot in due),
+    )  # fmt: skip

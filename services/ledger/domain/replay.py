@@ -1,0 +1,188 @@
+"""A month lived through once more under other rules: what its close would have carried over.
+
+Plan lots get what the rules' plans grant, usage is charged in the rules' order, and the month is
+closed by the rules. What people did stays: gifts, holds, adjustments take as many bytes as they
+took, out of the same lots where those still have them, else in the order of use, and never more
+than there is.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.closing import close_month
+from services.ledger.domain.commands import CloseMonth, Usage
+from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.opening import plan_lot
+from services.ledger.domain.rules import RuleBook, Rules
+from services.ledger.domain.usage import charge
+from shared.calendar import Calendar
+from shared.contracts.ledger import (
+    DataAdjusted,
+    DataCarriedOver,
+    DataEarned,
+    DataExpired,
+    DataHeld,
+    DataSpent,
+    DataTransferred,
+    Event,
+    HoldReleased,
+    Leg,
+    LotTerms,
+    MonthClosed,
+    Slice,
+    UsageLine,
+)
+
+NOBODY = Meta(actor="ledger")
+CLOSES = (DataCarriedOver, DataExpired, MonthClosed)
+
+
+class Closing(msgspec.Struct):
+    """What a month's close did, or would have done; bytes."""
+
+    carried: int = 0
+    expired: int = 0
+
+    def add(self, event: Event) -> None:
+        """Count an event of the close."""
+        if isinstance(event, DataCarriedOver):
+            self.carried += event.lot.granted
+        elif isinstance(event, DataExpired):
+            self.expired += sum(part.bytes for part in event.slices)
+
+
+class Replay:
+    """A month under other rules; `book` is what was in force (it knows plans that are gone)."""
+
+    def __init__(self, month: str, rules: Rules, book: RuleBook, calendar: Calendar) -> None:
+        self.month = month
+        newest = msgspec.structs.replace(rules, version=book.latest().version + 1)
+        self._book = book.with_versions([(0, newest)])
+        self._calendar = calendar
+        self._starts_at = calendar.month_start(month)
+
+    def of(self, events: Iterable[Event]) -> tuple[Closing, Closing] | None:
+        """Return what an account's close did, and what it would have done.
+
+        None where the month is not closed for this account.
+        """
+        account: Account | None = None
+        before, after = Closing(), Closing()
+        closed_at: int | None = None
+        for event in events:
+            if isinstance(event, CLOSES) and event.month == self.month and account is not None:
+                if closed_at is None:
+                    closed_at = event.recorded_at
+                    self._close(account, closed_at, after)
+                if event.recorded_at != closed_at:
+                    break
+                before.add(event)
+            elif closed_at is not None:
+                break
+            elif event.recorded_at < self._starts_at:
+                account = evolve(account, event)
+            else:
+                account = self._again(account, event)
+        return None if closed_at is None else (before, after)
+
+    def _close(self, account: Account, at: int, after: Closing) -> None:
+        context = Context(at, self._calendar, self._book)
+        command = CloseMonth(key="replay", account=account.account, month=self.month)
+        for event in close_month(account, command, context, NOBODY):
+            if event.month == self.month:  # type: ignore[attr-defined]
+                after.add(event)
+
+    def _again(self, account: Account | None, event: Event) -> Account | None:
+        """Let an event of the month happen once more."""
+        if account is None:
+            return evolve(account, event)
+        context = Context(event.recorded_at, self._calendar, self._book)
+        if isinstance(event, DataCarriedOver):
+            event = _carried_again(account, event)
+        elif isinstance(event, DataExpired):
+            event = msgspec.structs.replace(event, slices=_clipped(account, event.slices))
+        elif isinstance(event, DataEarned):
+            lots = [_granted(account, terms, context) for terms in event.lots]
+            event = msgspec.structs.replace(event, lots=lots)
+        elif isinstance(event, DataSpent):
+            return _spend_again(account, event, context)
+        elif isinstance(event, DataHeld | DataAdjusted):
+            fitting = _fitting(account, event.slices, context)
+            event = msgspec.structs.replace(event, slices=fitting)
+        elif isinstance(event, DataTransferred):
+            legs = _legs_again(account, event, context)
+            event = msgspec.structs.replace(event, legs=legs)
+        elif isinstance(event, HoldReleased):
+            if event.hold_id not in account.holds:
+                return account
+            parts = account.holds[event.hold_id].parts.items()
+            event = msgspec.structs.replace(event, slices=[Slice(*part) for part in parts])
+        return evolve(account, event)
+
+
+def _granted(account: Account, terms: LotTerms, context: Context) -> LotTerms:
+    """Return a plan lot as the rules grant it, any other as it is."""
+    if terms.kind != "plan":
+        return terms
+    month = context.calendar.month_of(terms.valid_from)
+    return plan_lot(account.plan_in(month) or "", month, context)
+
+
+def _spend_again(account: Account, event: DataSpent, context: Context) -> Account:
+    for line in event.lines:
+        usage = Usage(
+            usage_id=line.usage_id, account=account.account, bytes=line.bytes,
+            occurred_at=line.occurred_at, rating_group=line.rating_group,
+        )  # fmt: skip
+        order = context.rules.in_order(list(account.lots.values()))
+        charged: list[UsageLine] = [charge(order, usage, late=line.late)]
+        account = evolve(account, msgspec.structs.replace(event, lines=charged))
+    return account
+
+
+def _carried_again(account: Account, event: DataCarriedOver) -> DataCarriedOver:
+    """Let an earlier month's close move what its lots still have."""
+    slices = _clipped(account, event.slices)
+    lot = msgspec.structs.replace(event.lot, granted=sum(part.bytes for part in slices))
+    return msgspec.structs.replace(event, slices=slices, lot=lot)
+
+
+def _legs_again(account: Account, event: DataTransferred, context: Context) -> list[Leg]:
+    """Return legs as large as before, out of the hold's parts or of lots that have them."""
+    wanted = [Slice(leg.lot_id, leg.bytes) for leg in event.legs]
+    if event.hold_id is None:
+        slices = _fitting(account, wanted, context)
+    elif event.hold_id in account.holds:
+        slices, left = [], sum(part.bytes for part in wanted)
+        for lot_id, pinned in account.holds[event.hold_id].parts.items():
+            if taken := min(pinned, left):
+                slices.append(Slice(lot_id, taken))
+                left -= taken
+    else:
+        slices = []
+    # Only their lots and bytes matter here: the terms are of use where they arrive.
+    return [
+        msgspec.structs.replace(event.legs[0], lot_id=part.lot_id, bytes=part.bytes)
+        for part in slices
+    ]
+
+
+def _clipped(account: Account, slices: Sequence[Slice]) -> list[Slice]:
+    """Return the slices as far as their lots have them."""
+    free = {lot_id: lot.free for lot_id, lot in account.lots.items()}
+    parts = [Slice(part.lot_id, min(part.bytes, free.get(part.lot_id, 0))) for part in slices]
+    return [part for part in parts if part.bytes > 0]
+
+
+def _fitting(account: Account, slices: Sequence[Slice], context: Context) -> list[Slice]:
+    """Return as many bytes, from the same lots where they have them, else in the order of use."""
+    parts = {part.lot_id: part.bytes for part in _clipped(account, slices)}
+    left = sum(part.bytes for part in slices) - sum(parts.values())
+    for lot in context.rules.in_order(list(account.lots.values())):
+        taken = min(lot.free - parts.get(lot.lot_id, 0), left)
+        if taken > 0:
+            parts[lot.lot_id] = parts.get(lot.lot_id, 0) + taken
+            left -= taken
+    return [Slice(lot_id, part) for lot_id, part in parts.items()]

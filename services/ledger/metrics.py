@@ -1,0 +1,73 @@
+"""What the ledger counts as it works: once a batch, never once a line of usage.
+
+What is read when Prometheus asks is in `gauges.py`.
+"""
+
+from collections import Counter as Tally
+from functools import lru_cache
+
+from prometheus_client import Counter, Histogram
+
+from services.ledger.batch import Item
+
+SECONDS_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LOCK_SECONDS_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+ITEMS_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_000)
+
+COMMANDS = Counter(
+    "databank_ledger_commands",
+    "Commands and usage records answered, by what became of them (done, repeated, refused)",
+    ["type", "outcome"],
+)
+REFUSALS = Counter("databank_ledger_refusals", "Refusals by code", ["code"])
+BATCH_ITEMS = Histogram(
+    "databank_ledger_batch_items",
+    "Commands and usage records in a transaction",
+    ["log"],
+    buckets=ITEMS_BUCKETS,
+)
+BATCH_SECONDS = Histogram(
+    "databank_ledger_batch_seconds",
+    "Time from taking a batch to its commit, retries included",
+    ["log"],
+    buckets=SECONDS_BUCKETS,
+)
+LOCK_WAIT_SECONDS = Histogram(
+    "databank_ledger_lock_wait_seconds",
+    "Time that a batch waited for its turn at the partition's lock",
+    ["log"],
+    buckets=LOCK_SECONDS_BUCKETS,
+)
+BATCH_FAILURES = Counter(
+    "databank_ledger_batch_failures",
+    "Transactions that failed; those with reason `retried` were tried again at once",
+    ["log", "reason"],
+)
+JOB_FAILURES = Counter(
+    "databank_ledger_job_failures", "Failed looks at what the ledger does by itself"
+)
+
+
+def observe_batch(log: str, items: list[Item], seconds: float) -> None:
+    """Count a batch that is stored; every item has its outcome."""
+    BATCH_ITEMS.labels(log).observe(len(items))
+    BATCH_SECONDS.labels(log).observe(seconds)
+    tally = Tally(
+        (type(item.what), item.outcome.status, item.outcome.repeated, item.outcome.code)
+        for item in items
+        if item.outcome is not None
+    )
+    for (kind, status, repeated, code), count in tally.items():
+        outcome = "repeated" if repeated and status == "done" else status
+        COMMANDS.labels(type_name(kind), outcome).inc(count)
+        if code is not None:
+            REFUSALS.labels(code).inc(count)
+
+
+@lru_cache
+def type_name(kind: type) -> str:
+    """Return the name of a command's type as callers know it (`open_account`, `usage`)."""
+    tag = getattr(getattr(kind, "__struct_config__", None), "tag", None)
+    if isinstance(tag, str):
+        return tag
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__).lstrip("_")

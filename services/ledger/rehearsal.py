@@ -1,0 +1,118 @@
+"""The dry run of rules: the last closed month of every account under them. It touches nothing."""
+
+from collections.abc import Iterator
+from heapq import nlargest
+from typing import Any
+
+from psycopg.rows import tuple_row
+
+from services.ledger.application import Ledger, count_accounts, scan_accounts
+from services.ledger.codec import decode_event
+from services.ledger.domain.account import Account
+from services.ledger.domain.replay import Closing, Replay
+from services.ledger.domain.rules import Rules
+from services.ledger.partition import Partition
+from services.ledger.rulebooks import refuse_removed_plans, rules_now
+from shared.contracts.ledger import Event
+from shared.errors import RefusedError
+from shared.ids import stream_id
+from shared.pgarrays import uuids
+
+TOP = 10
+SHARE = 200
+SELECT_EVENTS = """
+SELECT uuid_send(originator_id), topic, state FROM stored_events
+WHERE originator_id = ANY(%b::uuid[]) ORDER BY originator_id, originator_version
+"""
+
+Change = tuple[str, Closing, Closing]
+
+
+class Sums:
+    """What the accounts' closes come to, and whom the rules change most."""
+
+    def __init__(self) -> None:
+        self.accounts = 0
+        self.changed = 0
+        self.before, self.after = Closing(), Closing()
+        self.top: list[Change] = []
+
+    def add(self, name: str, before: Closing, after: Closing) -> None:
+        """Add an account."""
+        self.accounts += 1
+        for total, one in ((self.before, before), (self.after, after)):
+            total.carried += one.carried
+            total.expired += one.expired
+        if before != after:
+            self.changed += 1
+            self.top = nlargest(TOP, [*self.top, (name, before, after)], key=_weight)
+
+    def report(self, month: str) -> dict[str, Any]:
+        """Return the dry run's result."""
+        rows = [{"account": name, **_columns(*both)} for name, *both in self.top]
+        return {
+            "month": month, "accounts": self.accounts, "changed_accounts": self.changed,
+            **_columns(self.before, self.after), "most_changed": rows,
+        }  # fmt: skip
+
+
+def rehearse(ledger: Ledger, rules: Rules) -> Iterator[dict[str, Any]]:
+    """Yield `{done, of}` and at last the report: whom the rules would have changed, by how much.
+
+    Raises RefusedError plan_in_use, no_month_closed.
+    """
+    refuse_removed_plans(ledger, rules)
+    of = sum(count_accounts(partition) for partition in ledger.partitions)
+    month = max((_last_closed(partition) for partition in ledger.partitions), default="")
+    if not month:
+        raise RefusedError("no_month_closed", "no month is closed yet: there is none to replay")
+    sums, done = Sums(), 0
+    for partition in ledger.partitions:
+        replay = Replay(month, rules, rules_now(partition), partition.calendar)
+        for names, states in scan_accounts(partition):
+            _replay_all(partition, replay, states, sums)
+            done += names
+            yield {"done": done, "of": of}
+    yield sums.report(month)
+
+
+def _last_closed(partition: Partition) -> str:
+    """Return the last month that any account has closed, empty if none."""
+    last = ""
+    for _, states in scan_accounts(partition):
+        last = max(last, *(state.closed_through or "" for state in states))
+    return last
+
+
+def _replay_all(partition: Partition, replay: Replay, states: list[Account], sums: Sums) -> None:
+    closed = [each.account for each in states if (each.closed_through or "") >= replay.month]
+    for start in range(0, len(closed), SHARE):
+        share = closed[start : start + SHARE]
+        events = _events_of(partition, share)
+        for name in share:
+            found = replay.of(events[stream_id(name)])
+            if found is not None:
+                sums.add(name, *found)
+
+
+def _events_of(partition: Partition, names: list[str]) -> dict[bytes, list[Event]]:
+    streams = [stream_id(name) for name in names]
+    events: dict[bytes, list[Event]] = {stream: [] for stream in streams}
+    with partition.connection() as conn:
+        cursor = conn.cursor(row_factory=tuple_row)
+        cursor.execute(SELECT_EVENTS, (uuids(streams),), binary=True)
+        for stream, topic, state in cursor:
+            events[stream].append(decode_event(topic, bytes(state)))
+    return events
+
+
+def _columns(before: Closing, after: Closing) -> dict[str, int]:
+    return {
+        "carried_before_bytes": before.carried, "carried_after_bytes": after.carried,
+        "expired_before_bytes": before.expired, "expired_after_bytes": after.expired,
+    }  # fmt: skip
+
+
+def _weight(change: Change) -> int:
+    _, before, after = change
+    return abs(after.carried - before.carried) + abs(after.expired - before.expired)

@@ -1,0 +1,169 @@
+"""The use cases of rules: show them, put a new version, bring it to every partition."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from psycopg.rows import tuple_row
+
+from services.ledger.application import Ledger
+from services.ledger.codec import encode
+from services.ledger.domain.context import Meta
+from services.ledger.domain.rules import RuleBook, Rules
+from services.ledger.partition import Partition
+from services.ledger.publishing import Version, add_versions, content, last_version, versions_in
+from shared.contracts.ledger import RulesPublished
+from shared.errors import InvalidError, RefusedError
+
+# So long every process has time to see a version before it is in force.
+LEAD_MS = 60_000
+FETCH_ROWS = 2_000
+
+
+class PlanFacts(msgspec.Struct):
+    """The few fields of an account's state that tell its plans."""
+
+    plan: str | None = None
+    plan_changes: list[tuple[str, str]] = []
+    status: str = "active"
+
+
+_decode_plans = msgspec.json.Decoder(PlanFacts).decode
+
+
+def read_rules(document: dict[str, Any]) -> Rules:
+    """Return the rules that a document says; the bank gives the number and keeps the time.
+
+    Raises InvalidError that names the place.
+    """
+    try:
+        rules = msgspec.convert(
+            {"effective_from": "", **document, "version": 1}, Rules, strict=True
+        )
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at ")
+        where = place.strip("`") or "$"
+        raise InvalidError(f"{text}, at {where}", pointer=where) from error
+    if not rules.plans:
+        raise InvalidError("rules need at least one plan", pointer="$.plans")
+    for name, given in (("by", rules.order_of_use.by), ("kinds", rules.order_of_use.kinds)):
+        if len(set(given)) != len(given):
+            where = f"$.order_of_use.{name}"
+            raise InvalidError(f"each stands once, at {where}", pointer=where)
+    return rules
+
+
+def rules_now(partition: Partition) -> RuleBook:
+    """Return a partition's rulebook as it is stored now."""
+    with partition.connection() as conn:
+        return partition.rules.refresh(conn)
+
+
+def put_rules(
+    ledger: Ledger, rules: Rules, effective_from: str | None, meta: Meta
+) -> tuple[Version, bool]:
+    """Store a new version in every partition; the same content again adds nothing.
+
+    Returns the version, and whether it is a new one.
+
+    Raises RefusedError rules_too_early, plan_in_use; BusyError, UnavailableError (then a repeat
+    finishes it).
+    """
+    refuse_removed_plans(ledger, rules)
+    first = ledger.partitions[0]
+    with first.turn() as (conn, now):
+        version, is_new = _decide(first, rules, effective_from, now)
+        if is_new:
+            add_versions(conn, first.recorder, [version], _event_of(now, first, meta))
+    spread_rules(ledger, meta)
+    return version, is_new
+
+
+def spread_rules(ledger: Ledger, meta: Meta) -> int:
+    """Give every partition the versions that partition 0 has; returns how many were missing."""
+    with ledger.partitions[0].connection() as conn:
+        versions = versions_in(conn)
+    missing = 0
+    for partition in ledger.partitions[1:]:
+        with partition.connection() as conn:
+            level = not versions or last_version(conn) == versions[-1].version
+        if level:
+            continue
+        with partition.turn() as (conn, now):
+            event_of = _event_of(now, partition, meta)
+            missing += add_versions(conn, partition.recorder, versions, event_of)
+    return missing
+
+
+def _decide(
+    partition: Partition, rules: Rules, effective_from: str | None, now: int
+) -> tuple[Version, bool]:
+    """Return the version that a put comes to, and whether it is a new one."""
+    calendar, book = partition.calendar, partition.rulebook
+    text = effective_from or rules.effective_from
+    try:
+        start = calendar.parse(text) if text else now + LEAD_MS
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"effective_from is no ISO 8601 time: {error}") from error
+    last_start, last = book.versions[-1]
+    if content(last) == content(rules) and (not text or start == last_start or start <= now):
+        return Version(last.version, last_start, encode(last)), False
+    if start < now + LEAD_MS:
+        earliest = calendar.text(now + LEAD_MS)
+        raise RefusedError(
+            "rules_too_early",
+            f"rules come into force at {earliest} at the earliest, not at {calendar.text(start)}",
+            earliest=earliest,
+        )
+    number = last.version + 1
+    new = msgspec.structs.replace(rules, version=number, effective_from=calendar.text(start))
+    return Version(number, start, encode(new)), True
+
+
+def _event_of(now: int, partition: Partition, meta: Meta) -> Any:
+    in_force = partition.rulebook.at(now).version
+
+    def make(version: Version) -> RulesPublished:
+        return RulesPublished(
+            account="rules:book", recorded_at=now, actor=meta.actor,
+            correlation_id=meta.correlation_id, rule_version=in_force, version=version.version,
+            effective_from=version.effective_from, rules=msgspec.json.decode(version.rules),
+        )  # fmt: skip
+
+    return make
+
+
+def refuse_removed_plans(ledger: Ledger, rules: Rules) -> None:
+    """Refuse rules that lack a plan that somebody is on. Raises RefusedError plan_in_use."""
+    known = {name for _, each in rules_now(ledger.partitions[0]).versions for name in each.plans}
+    removed = known - set(rules.plans)
+    if not removed:
+        return
+    on: Counter[str] = Counter()
+    for partition in ledger.partitions:
+        on.update(plans_in_use(partition))
+    used = {name: on[name] for name in sorted(removed) if on[name]}
+    if used:
+        listed = ", ".join(f"{name} ({count:,})" for name, count in used.items())
+        raise RefusedError(
+            "plan_in_use",
+            f"accounts are on plans that these rules do not have: {listed}",
+            plans=used,
+        )
+
+
+def plans_in_use(partition: Partition) -> Counter[str]:
+    """Return how many accounts that are not closed are on each plan, or go to it."""
+    plans: Counter[str] = Counter()
+    with (
+        partition.connection() as conn,
+        conn.transaction(),
+        conn.cursor(name="plans", row_factory=tuple_row) as cursor,
+    ):
+        cursor.itersize = FETCH_ROWS
+        cursor.execute("SELECT state FROM account_state")
+        for (state,) in cursor:
+            facts = _decode_plans(bytes(state))
+            if facts.plan is not None and facts.status != "closed":
+                plans.update({facts.plan, *(plan for _, plan in facts.plan_changes)})
+    return plans

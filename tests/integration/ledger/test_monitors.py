@@ -1,0 +1,94 @@
+"""The job that looks at what is due: each crossing is told once, and the job comes to an end."""
+
+from threading import Event
+
+import msgspec
+import pytest
+
+from services.ledger.bank import Bank
+from services.ledger.domain.commands import Buy, Hold, OpenAccount, SetThresholds, Usage
+from services.ledger.jobs import look_at_due
+from shared.bus.doorbell import Doorbell
+from shared.contracts.ledger import ThresholdCrossed, Thresholds
+from tests.support.ledger import MIB, RealLedger
+from tests.support.memory import CALENDAR
+
+PEOPLE = [f"p{number}" for number in range(8)]
+
+
+@pytest.fixture
+def bank(ledger: RealLedger) -> Bank:
+    return Bank(
+        bank_id="bank", epoch=1, sandbox=True, close_at="1 06:00", calendar=CALENDAR,
+        clock=ledger.clock, ledger=ledger.ledger, logs=ledger.logs, consumers=ledger.consumers,
+        doorbell=Doorbell(ledger.url),
+    )  # fmt: skip
+
+
+def told(ledger: RealLedger) -> list[tuple[str, str]]:
+    rows = [
+        row
+        for number in range(len(ledger.partitions))
+        for row in ledger.rows(number, "SELECT topic, state FROM stored_events ORDER BY 1, 2")
+    ]
+    events = [
+        msgspec.json.decode(bytes(state), type=ThresholdCrossed)
+        for topic, state in rows
+        if topic == ThresholdCrossed.TYPE
+    ]
+    return sorted((event.account, event.name) for event in events)
+
+
+def test_the_clock_alone_tells_what_expires_once(ledger, bank):
+    until = "2015-08-28T00:00:00"
+    for name in PEOPLE:
+        ledger.do(OpenAccount(key="o", account=name, plan="std-30mb"))
+        ledger.do(Buy(key="b", account=name, bytes=MIB, expires_at=until))
+    for at, names in [
+        ("2015-08-20T12:00:00", []),
+        ("2015-08-21T00:00:00", ["expiring:7"]),
+        ("2015-08-24T00:00:00", ["expiring:7"]),
+        ("2015-08-25T00:00:00", ["expiring:3", "expiring:7"]),
+        ("2015-09-05T00:00:00", ["expiring:3", "expiring:7"]),
+    ]:
+        ledger.at(at)
+        look_at_due(bank, Event())
+        look_at_due(bank, Event())
+        assert told(ledger) == sorted((who, name) for who in PEOPLE for name in names)
+        assert not any(each.accounts_due(ledger.clock.now(), 10) for each in ledger.partitions)
+    ledger.verified()
+
+
+def test_where_a_lot_ended_untold_the_job_comes_to_an_end_too(ledger, bank):
+    ledger.do(OpenAccount(key="o", account="p0", plan="std-30mb"))
+    ledger.do(Buy(key="b", account="p0", bytes=MIB, expires_at="2015-08-28T00:00:00"))
+    ledger.do(Hold(key="h", account="p0", bytes=MIB, deadline="2015-08-20T00:00:00"))
+    ledger.at("2015-09-20T00:00:00")
+    look_at_due(bank, Event())
+    assert told(ledger) == []
+    assert not any(each.accounts_due(ledger.clock.now(), 10) for each in ledger.partitions)
+    ledger.verified()
+
+
+def test_thresholds_of_its_own_are_followed_by_the_job(ledger, bank):
+    ledger.do(OpenAccount(key="o", account="p0", plan="std-30mb"))
+    ledger.do(SetThresholds(key="s", account="p0", thresholds=Thresholds(expiring_days=[1])))
+    ledger.do(Buy(key="b", account="p0", bytes=MIB, expires_at="2015-08-28T00:00:00"))
+    ledger.at("2015-08-26T00:00:00")
+    look_at_due(bank, Event())
+    assert told(ledger) == []
+    ledger.at("2015-08-27T00:00:00")
+    look_at_due(bank, Event())
+    assert told(ledger) == [("p0", "expiring:1")]
+
+
+def test_a_repeated_command_answers_without_the_crossings_that_it_caused(ledger):
+    ledger.do(OpenAccount(key="o", account="p0", plan="std-30mb"))
+    record = Usage(usage_id="u", account="p0", bytes=25 * MIB, occurred_at=ledger.clock.now())
+    ledger.do(record)
+    pack = Buy(key="b", account="p0", bytes=MIB, expires_at="2015-08-12T00:00:00")
+    first, again = ledger.do(pack)[0], ledger.do(pack)[0]
+    assert first.events == again.events
+    assert [event.type for event in first.events] == ["bank.ledger.data_earned.v1"]
+    assert ("p0", "expiring:3") in told(ledger)
+    ledger.verified()

@@ -1,0 +1,94 @@
+"""The forecast is what then really happens when nobody does anything."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from services.ledger.domain.account import Account
+from services.ledger.domain.commands import (
+    Buy,
+    ChangePlan,
+    CloseAccount,
+    CloseMonth,
+    Hold,
+    Touch,
+    Transfer,
+    Usage,
+)
+from services.ledger.domain.context import Context
+from services.ledger.domain.forecast import forecast
+from tests.support.gateway import MIB, PEOPLE, lived_bank, opened_bank
+from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
+
+DAY_MS = 86_400_000
+
+
+def told(bank: MemoryBank, account: str, within_ms: int | None = None) -> dict[str, Any]:
+    context = Context(bank.clock.at, CALENDAR, RULEBOOK)
+    return forecast(bank.account(account), context, within_ms)
+
+
+def available(account: Account, at: int) -> int:
+    return sum(lot.free for lot in account.lots.values() if lot.expires_at > at)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_next_cycle_is_what_the_close_and_the_grant_then_bring(seed: int) -> None:
+    bank = lived_bank(seed, steps=30)
+    bank.settle()
+    for account in PEOPLE:
+        month = CALENDAR.month_of(bank.clock.at)
+        next_cycle = told(bank, account)["next_cycle"]
+        ahead = copy.deepcopy(bank)
+        ahead.clock.at = CALENDAR.month_end(month)
+        before = ahead.account(account)
+        (close,) = ahead.do(CloseMonth(key="real", account=account, month=month))
+        state = ahead.account(account)
+        assert next_cycle["available_bytes"] == available(state, ahead.clock.at)
+        assert next_cycle["carried_bytes"] == close.result.get("carried_bytes", 0)
+        assert next_cycle["expired_bytes"] == state.expired - before.expired
+        assert next_cycle["starts_at"] == ahead.clock.at
+        assert next_cycle["plan_bytes"] == 30 * MIB
+
+
+def test_what_expires_is_told_by_its_end_and_narrowed_by_a_time_from_now() -> None:
+    bank = opened_bank(1)
+    bank.do(Buy(key="p", account="ann", bytes=7 * MIB, expires_at="2015-08-13T12:00:00+08:00"))
+    bank.do(Usage(usage_id="u", account="ann", bytes=MIB, occurred_at=bank.clock.at))
+    expiring = told(bank, "ann")["expiring"]
+    assert [(CALENDAR.text(one["at"]), one["bytes"]) for one in expiring] == [
+        ("2015-08-13T12:00:00+08:00", 6 * MIB),
+        ("2015-09-01T00:00:00+08:00", 30 * MIB),
+    ]
+    assert [one["carries"] for each in expiring for one in each["lots"]] == [False, True]
+    assert [each["bytes"] for each in told(bank, "ann", 7 * DAY_MS)["expiring"]] == [6 * MIB]
+    assert told(bank, "ann", DAY_MS)["expiring"] == []
+
+
+def test_a_changed_plan_and_a_hold_that_runs_out_are_foreseen() -> None:
+    bank = opened_bank(1)
+    bank.do(ChangePlan(key="c", account="ann", plan="std-100mb"))
+    bank.do(Hold(key="h", account="ann", bytes=5 * MIB, deadline="2015-08-20T00:00:00+08:00"))
+    bank.do(Transfer(key="t", account="ann", to="bob", bytes=10 * MIB))
+    next_cycle = told(bank, "ann")["next_cycle"]
+    assert (next_cycle["plan"], next_cycle["plan_bytes"]) == ("std-100mb", 100 * MIB)
+    assert next_cycle["carried_bytes"] == 20 * MIB
+    assert next_cycle["carry_over"]["mode"] == "auto_extend"
+
+
+def test_a_forecast_before_the_first_touch_of_a_month_knows_its_plan_lot() -> None:
+    bank = opened_bank(1)
+    bank.at("2015-09-10T12:00:00")
+    untouched = told(bank, "ann")
+    bank.do(Touch(key="t", account="ann"))
+    assert untouched == told(bank, "ann")
+
+
+def test_a_closed_account_and_a_partner_have_no_next_plan() -> None:
+    bank = opened_bank(1)
+    bank.do(CloseAccount(key="end", account="ann"))
+    for account in ("ann", "partner:didi"):
+        assert told(bank, account)["expiring"] == []
+        next_cycle = told(bank, account)["next_cycle"]
+        assert (next_cycle["plan"], next_cycle["plan_bytes"]) == (None, 0)

@@ -1,0 +1,160 @@
+"""Thresholds are told once per crossing, and again only after the balance was above them."""
+
+import msgspec
+import pytest
+
+from services.ledger.codec import decode_event
+from services.ledger.domain.commands import (
+    Adjust,
+    Buy,
+    ChangePlan,
+    CloseMonth,
+    OpenAccount,
+    SetThresholds,
+    Touch,
+    Transfer,
+    Usage,
+)
+from services.ledger.domain.context import Context
+from services.ledger.domain.monitors import due_at
+from shared.contracts.ledger import ThresholdCrossed, Thresholds
+from shared.ids import stream_id
+from tests.support.memory import CALENDAR, RULEBOOK, CrashError, MemoryBank
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def bank() -> MemoryBank:
+    made = MemoryBank(now="2015-08-10T12:00:00")
+    made.do(*(OpenAccount(key="o", account=name, plan="std-30mb") for name in ("ann", "bob")))
+    return made
+
+
+def told(bank: MemoryBank, name: str = "ann") -> list[str]:
+    stream = stream_id(name)
+    events = [decode_event(*row[2:]) for row in bank.of(name).log if row[0] == stream]
+    return [event.name for event in events if isinstance(event, ThresholdCrossed)]
+
+
+def use(bank: MemoryBank, name: str, amount: int, crash: str = "") -> None:
+    at = bank.clock.at
+    bank.do(Usage(usage_id=name, account="ann", bytes=amount, occurred_at=at), crash=crash)
+
+
+def test_eighty_and_a_hundred_percent_of_the_plan_and_a_low_balance_are_told_once(bank):
+    use(bank, "u1", 23 * MIB)
+    assert told(bank) == []
+    use(bank, "u2", 1 * MIB)
+    assert told(bank) == ["plan_used:80"]
+    use(bank, "u3", 2 * MIB)
+    assert told(bank) == ["plan_used:80"]
+    use(bank, "u4", 10 * MIB)
+    assert told(bank)[1:] == ["plan_used:100", f"low_balance:{MIB}"]
+    use(bank, "u5", 10 * MIB)
+    assert len(told(bank)) == 3
+
+
+def test_records_of_one_batch_cross_once(bank):
+    at = bank.clock.at
+    bank.do(*(Usage(usage_id=f"u{n}", account="ann", bytes=MIB, occurred_at=at) for n in range(27)))
+    assert told(bank) == ["plan_used:80"]
+
+
+def test_what_came_above_again_is_told_again(bank):
+    use(bank, "u1", 30 * MIB)
+    assert told(bank)[2:] == [f"low_balance:{MIB}"]
+    bank.do(Buy(key="b", account="ann", bytes=5 * MIB))
+    assert len(told(bank)) == 3
+    use(bank, "u2", 5 * MIB)
+    assert told(bank)[3:] == [f"low_balance:{MIB}"]
+
+
+def test_each_month_has_its_own_crossings(bank):
+    use(bank, "u1", 25 * MIB)
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    use(bank, "u2", 28 * MIB)
+    assert told(bank) == ["plan_used:80"]
+    use(bank, "u3", 2 * MIB)
+    assert told(bank) == ["plan_used:80", "plan_used:80"]
+
+
+def test_a_gift_out_of_the_plan_counts_as_used(bank):
+    bank.do(Transfer(key="g", account="ann", to="bob", bytes=24 * MIB))
+    assert told(bank) == ["plan_used:80"]
+
+
+@pytest.mark.parametrize("crash", ["before", "after"])
+def test_a_crash_changes_nothing_about_once(bank, crash):
+    with pytest.raises(CrashError):
+        use(bank, "u1", 25 * MIB, crash)
+    use(bank, "u1", 25 * MIB)
+    assert told(bank) == ["plan_used:80"]
+
+
+def touch(bank: MemoryBank, at: str) -> int | None:
+    bank.at(at)
+    bank.do(Touch(key="due", account="ann"))
+    return due_at(bank.account("ann"), Context(bank.clock.at, CALENDAR, RULEBOOK))
+
+
+def test_bytes_that_end_are_told_seven_and_three_days_before(bank):
+    bank.do(Buy(key="b", account="ann", bytes=MIB, expires_at="2015-08-28T00:00:00"))
+    assert touch(bank, "2015-08-20T23:59:59") == CALENDAR.parse("2015-08-21T00:00:00")
+    assert told(bank) == []
+    assert touch(bank, "2015-08-21T00:00:00") == CALENDAR.parse("2015-08-25T00:00:00")
+    assert told(bank) == ["expiring:7"]
+    touch(bank, "2015-08-22T00:00:00")
+    assert told(bank) == ["expiring:7"]
+    assert touch(bank, "2015-08-25T00:00:00") is None
+    assert told(bank) == ["expiring:7", "expiring:3"]
+    assert touch(bank, "2015-08-29T00:00:00") is None
+    assert len(told(bank)) == 2
+
+
+def test_what_the_close_will_carry_over_does_not_end(bank):
+    assert touch(bank, "2015-08-30T00:00:00") is None
+    assert told(bank) == []
+    bank.do(ChangePlan(key="p", account="ann", plan="basic-10mb"))
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    assert touch(bank, "2015-09-25T00:00:00") is not None
+    assert told(bank) == ["expiring:7"]
+
+
+def test_bytes_that_came_after_the_telling_are_told_too(bank):
+    bank.do(Buy(key="b", account="ann", bytes=MIB, expires_at="2015-08-28T00:00:00"))
+    touch(bank, "2015-08-26T00:00:00")
+    assert told(bank) == ["expiring:7", "expiring:3"]
+    bank.at("2015-08-26T01:00:00")
+    bank.do(Buy(key="b2", account="ann", bytes=MIB, expires_at="2015-08-27T00:00:00"))
+    assert told(bank)[2:] == ["expiring:7", "expiring:3"]
+
+
+def test_an_account_may_have_thresholds_of_its_own_and_the_rules_ones_again(bank):
+    own = Thresholds(plan_used_percent=[50], low_balance_bytes=20 * MIB)
+    bank.do(SetThresholds(key="s", account="ann", thresholds=own))
+    use(bank, "u1", 15 * MIB)
+    assert told(bank) == ["plan_used:50", f"low_balance:{20 * MIB}"]
+    use(bank, "u2", 10 * MIB)
+    assert len(told(bank)) == 2
+    bank.do(SetThresholds(key="s2", account="ann"))
+    assert told(bank)[2:] == ["plan_used:80"]
+    assert bank.account("ann").thresholds is None
+
+
+def test_without_thresholds_nothing_is_told(bank):
+    bank.do(SetThresholds(key="s", account="ann", thresholds=Thresholds()))
+    use(bank, "u1", 40 * MIB)
+    assert told(bank) == []
+
+
+def test_the_event_says_what_is_left(bank):
+    bank.do(Adjust(key="a", account="ann", direction="take", bytes=25 * MIB, reason="test"))
+    state = bank.of("ann").log[-1][3]
+    assert msgspec.json.decode(state) == {
+        "account": "ann", "recorded_at": bank.clock.at, "actor": "ledger",
+        "correlation_id": "request", "rule_version": 1, "threshold": "plan_used", "value": 80,
+        "available_bytes": 5 * MIB, "level_bytes": 6 * MIB, "lot_id": "plan:2015-08",
+    }  # fmt: skip
