@@ -79,8 +79,10 @@ def grant_due(account: Account, through: str, context: Context, meta: Meta) -> I
 
 
 def plan_lot(plan: str, month: str, context: Context) -> LotTerms:
-    """Return the terms of a plan's lot of one month."""
+    """Return the terms of a plan's lot of one month. Raises RefusedError plan_unknown."""
     rules: Rules = context.rules
+    if plan not in rules.plans:
+        raise RefusedError("plan_unknown", f"the rules in force have no plan {plan}")
     return LotTerms(
         lot_id=f"plan:{month}",
         kind="plan",
