@@ -78,9 +78,10 @@ def grant_due(account: Account, through: str, context: Context, meta: Meta) -> I
 
 
 def plan_lot(plan: str, month: str, context: Context) -> LotTerms:
-    """Return the terms of a plan's lot of one month."""
+    """Return the terms of a plan's lot of one month. Raises RefusedError plan_unknown."""
     terms = context.rulebook.plan(plan, context.now)
-    assert terms is not None, f"no version of the rules has the plan {plan}"
+    if terms is None:
+        raise RefusedError("plan_unknown", f"no version of the rules has the plan {plan}")
     return LotTerms(
         lot_id=f"plan:{month}",
         kind="plan",

@@ -20,6 +20,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
+from services.ledger.partition import ATTEMPTS_MAX
 from shared.errors import UnavailableError
 from tests.support.fault_proxy import Cut, FaultProxy
 from tests.support.ledger import MIB, kept
@@ -89,11 +90,30 @@ def test_a_lost_commit_of_the_inbox_moves_effect_and_position_together(ledger, p
         ledger.do(Transfer(key=f"t{number}", account="ann", to=to, bytes=1))
         proxy.cut_next(cut, cut)
         ledger.settle()
+        assert stored_position(ledger) == ledger.logs[0].head("sagas")
 
     bob, ann = (ledger.ledger.account(name)[0] for name in ("bob", "ann"))
     assert (bob.received, ann.returned, ann.transferred) == (6, 6, 12)
     assert proxy.cut_count >= 12
     ledger.verified()
+
+
+def stored_position(ledger) -> int:
+    ((sequence,),) = ledger.rows(0, "SELECT sequence FROM inbox_positions")
+    return int(sequence)
+
+
+def test_an_inbox_whose_every_commit_is_lost_moves_neither_effect_nor_position(ledger, proxy):
+    ledger.do(Transfer(key="t", account="ann", to="bob", bytes=1))
+    before = stored_position(ledger)
+    proxy.cut_next(*[Cut.BEFORE] * ATTEMPTS_MAX)
+    with pytest.raises(UnavailableError):
+        ledger.settle()
+    assert (stored_position(ledger), ledger.ledger.account("bob")[0].received) == (before, 0)
+
+    ledger.settle()
+    assert ledger.ledger.account("bob")[0].received == 1
+    assert ledger.partitions[0].parked() == []
 
 
 def test_a_lost_commit_of_the_cycle_grants_each_month_once(ledger, proxy):

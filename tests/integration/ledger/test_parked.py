@@ -7,14 +7,14 @@ import msgspec
 import psycopg
 import pytest
 
-from services.ledger.domain.commands import OpenAccount, Transfer
+from services.ledger.domain.commands import Buy, OpenAccount, Transfer, Usage
 from services.ledger.domain.rules import RuleBook
 from services.ledger.integration import PartitionConsumer
 from shared.contracts.ledger import ArrivalRefused, DataTransferred
 from shared.errors import UnavailableError
 from shared.ids import partition_of, stream_id
 from tests.support.ledger import MIB, TOKENS, client
-from tests.support.memory import CALENDAR, RULEBOOK
+from tests.support.memory import CALENDAR, OPERATOR, RULEBOOK
 
 PLAN = "std-100mb"
 GIVER, OTHER = "giver", "other"
@@ -61,7 +61,7 @@ def test_an_event_that_fails_five_times_is_parked_and_only_its_account_waits(bro
     rows = parked(broken)
     assert [row["account"] for row in rows] == ["sick"] * 3
     assert [row["attempts"] for row in rows] == [5, 0, 0]
-    assert "KeyError" in rows[0]["error"]
+    assert "no plan std-100mb" in rows[0]["error"]
     assert all("waits behind" in row["error"] for row in rows[1:])
     assert rows[0]["type"] == DataTransferred.TYPE
     assert broken.ledger.account(OTHER)[0].received > 0
@@ -69,6 +69,22 @@ def test_an_event_that_fails_five_times_is_parked_and_only_its_account_waits(bro
     broken.settle()
     assert parked(broken) == rows
     broken.verified()
+
+
+def test_an_account_whose_plan_is_gone_is_refused_alone(broken):
+    at = broken.clock.now()
+    outcomes = broken.do(
+        Buy(key="b", account="sick", bytes=1),
+        Buy(key="b", account=OTHER, bytes=1),
+        Usage(usage_id="u", account="sick", bytes=1, occurred_at=at),
+        Usage(usage_id="u", account=OTHER, bytes=1, occurred_at=at),
+    )
+    assert [outcome.code for outcome in outcomes] == ["plan_unknown", None, "plan_unknown", None]
+    for partition in broken.partitions:
+        list(broken.ledger.grant_cycle(partition, "2015-09", OPERATOR))
+    assert broken.ledger.account(OTHER)[0].granted_through == "2015-09"
+    result = list(broken.ledger.close_month("2015-08", OPERATOR))[-1]
+    assert result["accounts"] == 2
 
 
 def test_a_retry_that_fails_again_keeps_everything_parked_in_order(broken):
