@@ -58,6 +58,9 @@ def partner_spend(bank: Bank, output: Output, partner: str | None) -> None:
         name = partner if partner.startswith("partner:") else f"partner:{partner}"
         path = f"/v1/partners/{name}/spend"
     answer = read_fresh(bank, output, path)
+    while answer["next_after"] is not None:
+        more = read_fresh(bank, output, path, after=answer["next_after"])
+        answer = {**more, "rows": answer["rows"] + more["rows"]}
     output.show(answer, lambda: _show_spend(output, answer))
 
 
@@ -119,11 +122,20 @@ def parked(bank: Bank, output: Output, action: str) -> None:
         results = _of_both(bank, lambda service: service.post("/v1/parked:retry", {}).body)
         output.show(results, lambda: _show_retried(output, results))
     else:
-        answers = _of_both(bank, lambda service: service.get("/v1/parked"))
+        answers = _of_both(bank, _all_parked)
         rows = [
             {"service": name, **row} for name, answer in answers.items() for row in answer["parked"]
         ]
         output.show({"parked": rows}, lambda: _show_parked(output, rows))
+
+
+def _all_parked(service: Service) -> dict[str, Any]:
+    answer = service.get("/v1/parked")
+    rows = answer["parked"]
+    while answer["next_after"] is not None:
+        answer = service.get("/v1/parked", after=answer["next_after"])
+        rows += answer["parked"]
+    return {"parked": rows}
 
 
 def _of_both(bank: Bank, ask: Callable[[Service], Any]) -> dict[str, Any]:

@@ -46,11 +46,19 @@ readable by its owner only.
 | `postgres` | the data of the bank's own PostgreSQL; a link where root started the bank (below) |
 | `run` | lock, sockets, the generated configuration of the supervisor |
 | `logs` | one file a process, kept at 20 MB and three older ones |
+| `ledger-rules.json` | in a restored bank: the rules file that it ran with (`LEDGER_RULES_FILE`) |
 | `rejects` | rows that `import-usage` could not load |
 
 PostgreSQL refuses to run as root. Where `up` is started by root, the server runs as
 `DATABANK_POSTGRES_USER` (else `postgres`, else `nobody`) and its data lie in
 `/var/lib/databank/<bank id>`, because that user often cannot reach the state folder.
+
+## Ports
+
+A bank takes four ports from `--port N` (8080) on: the gateway N, the ledger N+1, and for metrics and
+health alone the gateway's worker N+10 and the ledger's N+11. All listen on loopback unless
+`BIND_HOST` says otherwise. `/health` and `/ready` are open; `/metrics` is open on this machine and
+wants a service token over the network or through a proxy.
 
 ## Databases
 

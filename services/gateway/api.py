@@ -11,12 +11,14 @@ from services.gateway.schemas import (
     HistoryQuery,
     LotsQuery,
     NoQuery,
+    ParkedQuery,
     SpendQuery,
 )
 from shared.auth import allow
 from shared.errors import InvalidError
 from shared.http import json_response, query, stream
 from shared.ids import account_kind
+from shared.paging import parts_of
 
 blueprint = Blueprint("gateway", __name__)
 
@@ -84,7 +86,7 @@ def get_lots(account: str) -> Response:
 def get_partner_spend(partner: str) -> Response:
     """Show what a partner's campaigns delivered; the partner with or without `partner:`."""
     asked = query(SpendQuery(exclude=["partner"]))
-    return json_response(gateway().spend(partner, _filters(asked), asked["at_least"]))
+    return json_response(_spend(partner, asked))
 
 
 @blueprint.get("/v1/partners/spend")
@@ -92,12 +94,15 @@ def get_partner_spend(partner: str) -> Response:
 def get_spend() -> Response:
     """Show what all partners' campaigns delivered."""
     asked = query(SpendQuery())
-    return json_response(gateway().spend(asked["partner"], _filters(asked), asked["at_least"]))
+    return json_response(_spend(asked["partner"], asked))
 
 
-def _filters(asked: dict[str, Any]) -> dict[str, Any]:
-    names = ("campaign", "kind", "day_from", "day_to")
-    return {name: asked[name] for name in names}
+def _spend(partner: str | None, asked: dict[str, Any]) -> dict[str, Any]:
+    filters = {name: asked[name] for name in ("campaign", "kind", "day_from", "day_to")}
+    place = parts_of(asked["after"], (str, str, str, str))
+    names = ("after_partner", "after_campaign", "after_day", "after_kind")
+    filters |= dict(zip(names, place, strict=True))
+    return gateway().spend(partner, filters, asked["limit"], asked["at_least"])
 
 
 @blueprint.get("/v1/trial-balance")
@@ -147,8 +152,8 @@ def verify() -> Response:
 @allow("operator")
 def get_parked() -> Response:
     """List what the views have put aside."""
-    query(NoQuery())
-    return json_response({"parked": gateway().parked()})
+    rows, after = gateway().parked(**query(ParkedQuery()))
+    return json_response({"parked": rows, "next_after": after})
 
 
 @blueprint.post("/v1/parked:retry")

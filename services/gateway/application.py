@@ -19,11 +19,11 @@ from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.envelope import log_of, source_of
 from shared.errors import InvalidError, NotFoundError, RefusedError, UnavailableError
+from shared.paging import cursor_of, parts_of
 from shared.positions import Positions, format_token, parse_token
 
 WAIT_S = 2.0
 POLL_S = 0.02
-SPEND_ROWS_MAX = 20_000
 PARTNER_PREFIX = "partner:"
 ALL = "all"
 OWNER = ("kind", "status", "plan", "next_plan", "next_plan_from", "partner", "active_from")
@@ -147,10 +147,12 @@ class Gateway:
             "next_after": _lot_cursor(page[-1]) if more else None,
         }  # fmt: skip
 
-    def spend(self, partner: str | None, filters: Answer, at_least: str | None = None) -> Answer:
-        """Return what campaigns delivered, of one partner or of all.
+    def spend(
+        self, partner: str | None, filters: Answer, limit: int, at_least: str | None = None
+    ) -> Answer:
+        """Return a page of what campaigns delivered, of one partner or of all.
 
-        Raises NotFoundError account_not_found, RefusedError too_many_rows.
+        `total_bytes` is of all rows that match. Raises NotFoundError account_not_found.
         """
         wanted = self._wait("partner_spend", at_least)
         name = None if partner is None else PARTNER_PREFIX + partner.removeprefix(PARTNER_PREFIX)
@@ -158,15 +160,13 @@ class Gateway:
             answer = self._meta(store.positions(cursor, "partner_spend"), wanted, self.clock.now())
             if name is not None and not queries.is_partner(cursor, name):
                 raise _no_account(name, stale=answer["stale"])
-            rows = queries.spend(cursor, {**filters, "partner": name}, SPEND_ROWS_MAX + 1)
-        if len(rows) > SPEND_ROWS_MAX:
-            raise RefusedError(
-                "too_many_rows", f"more than {SPEND_ROWS_MAX} rows; ask for fewer days",
-                allowed_rows=SPEND_ROWS_MAX,
-            )  # fmt: skip
+            rows = queries.spend(cursor, {**filters, "partner": name}, limit + 1)
+        total = plain(rows[0][-1]) if rows else 0
         keys = ("partner", "campaign", "day", "kind", "bytes", "count", "subscribers")
-        shown = [dict(zip(keys, map(plain, row), strict=True)) for row in rows]
-        return {"rows": shown, "total_bytes": sum(row["bytes"] for row in shown), **answer}
+        shown = [dict(zip(keys, map(plain, row), strict=False)) for row in rows[:limit]]
+        more = len(rows) > limit
+        after = cursor_of(*(shown[-1][key] for key in keys[:4])) if more else None
+        return {"rows": shown, "total_bytes": total, "next_after": after, **answer}
 
     def trial_balance(self, at_least: str | None = None) -> Answer:
         """Return the terms of the whole bank, and by kind of account."""
@@ -234,18 +234,27 @@ class Gateway:
             views = [consumer.view for consumer in self.consumers]
             yield from verify(self.store, views, self._reader)
 
-    def parked(self) -> list[Answer]:
-        """Return what the views have put aside, oldest first."""
+    def parked(
+        self, consumer: str | None = None, account: str | None = None, after: str | None = None,
+        limit: int = parking.LIST_MAX,
+    ) -> tuple[list[Answer], str | None]:  # fmt: skip
+        """Return a page of what the views have put aside, in order, and where the next begins."""
+        names = list(VIEWS) if consumer is None else [consumer]
+        place = None if after is None else tuple(parts_of(after, (str, str, int)))
         with self.store.cursor() as cursor:
-            rows = parking.list_parked(cursor, list(VIEWS))
-        return [
+            rows = parking.list_parked(cursor, names, account=account, after=place, limit=limit + 1)
+        shown = [
             {
                 "consumer": row.consumer, "source": row.source, "sequence": row.sequence,
                 "account": row.account, "type": row.event.type, "error": row.error,
                 "attempts": row.attempts, "parked_at": self.calendar.text(row.parked_at),
             }
-            for row in rows
+            for row in rows[:limit]
         ]  # fmt: skip
+        if len(rows) <= limit:
+            return shown, None
+        last = rows[limit - 1]
+        return shown, cursor_of(last.consumer, last.source, last.sequence)
 
     def retry_parked(self) -> Answer:
         """Apply parked events again, each account's in order."""

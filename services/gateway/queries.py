@@ -82,12 +82,17 @@ SELECT
 FROM history_ends WHERE account = %(account)s
 """
 SPEND = """
-SELECT partner, campaign, day::text AS day, kind, bytes, count, subscribers FROM partner_spend
-WHERE (%(partner)s::text IS NULL OR partner = %(partner)s)
-    AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
-    AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-    AND (%(day_from)s::date IS NULL OR day >= %(day_from)s)
-    AND (%(day_to)s::date IS NULL OR day <= %(day_to)s)
+WITH matching AS (
+    SELECT partner, campaign, day::text AS day, kind, bytes, count, subscribers FROM partner_spend
+    WHERE (%(partner)s::text IS NULL OR partner = %(partner)s)
+        AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
+        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+        AND (%(day_from)s::date IS NULL OR day >= %(day_from)s)
+        AND (%(day_to)s::date IS NULL OR day <= %(day_to)s)
+)
+SELECT *, (SELECT sum(bytes) FROM matching) AS total FROM matching
+WHERE %(after_partner)s::text IS NULL OR (partner, campaign, day, kind)
+    > (%(after_partner)s, %(after_campaign)s::text, %(after_day)s::text, %(after_kind)s::text)
 ORDER BY partner, campaign, day, kind LIMIT %(limit)s
 """
 TRIAL_BALANCE = """

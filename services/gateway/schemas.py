@@ -2,14 +2,18 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.gateway.catalogue import VIEWS
 from services.gateway.history import KINDS
 from services.gateway.projections import AWARD
 from services.gateway.queries import LOTS_MAX
+from shared.bus.parking import LIST_MAX
 from shared.http import Duration
+from shared.paging import CURSOR_LENGTH_MAX
 
 SPEND_KINDS = (AWARD, "sponsored", "pack")
 TOKEN_LENGTH_MAX = 8_192
 PAGE_MAX = 500
+SPEND_ROWS_MAX = 20_000
 LOT_KINDS = (
     "plan", "pack", "carry", "voucher", "gift", "red_packet", "reward", "award", "adjustment",
 )  # fmt: skip
@@ -61,3 +65,16 @@ class SpendQuery(FreshQuery):
     kind = fields.String(load_default=None, validate=validate.OneOf(SPEND_KINDS))
     day_from = fields.Date(load_default=None)
     day_to = fields.Date(load_default=None)
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
+    limit = fields.Integer(
+        load_default=SPEND_ROWS_MAX, validate=validate.Range(min=1, max=SPEND_ROWS_MAX)
+    )
+
+
+class ParkedQuery(Schema):
+    """A list of parked events behind `after`, of one view, of one account."""
+
+    consumer = fields.String(load_default=None, validate=validate.OneOf(tuple(VIEWS)))
+    account = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
+    limit = fields.Integer(load_default=LIST_MAX, validate=validate.Range(min=1, max=LIST_MAX))

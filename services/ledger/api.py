@@ -18,6 +18,7 @@ from services.ledger.schemas import (
     ForecastQuery,
     LogQuery,
     NoQuery,
+    ParkedQuery,
     UsageQuery,
     WriteQuery,
     decode_commands,
@@ -32,6 +33,7 @@ from shared.contracts.envelope import BATCH_CONTENT_TYPE, LANES
 from shared.errors import InvalidError, NotFoundError
 from shared.http import body, json_response, query, stream
 from shared.ids import account_kind
+from shared.paging import cursor_of, parts_of
 from shared.positions import format_token
 
 blueprint = Blueprint("ledger", __name__)
@@ -272,10 +274,26 @@ def _verify_steps() -> Iterator[dict[str, Any]]:
 @blueprint.get("/v1/parked")
 @allow("operator")
 def get_parked() -> Response:
-    """List parked events of every partition."""
-    query(NoQuery())
-    rows = [row for partition in bank().ledger.partitions for row in partition.parked()]
-    return json_response({"parked": rows})
+    """List parked events of every partition, page by page."""
+    asked = query(ParkedQuery())
+    rows = [
+        row
+        for partition in bank().ledger.partitions
+        for row in partition.parked()
+        if asked["account"] in (None, row["account"])
+    ]
+    rows.sort(key=_place)
+    if asked["after"] is not None:
+        after = tuple(parts_of(asked["after"], (str, str, int)))
+        rows = [row for row in rows if _place(row) > after]
+    page, more = rows[: asked["limit"]], len(rows) > asked["limit"]
+    return json_response(
+        {"parked": page, "next_after": cursor_of(*_place(page[-1])) if more else None}
+    )
+
+
+def _place(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["consumer"], row["source"], row["sequence"]
 
 
 @blueprint.post("/v1/parked:retry")

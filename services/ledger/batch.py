@@ -1,5 +1,6 @@
 """One batch on one partition, decided in memory: from items to events, keys, states, outcomes."""
 
+from collections.abc import Callable
 from struct import Struct
 
 import msgspec
@@ -18,12 +19,12 @@ from services.ledger.domain.commands import (
 from services.ledger.domain.context import Context, Meta, active, facts
 from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
-from services.ledger.domain.monitors import crossings, due_at
+from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
 from services.ledger.recorder import EventRow
-from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, UsageLine
+from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, ThresholdCrossed, UsageLine
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
 
@@ -31,6 +32,9 @@ from shared.ids import digest, stream_id
 pack_terms = Struct(">qq").pack
 
 HOUSEKEEPING = Meta(actor="ledger")
+# Usage changes nothing about when an account is due.
+AS_BEFORE = -1
+Look = Callable[[Account, Context, Meta], list[ThresholdCrossed]]
 CONFLICT = "this key was used before with other terms"
 REVERSED = "this usage record was reversed before, by another command"
 
@@ -79,6 +83,7 @@ class Desk:
         "line_items",
         "line_meta",
         "lines",
+        "only_spent",
         "order",
         "state",
         "stream",
@@ -92,6 +97,7 @@ class Desk:
         self.state = state
         self.version = version
         self.changed = False
+        self.only_spent = True
         self.unwatched = False
         self.order: list[Lot] | None = None
         self.lines: list[UsageLine] = []
@@ -211,6 +217,7 @@ class Batch:
         if isinstance(command, Touch) and desk.state is not None:
             # Whatever it finds, the time of the next look is another now.
             desk.changed = desk.unwatched = True
+            desk.only_spent = False
         if isinstance(command, Touch) or not events:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
@@ -253,6 +260,7 @@ class Batch:
         desk.state = evolve(desk.state, event)
         self._store(desk, event)
         desk.order = None
+        desk.only_spent = False
 
     def _store(self, desk: Desk, event: Event) -> None:
         desk.version += 1
@@ -269,27 +277,31 @@ class Batch:
         desk.lines, desk.line_items = [], []
         if desk.state is not None and desk.state.crossed:
             arm_again(desk.state, self.context.now)
-        self._watch(desk, meta)
+        self._watch(desk, meta, used_up)
 
-    def _watch(self, desk: Desk, meta: Meta) -> None:
+    def _watch(self, desk: Desk, meta: Meta, look: Look = crossings) -> None:
         """Tell the thresholds that the account has crossed since the last look."""
         if desk.state is not None:
-            by_us = Meta("ledger", meta.correlation_id, meta.causation_id)
-            for event in crossings(desk.state, self.context, by_us):
+            for event in look(desk.state, self.context, meta):
                 self._append(desk, event)
         desk.unwatched = False
+
+    def _due(self, desk: Desk) -> int:
+        if desk.state is None or desk.only_spent:
+            return AS_BEFORE
+        return due_at(desk.state, self.context) or 0
 
     def states(self) -> tuple[list[bytes], list[str], list[int], list[int], list[bytes]]:
         """Return the changed accounts as columns.
 
-        They are: ids, names, versions, when each is due next (0: never), encoded states.
+        They are: ids, names, versions, when each is due next (0: never, -1: as before), states.
         """
         changed = [desk for desk in self.desks.values() if desk.changed]
         return (
             [desk.stream for desk in changed],
             [desk.account_id for desk in changed],
             [desk.version for desk in changed],
-            [(desk.state and due_at(desk.state, self.context)) or 0 for desk in changed],
+            [self._due(desk) for desk in changed],
             [encode(desk.state) for desk in changed],
         )
 

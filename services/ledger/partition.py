@@ -66,7 +66,9 @@ FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::int8[], %b::bytea[])
 AS u(id, account, version, next_deadline, state)
 ON CONFLICT (id) DO UPDATE
 SET version = excluded.version, format = excluded.format,
-    next_deadline = excluded.next_deadline, state = excluded.state
+    next_deadline = CASE excluded.next_deadline WHEN -1 THEN s.next_deadline
+        ELSE excluded.next_deadline END,
+    state = excluded.state
 """
 UPSERT_POSITION = """
 INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)

@@ -9,9 +9,11 @@ from msgspec import Meta
 
 from services.ledger.domain.commands import ONE_LINE, PublicCommand, SubscriberId
 from services.ledger.domain.rules import Bytes
+from shared.bus.parking import LIST_MAX
 from shared.contracts.envelope import BATCH_EVENTS_MAX, LANES
 from shared.errors import InvalidError
 from shared.http import Duration
+from shared.paging import CURSOR_LENGTH_MAX
 
 T = TypeVar("T")
 
@@ -48,6 +50,14 @@ class ForecastQuery(Schema):
     """Query of `GET /v1/accounts/{id}/forecast`."""
 
     within = Duration(load_default=None)
+
+
+class ParkedQuery(Schema):
+    """Query of `GET /v1/parked`."""
+
+    account = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
+    limit = fields.Integer(load_default=LIST_MAX, validate=validate.Range(min=1, max=LIST_MAX))
 
 
 class ClockQuery(Schema):

@@ -80,11 +80,20 @@ def park_behind(
 
 
 def list_parked(
-    cursor: AnyCursor, consumers: Sequence[str] | None = None, *, limit: int = LIST_MAX
-) -> list[Parked]:
-    """Return what waits, of these consumers or of all, in order."""
-    where = "" if consumers is None else " WHERE consumer = ANY(%s)"
-    values: list[Any] = [] if consumers is None else [list(consumers)]
+    cursor: AnyCursor, consumers: Sequence[str] | None = None, *, account: str | None = None,
+    after: tuple[str, str, int] | None = None, limit: int = LIST_MAX,
+) -> list[Parked]:  # fmt: skip
+    """Return what waits, of these consumers or of all, in order, behind `after`'s place."""
+    where, values = " WHERE true", list[Any]()
+    if consumers is not None:
+        where, values = where + " AND consumer = ANY(%s)", [*values, list(consumers)]
+    if account is not None:
+        where, values = where + " AND account = %s", [*values, account]
+    if after is not None:
+        where, values = (
+            where + " AND (consumer, source, sequence) > (%s, %s, %s)",
+            [*values, *after],
+        )
     order = " ORDER BY consumer, source, sequence LIMIT %s"
     return _select(cursor, where + order, [*values, limit])
 

@@ -28,6 +28,7 @@ class Context:
         self.rulebook = rulebook
         self.rules: Rules = rulebook.at(now)
         self.month = calendar.month_of(now)
+        self.plan_lot = f"plan:{self.month}"
 
 
 def facts(meta: Meta, context: Context, account: str, reason: str | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Thresholds of balances: which were crossed, and when the clock alone may cross the next one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.commands import SetThresholds
@@ -25,9 +26,20 @@ def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdC
     """Return the edges that were crossed and are not told yet; each is to be taken at once."""
     if account.kind != "subscriber" or account.status == "closed":
         return []
+    found = used_up(account, context, meta)
+    for days in (account.thresholds or context.rules.thresholds).expiring_days:
+        limit = context.now + days * DAY_MS
+        due = [each for each in _ending(account, days, context) if each.expires_at <= limit]
+        if due:
+            found.append(_expiring(account, due, days, context, meta))
+    return found
+
+
+def used_up(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:
+    """Return the edges that less data crosses: all that usage can do. Asked at each usage event."""
     wanted = account.thresholds or context.rules.thresholds
     found: list[ThresholdCrossed] = []
-    lot = account.lots.get(f"plan:{context.month}")
+    lot = account.lots.get(context.plan_lot)
     if lot is not None:
         for percent in wanted.plan_used_percent:
             level = lot.granted * (100 - percent) // 100
@@ -36,22 +48,28 @@ def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdC
                 if told is None or told.lot_id != lot.lot_id:
                     found.append(_plan_used(account, lot, percent, level, context, meta))
     low = wanted.low_balance_bytes
-    if low is not None and f"low_balance:{low}" not in account.crossed:
-        left = account.available(context.now)
-        if left <= low:
-            common = facts(meta, context, account.account)
+    if low is not None and not _has_more(account, low, context.now):
+        name = f"low_balance:{low}"
+        if name not in account.crossed:
+            left = account.available(context.now)
             found.append(
                 ThresholdCrossed(
-                    **common, threshold="low_balance", value=low, level_bytes=low,
-                    available_bytes=left,
+                    **_facts(account, context, meta), threshold="low_balance", value=low,
+                    level_bytes=low, available_bytes=left,
                 )
             )  # fmt: skip
-    for days in wanted.expiring_days:
-        limit = context.now + days * DAY_MS
-        due = [each for each in _ending(account, days, context) if each.expires_at <= limit]
-        if due:
-            found.append(_expiring(account, due, days, context, meta))
     return found
+
+
+def _has_more(account: Account, low: int, now: int) -> bool:
+    """Say whether more than so many bytes can be used now; it looks at as few lots as it can."""
+    left = 0
+    for lot in account.lots.values():
+        if lot.valid_from <= now < lot.expires_at:
+            left += lot.remaining - lot.held
+            if left > low:
+                return True
+    return False
 
 
 def due_at(account: Account, context: Context) -> int | None:
@@ -89,11 +107,16 @@ def _is_carried(account: Account, lot: Lot, context: Context) -> bool:
     return lot.kind not in plan.carry_over.excluded_kinds
 
 
+def _facts(account: Account, context: Context, meta: Meta) -> dict[str, Any]:
+    """Return every event's fields: the ledger tells it, on the request that caused it."""
+    return {**facts(meta, context, account.account), "actor": "ledger"}
+
+
 def _plan_used(
     account: Account, lot: Lot, percent: int, level: int, context: Context, meta: Meta
 ) -> ThresholdCrossed:
     return ThresholdCrossed(
-        **facts(meta, context, account.account), threshold="plan_used", value=percent,
+        **_facts(account, context, meta), threshold="plan_used", value=percent,
         level_bytes=level, lot_id=lot.lot_id, available_bytes=account.available(context.now),
     )  # fmt: skip
 
@@ -102,7 +125,7 @@ def _expiring(
     account: Account, due: list[Lot], days: int, context: Context, meta: Meta
 ) -> ThresholdCrossed:
     return ThresholdCrossed(
-        **facts(meta, context, account.account), threshold="expiring", value=days,
+        **_facts(account, context, meta), threshold="expiring", value=days,
         available_bytes=account.available(context.now),
         slices=[Slice(lot.lot_id, lot.free) for lot in due],
         expires_at=max(lot.expires_at for lot in due),

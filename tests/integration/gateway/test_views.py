@@ -146,7 +146,7 @@ def test_poison_in_one_view_stops_neither_other_views_nor_other_accounts(gateway
     view = with_bug(gateway)
     inbox_of(gateway, reader).level()
 
-    parked = gateway.parked()
+    parked, _ = gateway.parked()
     assert {row["account"] for row in parked} == {"ann"}
     assert {row["consumer"] for row in parked} == {"balances"}
     assert [row["type"].split(".")[2] for row in parked] == [
@@ -161,7 +161,7 @@ def test_poison_in_one_view_stops_neither_other_views_nor_other_accounts(gateway
     assert verified["views"]["balances"]["accounts_waiting"] == 1
 
     assert gateway.retry_parked()["balances"] == {"applied": 0, "still_parked": 3}
-    assert gateway.parked()[0]["attempts"] == 6
+    assert gateway.parked()[0][0]["attempts"] == 6
     view.fails_for = None
     assert gateway.retry_parked()["balances"] == {"applied": 3, "still_parked": 0}
     assert gateway.balance("ann")["available_bytes"] == 28 * MIB
@@ -176,7 +176,7 @@ def test_an_event_that_overdraws_a_lot_is_put_aside(gateway_of) -> None:
     reader.spoiled[event.id] = lambda data: data["lines"][0]["slices"][0].update(bytes=31 * MIB)
     gateway = gateway_of(reader)
     inbox_of(gateway, reader).level()
-    (parked,) = gateway.parked()
+    (parked,), _ = gateway.parked()
     assert (parked["consumer"], parked["account"]) == ("balances", "ann")
     assert "CheckViolation" in parked["error"]
     assert gateway.balance("ann")["available_bytes"] == 30 * MIB

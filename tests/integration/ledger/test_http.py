@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.ledger.domain.commands import PUBLIC
 from tests.support.ledger import MIB, NOON, TOKENS, LedgerWeb, client, sandbox_clock
 
 PROBLEM = "application/problem+json"
@@ -327,9 +328,9 @@ def test_health_and_readiness_need_no_token(web):
 
 def test_every_command_says_how_it_is_used_and_its_example_is_taken(web):
     schemas = web.client.get("/v1/command-schemas").json()["commands"]
-    assert {each["type"] for each in schemas} == {
-        "open_account", "buy", "fund", "award", "transfer", "close_month",
-    }  # fmt: skip
+    assert [each["type"] for each in schemas] == [
+        str(each.__struct_config__.tag) for each in PUBLIC
+    ]
     outcomes = web.do(*(each["example"] for each in schemas))
     assert all("status" in outcome for outcome in outcomes)
     assert all(each["description"] and each["schema"]["properties"] for each in schemas)
@@ -350,3 +351,38 @@ def check_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
 def heads(web: LedgerWeb) -> Any:
     """Return how far every log is."""
     return web.client.get("/v1/heads").json()["heads"]
+
+
+def test_questions_are_answered_and_unknown_parameters_refused(web):
+    usage = {"lines": [{"usage_id": "a/b?c", "account": "bob", "bytes": 7, "occurred_at": NOON}]}
+    rehearsed = web.client.post("/v1/usage?dry_run=1", json=usage).json()
+    assert rehearsed["dry_run"] is True
+    assert web.client.get("/v1/usage/a%2Fb%3Fc").json()["code"] == "usage_not_found"
+    done = web.client.post("/v1/usage", json=usage).json()
+    assert done["outcomes"] == rehearsed["outcomes"]
+    for query in ("", "?account=bob"):
+        answer = web.client.get(f"/v1/usage/a%2Fb%3Fc{query}").json()
+        assert (answer["account"], answer["bytes"]) == ("bob", 7)
+        assert sum(part["bytes"] for part in answer["slices"]) == 7
+    assert web.client.get("/v1/usage/none").status_code == 404
+    ahead = web.client.get("/v1/accounts/bob/forecast?within=30d").json()
+    assert ahead["next_cycle"]["month"] == "2015-09"
+    assert {part["kind"] for each in ahead["expiring"] for part in each["lots"]} >= {"plan"}
+    for path in (
+        "/v1/usage/u?who=bob", "/v1/usage/u?account=rules:book", "/v1/accounts/bob/forecast?days=7",
+        "/v1/accounts/bob/forecast?within=soon", "/v1/parked?since=1", "/v1/parked?after=x",
+    ):  # fmt: skip
+        refused = web.client.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), path
+    assert web.client.get("/v1/accounts/eve/forecast").json()["code"] == "account_not_found"
+
+
+def test_a_dry_run_of_commands_binds_no_key(web):
+    body = {"commands": [command("buy", "bob", "rehearsed", bytes=5)]}
+    rehearsed = web.client.post("/v1/commands?dry_run=1", json=body).json()
+    assert "position" not in rehearsed
+    again = web.client.post("/v1/commands?dry_run=true", json=body).json()
+    assert again == rehearsed
+    assert web.do(*body["commands"]) == rehearsed["outcomes"]
+    refused = web.client.post("/v1/commands?dryrun=1", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
