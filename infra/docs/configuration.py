@@ -55,8 +55,8 @@ PostgreSQL refuses to run as root. Where `up` is started by root, the server run
 
 ## Ports
 
-A bank takes four ports from `--port N` (8080) on: the gateway N, the ledger N+1, and for metrics and
-health alone the gateway's worker N+10 and the ledger's N+11. All listen on loopback unless
+A bank takes four ports from `--port N` (8080) on: the gateway N, the ledger N+1, and for metrics
+and health alone the gateway's worker N+10 and the ledger's N+11. All listen on loopback unless
 `BIND_HOST` says otherwise. `/health` and `/ready` are open; `/metrics` is open on this machine and
 wants a service token over the network or through a proxy.
 
