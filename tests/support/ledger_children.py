@@ -14,7 +14,7 @@ from services.ledger.domain.account import Account, evolve
 from services.ledger.domain.commands import Buy
 from shared.clock import BankClock
 from shared.config import load_settings
-from shared.contracts.ledger import ArrivalRefused
+from shared.contracts.ledger import WITHOUT_ACCOUNT
 from shared.logs import configure_logs
 from tests.support.ledger import RealLedger
 from tests.support.ledger_story import tell
