@@ -1,6 +1,6 @@
-"""No byte appears, vanishes or is used twice, whatever happens to commands and messages."""
+"""No byte appears, vanishes or is used twice, whatever the commands, clocks and crashes."""
 
-import contextlib
+from contextlib import suppress
 from typing import Literal
 
 from hypothesis import HealthCheck, settings
@@ -49,7 +49,7 @@ def at_first(outcome: Outcome | UsageOutcome) -> Outcome | UsageOutcome:
 
 
 class BankMachine(RuleBasedStateMachine):
-    """Random commands on a bank whose processes die and whose messages repeat, swap or vanish."""
+    """Random commands on a bank whose processes die and whose messages repeat, swap, get lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class BankMachine(RuleBasedStateMachine):
         """
         rehearsed = self.bank.rehearse(*commands)
         if crash:
-            with contextlib.suppress(CrashError):
+            with suppress(CrashError):
                 self.bank.do(*commands, crash=crash)
         done = self.bank.do(*commands)
         assert crash or done == rehearsed
@@ -154,7 +154,7 @@ class BankMachine(RuleBasedStateMachine):
         amount=AMOUNTS,
         crash=CRASHES,
     )
-    def adjust(self, who: str, amount: int, crash: str, *, give: bool) -> None:
+    def adjust(self, who: str, *, give: bool, amount: int, crash: str) -> None:
         direction: Literal["give", "take"] = "give" if give else "take"
         adjustment = Adjust(
             key=self.key(), account=who, direction=direction, bytes=amount, reason="test"
