@@ -33,7 +33,7 @@ def api(gateway_of) -> Api:
 
 def pages(api: Api, path: str, name: str, **asked: Any) -> list[Any]:
     rows: list[Any] = []
-    after: dict[str, str] = {}
+    after: dict[str, Any] = {}
     while True:
         answer = api.get(path, limit=1, **asked, **after)
         rows += answer[name]
