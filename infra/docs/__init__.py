@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.docs import configuration, events
+from infra.docs import configuration, event_schemas, events
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -11,4 +11,5 @@ FOLDER = Path(__file__).parents[2] / "docs"
 PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration.page,
     "events.md": events.page,
+    **event_schemas.pages(),
 }

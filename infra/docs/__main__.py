@@ -16,6 +16,7 @@ def main(context: click.Context, *, write: bool) -> None:
         if path.is_file() and path.read_text() == text:
             continue
         if write:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         else:
             stale += 1

@@ -5,19 +5,11 @@ from typing import Any
 
 import msgspec
 
-from infra.docs.event_texts import EXAMPLES, MEANINGS, READ_BY, WRITTEN_BY
+from infra.docs.event_schemas import PARTS, file_name, meaning
+from infra.docs.event_texts import EXAMPLES, READ_BY, WRITTEN_BY
 from infra.docs.markdown import code, table
 from shared.contracts.envelope import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Envelope
-from shared.contracts.ledger import (
-    EVENTS,
-    Event,
-    Leg,
-    LotTerms,
-    Slice,
-    Source,
-    Thresholds,
-    UsageLine,
-)
+from shared.contracts.ledger import EVENTS, Event
 
 HEAD = f"""\
 # Events
@@ -29,7 +21,8 @@ of an event is the `data` below, as JSON. The code is `shared/contracts/ledger.p
 
 Amounts are whole **bytes**. Instants (`*_at`) are whole **milliseconds** since 1970-01-01Z, in bank
 time. Months are `YYYY-MM` in the bank's time zone. A field that has its default is left out of the
-JSON. Events only grow: a new field gets a default, a new meaning gets a new event.
+JSON. Events only grow: a new field gets a default, a new meaning gets a new event. Each has a JSON
+Schema in `docs/events/`; take fields that it does not know for new ones and go on.
 
 ## The envelope
 
@@ -62,7 +55,6 @@ ENVELOPE_MEANINGS = {
     "datacontenttype": "always `application/json`",
     "data": "the event, see below",
 }
-PARTS: tuple[type[msgspec.Struct], ...] = (LotTerms, Slice, UsageLine, Leg, Source, Thresholds)
 COLUMNS = ["field", "type", "if left out", "meaning"]
 
 
@@ -79,11 +71,6 @@ def page() -> str:
 def short_name(event: type[Event]) -> str:
     """Return `data_spent` for `bank.ledger.data_spent.v1`."""
     return event.TYPE.split(".")[2]
-
-
-def meaning(kind: type, field: str) -> str:
-    """Return what a field means. Raises KeyError for one without a meaning."""
-    return MEANINGS.get(f"{kind.__name__}.{field}") or MEANINGS[field]
 
 
 def missing_envelope_fields() -> set[str]:
@@ -115,7 +102,7 @@ def _event(kind: type[Event]) -> str:
     body = json.dumps(msgspec.to_builtins(example), indent=2)
     return (
         f"## {short_name(kind)}\n\n{_text(kind)}\n\n"
-        f"* Type: `{kind.TYPE}`\n"
+        f"* Type: `{kind.TYPE}` ([JSON Schema]({file_name(kind)}))\n"
         f"* Written by: {WRITTEN_BY[kind]}\n"
         f"* Read by: {READ_BY[kind]}\n\n"
         + table(COLUMNS, [_field_row(kind, each) for each in own])

@@ -4,8 +4,9 @@ import pytest
 
 from infra.docs import FOLDER, PAGES
 from infra.docs.configuration import variables
+from infra.docs.event_schemas import PARTS, meaning
 from infra.docs.event_texts import EXAMPLES, READ_BY, WRITTEN_BY
-from infra.docs.events import PARTS, meaning, missing_envelope_fields
+from infra.docs.events import missing_envelope_fields
 from infra.runtime.environment import environment_table
 from shared.config import Settings
 from shared.contracts.ledger import EVENTS
@@ -14,6 +15,11 @@ from shared.contracts.ledger import EVENTS
 @pytest.mark.parametrize("name", PAGES)
 def test_a_made_page_is_up_to_date(name):
     assert (FOLDER / name).read_text() == PAGES[name](), "run `python -m infra.docs --write`"
+
+
+def test_there_is_no_schema_of_an_event_that_is_gone():
+    there = {f"events/{path.name}" for path in (FOLDER / "events").iterdir()}
+    assert there == {name for name in PAGES if name.startswith("events/")}
 
 
 def test_every_variable_of_processes_and_commands_is_documented_once():
