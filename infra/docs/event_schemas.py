@@ -52,8 +52,8 @@ def schema(event: type[Event]) -> dict[str, Any]:
         if kind.__name__ in definitions:
             _explain(definitions[kind.__name__], kind)
     own = definitions.pop(event.__name__)
-    head: dict[str, Any] = {"$schema": DIALECT, "$id": f"urn:databank:event:{event.TYPE}"}
-    return head | own | ({"$defs": definitions} if definitions else {})
+    parts = {"$defs": definitions} if definitions else {}
+    return {"$schema": DIALECT, "$id": f"urn:databank:event:{event.TYPE}", **own, **parts}
 
 
 def _explain(definition: dict[str, Any], kind: type[msgspec.Struct]) -> None:
