@@ -13,7 +13,7 @@ from tests.acceptance.steps import do, settled
 from tests.support.bank import ROOT, LocalBank
 
 # The tag of the version before, else the last commit of it that this branch knows.
-PREVIOUS = ("v0.1.0", "d44906a8d344efcf61c96f8aa05e8e4d1b84c7b5")
+PREVIOUS = ("v0.1.0", "89effa202c611d4ee62d6e676a9bb1793f0a231d")
 OPEN = {"key": "open", "type": "open_account", "plan": "std-30mb"}
 GIFT = {"type": "transfer", "account": "anna", "to": "ben", "bytes": 1 << 20}
 
