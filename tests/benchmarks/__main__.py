@@ -10,7 +10,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import cli, commands, lag, memory, month, rebuild
+from tests.benchmarks import (
+    accounts,
+    cli,
+    close,
+    commands,
+    hot,
+    lag,
+    long_account,
+    memory,
+    month,
+    rebuild,
+    singles,
+    two_processes,
+)
 from tests.benchmarks.bench import Bench, Plan
 from tests.benchmarks.report import Report
 from tests.benchmarks.results import Row
@@ -22,6 +35,12 @@ MEASUREMENTS = {
     "cli": cli.measure,
     "lag": lag.measure,
     "rebuild": rebuild.measure,
+    "accounts": accounts.measure,
+    "long-account": long_account.measure,
+    "hot": hot.measure,
+    "close": close.measure,
+    "http": singles.measure,
+    "two-processes": two_processes.measure,
     "memory": memory.measure,
 }
 

@@ -1,0 +1,101 @@
+"""Clients of the ledger's HTTP face that take little of the machine: a socket each, kept alive."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from random import Random
+
+import orjson
+
+from tests.benchmarks.together import await_others, together
+
+PROCESSES = 2
+TIMEOUT_S = 60.0
+
+
+class Line:
+    """A connection that is kept. Raises OSError when it is lost, ValueError for a bad answer."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self._socket.makefile("rb")
+        self._head = (
+            f"POST /v1/commands HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: "
+        ).encode()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._answers.close()
+        self._socket.close()
+
+    def command(self, fields: dict[str, str | int]) -> None:
+        """Have one command executed; it must be done. Raises AssertionError if it is refused."""
+        body = orjson.dumps({"commands": [fields]})
+        self._socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        status = self._answers.readline()
+        if not status:
+            raise ConnectionResetError("the server hung up")
+        length = 0
+        while (line := self._answers.readline().lower()) not in (b"\r\n", b""):
+            if line.startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        answer = self._answers.read(length)
+        if b" 200 " not in status or orjson.loads(answer)["outcomes"][0]["status"] != "done":
+            raise AssertionError(f"not done: {status!r} {answer!r}")
+
+
+def load(
+    port: int, token: str, names: list[str], clients: int, seconds: int, key: str
+) -> list[float]:
+    """Have clients buy packs, one after the other each, for some seconds; returns latencies (s).
+
+    Only answers within the time count, so their number over the seconds is the rate.
+    """
+    each = clients // PROCESSES
+    calls = [
+        (port, token, names[process::PROCESSES], each, seconds, f"{key}-{process}")
+        for process in range(PROCESSES)
+    ]
+    return [latency for found in together(_process, calls) for latency in found]
+
+
+def _process(
+    port: int, token: str, names: list[str], clients: int, seconds: int, key: str
+) -> list[float]:
+    lines = [Line(port, token) for _ in range(clients)]
+    await_others()
+    until = time.monotonic() + seconds
+    try:
+        with ThreadPoolExecutor(clients) as pool:
+            found = [
+                pool.submit(_client, line, names[each::clients], f"{key}-{each}", until)
+                for each, line in enumerate(lines)
+            ]
+            return [latency for future in found for latency in future.result()]
+    finally:
+        for line in lines:
+            line.close()
+
+
+def _client(line: Line, names: list[str], key: str, until: float) -> list[float]:
+    latencies = []
+    for fields in _commands(names, key):
+        sent = time.monotonic()
+        if sent >= until:
+            break
+        line.command(fields)
+        answered = time.monotonic()
+        if answered < until:
+            latencies.append(answered - sent)
+    return latencies
+
+
+def _commands(names: list[str], key: str) -> Iterator[dict[str, str | int]]:
+    random = Random(key)
+    for number in count():
+        account = random.choice(names)
+        yield {"key": f"{key}-{number}", "type": "buy", "account": account, "bytes": 1 << 20}
