@@ -1,4 +1,4 @@
-"""The documents name only what is there: targets, commands, files, tests, routes, codes."""
+"""The documents name only what is there: targets, commands, files, tests, routes."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,6 @@ from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
 from services.ledger import api as ledger_api
 from services.ledger import rules_api
-from services.ledger.domain.commands import PUBLIC
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -101,25 +100,6 @@ def test_every_route_is_documented_and_no_other():
 def plain(path: str) -> str:
     """Return a path with its parameters unnamed."""
     return re.sub(r"<[^>]+>|\{[^}]+\}", "*", path)
-
-
-def test_the_refusals_of_a_command_are_those_of_its_docstring_in_their_order():
-    rows = dict(re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", HTTP, re.MULTILINE))
-    for command in PUBLIC:
-        promised = re.search(r"Refusals, in order: ([\w,\s]+)\.", command.__doc__ or "")
-        assert promised
-        name = str(command.__struct_config__.tag)
-        assert re.findall(r"\w+", rows[name]) == re.findall(r"\w+", promised.group(1))
-
-
-def test_every_refusal_of_the_domain_is_explained():
-    domain = ROOT / "services" / "ledger" / "domain"
-    code = "\n".join(path.read_text() for path in domain.glob("*.py"))
-    raised = set(re.findall(r"RefusedError\(\s*\"(\w+)\"", code))
-    explanations = HTTP.partition("| code | meaning |")[2]
-    explained = set(re.findall(r"^\| `(\w+)` \| ", explanations, re.MULTILINE))
-    assert raised
-    assert raised <= explained
 
 
 def test_the_glossary_has_each_word_once():

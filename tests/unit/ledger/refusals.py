@@ -1,0 +1,246 @@
+"""How each refusal is provoked: one small change of a world in which the command would be done.
+
+A change names what differs in the world (`before`) and in the command (`fields`). Changes add up,
+so that a command can break several rules at once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Buy,
+    CloseAccount,
+    Fund,
+    Hold,
+    OpenAccount,
+    PublicCommand,
+    Reverse,
+    ReverseUsage,
+    Suspend,
+    Usage,
+)
+from services.ledger.domain.rules import RuleBook
+from shared.contracts.ledger import DataSpent, TransferReturned
+from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
+
+MIB = 1 << 20
+TOO_MUCH = 1 << 40
+# The key by which every account of the world was opened.
+BOUND = "bound"
+USED_AT = "2015-08-10T11:00:00"
+USAGE = "a usage record"
+ARRIVAL = "an arrival"
+ANY = "any command"
+
+
+@dataclass
+class World:
+    """A bank in which every command of `WELL` is done."""
+
+    bank: MemoryBank
+    hold_id: str
+
+    def ask(self, command: AnyCommand | Usage) -> Any:
+        """Return the command's outcome; a reversal is given its record, as the ledger does."""
+        if isinstance(command, Reverse):
+            command = self._with_record(command)
+        return self.bank.do(command)[0]
+
+    def _with_record(self, asked: Reverse) -> Reverse | ReverseUsage:
+        key, account, reason = asked.key, asked.account, asked.reason
+        for event in self.bank.of(account).events():
+            for line in event.lines if isinstance(event, DataSpent) else ():
+                if (event.account, line.usage_id) == (account, asked.usage_id):
+                    return ReverseUsage(key=key, account=account, line=line, reason=reason)
+        return asked
+
+
+def a_world() -> World:
+    """Return subscribers ann and bob, partners p and q, and p's campaign c, all with bytes."""
+    bank = MemoryBank(now="2015-08-10T12:00:00")
+    for name in ("ann", "bob"):
+        bank.do(OpenAccount(key=BOUND, account=name, plan="std-30mb", active_from="2015-08"))
+    for name in ("partner:p", "partner:q"):
+        bank.do(OpenAccount(key=BOUND, account=name))
+        bank.do(Buy(key="pack", account=name, bytes=30 * MIB))
+    bank.do(OpenAccount(key=BOUND, account="campaign:c", partner="partner:p"))
+    bank.do(Fund(key="escrow", account="partner:p", campaign="campaign:c", bytes=20 * MIB))
+    bank.settle()
+    deadline = "2015-08-20T00:00:00"
+    held = bank.do(Hold(key="held", account="ann", bytes=5 * MIB, deadline=deadline))[0]
+    bank.do(usage())
+    return World(bank, held.result["hold_id"])
+
+
+def usage(**fields: Any) -> Usage:
+    well: dict[str, Any] = {
+        "usage_id": "u",
+        "account": "ann",
+        "bytes": 5,
+        "occurred_at": CALENDAR.parse(USED_AT),
+    }
+    return Usage(**well | fields)
+
+
+# What each command says where nothing is wrong.
+WELL: dict[str, dict[str, Any]] = {
+    "open_account": {"account": "new", "plan": "std-30mb"},
+    "suspend": {"account": "ann"},
+    "resume": {"account": "ann"},
+    "close_account": {"account": "ann"},
+    "change_plan": {"account": "ann", "plan": "std-1gb"},
+    "buy": {"account": "ann", "bytes": MIB},
+    "fund": {"account": "partner:p", "campaign": "campaign:c", "bytes": MIB},
+    "award": {"account": "campaign:c", "subscriber": "bob", "bytes": MIB},
+    "transfer": {"account": "ann", "to": "bob", "bytes": MIB},
+    "hold": {"account": "ann", "bytes": MIB, "deadline": "2015-08-20T00:00:00"},
+    "post": {"account": "ann", "to": "bob"},
+    "release": {"account": "ann"},
+    "adjust": {"account": "ann", "direction": "give", "bytes": MIB, "reason": "outage"},
+    "reverse": {"account": "ann", "usage_id": "u", "reason": "a broken element"},
+    "set_thresholds": {"account": "ann"},
+    "close_month": {"account": "ann", "month": "2015-07"},
+    USAGE: {"usage_id": "new"},
+    ARRIVAL: {"account": "partner:p", "campaign": "campaign:c", "bytes": MIB},
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One broken rule: what is done to the world before, and what the command says then."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    before: Callable[[World], object] = lambda _world: None
+
+
+def _end_all(world: World) -> None:
+    for name in ("ann", "partner:p", "campaign:c"):
+        world.bank.do(CloseAccount(key="end", account=name))
+
+
+def _suspend_all(world: World) -> None:
+    for name in ("ann", "partner:p", "campaign:c"):
+        world.bank.do(Suspend(key="stop", account=name))
+
+
+def _end_receivers(world: World) -> None:
+    for name in ("ann", "campaign:c"):
+        world.bank.do(CloseAccount(key="end", account=name))
+
+
+def _forget_plan(world: World) -> None:
+    """Begin a month under rules that never had the accounts' plan."""
+    start, rules = RULEBOOK.versions[0]
+    plans = {name: plan for name, plan in rules.plans.items() if name != "std-30mb"}
+    for partition in world.bank.partitions:
+        partition.rulebook = RuleBook([(start, msgspec.structs.replace(rules, plans=plans))])
+    world.bank.at("2015-09-10T00:00:00")
+
+
+def _reverse_by_other(world: World) -> None:
+    done = world.ask(Reverse(key="other", account="ann", usage_id="u", reason="first"))
+    assert done.status == "done"
+
+
+def _fields(**fields: Any) -> Change:
+    return Change(fields)
+
+
+CLOSED = Change(before=_end_all)
+SUSPENDED = Change(before=_suspend_all)
+FORGOTTEN = Change({"account": "ann"}, _forget_plan)
+MUCH = _fields(bytes=TOO_MUCH)
+LONG_AGO = "2015-08-01T00:00:00"
+NOWHERE = {"fund": "partner:nobody", "award": "campaign:nobody"}
+
+CHANGES: dict[tuple[str, str], Change] = {
+    ("open_account", "account_exists"): _fields(account="ann"),
+    ("open_account", "plan_required"): _fields(account="new", plan=None),
+    ("open_account", "plan_not_allowed"): _fields(account="partner:new", plan="std-30mb"),
+    ("open_account", "plan_unknown"): _fields(account="new", plan="none-such"),
+    ("open_account", "active_from_in_future"): _fields(
+        account="new", plan="std-30mb", active_from="2015-09"
+    ),
+    ("open_account", "active_from_too_old"): _fields(
+        account="new", plan="std-30mb", active_from="2013-07"
+    ),
+    ("open_account", "partner_required"): _fields(
+        account="campaign:new", plan=None, active_from=None, partner=None
+    ),
+    ("open_account", "partner_not_allowed"): _fields(partner="partner:p"),
+    ("change_plan", "plan_not_allowed"): _fields(account="partner:p"),
+    ("change_plan", "plan_unknown"): _fields(plan="none-such"),
+    ("buy", "account_kind"): _fields(account="campaign:c"),
+    ("buy", "time_invalid"): _fields(expires_at="soon"),
+    ("buy", "expires_in_past"): _fields(expires_at=LONG_AGO),
+    ("transfer", "same_account"): _fields(to="ann"),
+    ("hold", "time_invalid"): _fields(deadline="soon"),
+    ("hold", "deadline_in_past"): _fields(deadline=LONG_AGO),
+    ("hold", "deadline_too_far"): _fields(deadline="2015-09-10T12:00:01"),
+    ("post", "same_account"): _fields(to="ann"),
+    ("post", "hold_not_found"): _fields(hold_id="0" * 32),
+    ("post", "hold_exceeded"): _fields(bytes=5 * MIB + 1),
+    ("release", "hold_not_found"): _fields(hold_id="0" * 32),
+    ("adjust", "insufficient_data"): _fields(direction="take", bytes=TOO_MUCH),
+    ("adjust", "time_invalid"): _fields(direction="give", expires_at="soon"),
+    ("adjust", "expires_in_past"): _fields(direction="give", expires_at=LONG_AGO),
+    ("reverse", "usage_not_found"): _fields(usage_id="none-such"),
+    ("reverse", "conflict"): Change(before=_reverse_by_other),
+    ("close_month", "month_running"): _fields(month="2015-08"),
+    (USAGE, "conflict"): _fields(usage_id="u", account="ann", bytes=6),
+    (USAGE, "account_not_found"): _fields(account="nobody"),
+    (USAGE, "account_kind"): _fields(account="partner:p"),
+    (USAGE, "account_closed"): CLOSED,
+    (USAGE, "account_suspended"): SUSPENDED,
+    (USAGE, "usage_in_future"): _fields(occurred_at=CALENDAR.parse("2015-09-10T12:05:01")),
+    (USAGE, "plan_unknown"): FORGOTTEN,
+    (ARRIVAL, "account_not_found"): _fields(campaign="campaign:nobody"),
+    (ARRIVAL, "account_closed"): Change(before=_end_receivers),
+    (ARRIVAL, "account_kind"): _fields(campaign="ann"),
+    (ARRIVAL, "campaign_of_other_partner"): _fields(account="partner:q"),
+}
+for _name in set(WELL) - {"open_account", USAGE, ARRIVAL}:
+    CHANGES[_name, "account_not_found"] = _fields(account=NOWHERE.get(_name, "nobody"))
+for _name in set(WELL) - {"open_account", "post", "release", "reverse", "close_month", USAGE,
+                          ARRIVAL}:  # fmt: skip
+    CHANGES[_name, "account_closed"] = CLOSED
+for _name in ("fund", "award", "transfer", "hold"):
+    CHANGES[_name, "account_suspended"] = SUSPENDED
+    CHANGES[_name, "insufficient_data"] = MUCH
+
+
+def known_key(command: str) -> Change:
+    """Return the change by which a command's key was used before (on an account that exists)."""
+    account = "ann" if command == "open_account" else WELL[command]["account"]
+    return _fields(key=BOUND, account=account)
+
+
+def provoke(command: str, changes: Sequence[Change]) -> Any:
+    """Return the outcome of a command under all these changes; a later one wins over an earlier."""
+    world = a_world()
+    asked = {"key": "k", **WELL[command]}
+    if command in ("post", "release"):
+        asked["hold_id"] = world.hold_id
+    for change in changes:
+        asked |= change.fields
+    # Without its plan nothing more could be done to an account.
+    for change in sorted(changes, key=lambda change: change is FORGOTTEN):
+        change.before(world)
+    if command == USAGE:
+        return world.ask(usage(**{name: asked[name] for name in asked if name != "key"}))
+    if command == ARRIVAL:
+        return _arrival(world, Fund(**asked))
+    # As it would come from outside: what is refused must get through the edge.
+    return world.ask(msgspec.convert({"type": command, **asked}, PublicCommand))
+
+
+def _arrival(world: World, command: Fund) -> Any:
+    done = world.ask(command)
+    assert done.status == "done"
+    world.bank.settle()
+    events = world.bank.of(command.account).events()
+    return next(event for event in events if isinstance(event, TransferReturned))
