@@ -6,7 +6,6 @@ import sys
 from threading import Event
 from typing import Any
 
-import msgspec
 import pytest
 
 from infra.runtime.programs import ROOT
@@ -258,10 +257,9 @@ def test_a_process_with_bad_rules_does_not_start_and_says_why(tmp_path, ledger_u
 def test_the_built_in_rules_are_good():
     book = load_rules(BUILT_IN, CALENDAR)
     plan = book.latest().plans["std-30mb"]
-    assert msgspec.to_builtins(plan) == {
-        "bytes_per_month": 30 * MIB,
-        "carry_over": {"mode": "auto_extend", "share_percent": 100, "cap_bytes": None},
-    }
+    rule = plan.carry_over
+    assert plan.bytes_per_month == 30 * MIB
+    assert (rule.mode, rule.share_percent, rule.cap_bytes) == ("auto_extend", 100, None)
 
 
 def test_the_worker_grants_and_settles_by_itself(ledger, ledger_url, tmp_path):

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from services.ledger.codec import encode
+from services.ledger.domain.account import STATE_FORMAT
 from services.ledger.domain.commands import Buy, OpenAccount, Transfer, Usage
 from services.ledger.verification import verify_partition
 from shared.ids import stream_id
@@ -174,7 +175,7 @@ def test_a_state_of_another_format_is_folded_anew_when_it_is_needed(told, admin_
     (outcome,) = told.do(Buy(key="more", account="ann", bytes=1))
     assert outcome.events[0].id == f"ann:{version + 1}"
     rows = told.rows(number, "SELECT format, state FROM account_state WHERE account = 'ann'")
-    assert rows == [(1, encode(told.ledger.account("ann")[0]))]
+    assert rows == [(STATE_FORMAT, encode(told.ledger.account("ann")[0]))]
     told.verified()
 
 

@@ -61,7 +61,7 @@ def test_an_event_that_fails_five_times_is_parked_and_only_its_account_waits(bro
     rows = parked(broken)
     assert [row["account"] for row in rows] == ["sick"] * 3
     assert [row["attempts"] for row in rows] == [5, 0, 0]
-    assert "no plan std-100mb" in rows[0]["error"]
+    assert "the plan std-100mb" in rows[0]["error"]
     assert all("waits behind" in row["error"] for row in rows[1:])
     assert rows[0]["type"] == DataTransferred.TYPE
     assert broken.ledger.account(OTHER)[0].received > 0
