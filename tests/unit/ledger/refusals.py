@@ -25,6 +25,7 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.rules import RuleBook
 from shared.contracts.ledger import DataSpent, TransferReturned
+from shared.ids import account_kind
 from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
 MIB = 1 << 20
@@ -109,12 +110,22 @@ WELL: dict[str, dict[str, Any]] = {
 }
 
 
+# An account of each kind that is to be opened.
+NEW: dict[str, dict[str, Any]] = {
+    "subscriber": {"account": "new", "plan": "std-30mb"},
+    "partner": {"account": "partner:new", "plan": None, "active_from": None},
+    "campaign": {"account": "campaign:new", "plan": None, "active_from": None},
+}
+
+
 @dataclass(frozen=True)
 class Change:
     """One broken rule: what is done to the world before, and what the command says then."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     before: Callable[[World], object] = lambda _world: None
+    # The kind of account that can break the rule; the command is about such a one from here on.
+    kind: str | None = None
 
 
 def _end_all(world: World) -> None:
@@ -159,18 +170,14 @@ NOWHERE = {"fund": "partner:nobody", "award": "campaign:nobody"}
 
 CHANGES: dict[tuple[str, str], Change] = {
     ("open_account", "account_exists"): _fields(account="ann"),
-    ("open_account", "plan_required"): _fields(account="new", plan=None),
-    ("open_account", "plan_not_allowed"): _fields(account="partner:new", plan="std-30mb"),
-    ("open_account", "plan_unknown"): _fields(account="new", plan="none-such"),
-    ("open_account", "active_from_in_future"): _fields(
-        account="new", plan="std-30mb", active_from="2015-09"
+    ("open_account", "plan_required"): Change({"plan": None}, kind="subscriber"),
+    ("open_account", "plan_not_allowed"): Change({"plan": "std-30mb"}, kind="partner"),
+    ("open_account", "plan_unknown"): Change({"plan": "none-such"}, kind="subscriber"),
+    ("open_account", "active_from_in_future"): Change(
+        {"active_from": "2015-09"}, kind="subscriber"
     ),
-    ("open_account", "active_from_too_old"): _fields(
-        account="new", plan="std-30mb", active_from="2013-07"
-    ),
-    ("open_account", "partner_required"): _fields(
-        account="campaign:new", plan=None, active_from=None, partner=None
-    ),
+    ("open_account", "active_from_too_old"): Change({"active_from": "2013-07"}, kind="subscriber"),
+    ("open_account", "partner_required"): Change({"partner": None}, kind="campaign"),
     ("open_account", "partner_not_allowed"): _fields(partner="partner:p"),
     ("change_plan", "plan_not_allowed"): _fields(account="partner:p"),
     ("change_plan", "plan_unknown"): _fields(plan="none-such"),
@@ -226,6 +233,8 @@ def provoke(command: str, changes: Sequence[Change]) -> Any:
     if command in ("post", "release"):
         asked["hold_id"] = world.hold_id
     for change in changes:
+        if change.kind not in (None, account_kind(asked.get("account", ""))):
+            asked |= NEW[change.kind or ""]
         asked |= change.fields
     # Without its plan nothing more could be done to an account.
     for change in sorted(changes, key=lambda change: change is FORGOTTEN):
