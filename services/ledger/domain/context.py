@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.ledger.domain.account import Account
-from services.ledger.domain.rules import RuleBook, Rules
+from services.ledger.domain.rules import Plan, RuleBook, Rules
 from shared.calendar import Calendar
 from shared.errors import RefusedError
 from shared.ids import account_kind
@@ -29,6 +29,13 @@ class Context:
         self.rules: Rules = rulebook.at(now)
         self.month = calendar.month_of(now)
         self.plan_lot = f"plan:{self.month}"
+        self._plans: dict[str | None, Plan | None] = {}
+
+    def plan(self, name: str | None) -> Plan | None:
+        """Return a plan as the rules have it now; each is looked up once."""
+        if name not in self._plans:
+            self._plans[name] = self.rulebook.plan(name, self.now)
+        return self._plans[name]
 
 
 def facts(meta: Meta, context: Context, account: str, reason: str | None = None) -> dict[str, Any]:

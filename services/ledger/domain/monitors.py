@@ -27,9 +27,12 @@ def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdC
     if account.kind != "subscriber" or account.status == "closed":
         return []
     found = used_up(account, context, meta)
+    lapsing = _lapsing(account, context)
+    if not lapsing:
+        return found
     for days in (account.thresholds or context.rules.thresholds).expiring_days:
         limit = context.now + days * DAY_MS
-        due = [each for each in _ending(account, days, context) if each.expires_at <= limit]
+        due = [each for each in _untold(account, lapsing, days) if each.expires_at <= limit]
         if due:
             found.append(_expiring(account, due, days, context, meta))
     return found
@@ -78,33 +81,35 @@ def due_at(account: Account, context: Context) -> int | None:
     if account.kind != "subscriber" or account.status == "closed":
         return best
     wanted: Thresholds = account.thresholds or context.rules.thresholds
-    for days in wanted.expiring_days:
-        for lot in _ending(account, days, context):
+    lapsing = _lapsing(account, context)
+    for days in wanted.expiring_days if lapsing else ():
+        for lot in _untold(account, lapsing, days):
             at = lot.expires_at - days * DAY_MS
             if at > context.now and (best is None or at < best):
                 best = at
     return best
 
 
-def _ending(account: Account, days: int, context: Context) -> list[Lot]:
-    """Return the lots that will end with bytes in them and are not told for so many days yet."""
-    told = account.crossed.get(f"expiring:{days}")
+def _lapsing(account: Account, context: Context) -> list[Lot]:
+    """Return the lots that will end with bytes in them which no close carries over."""
+    plan = context.plan(account.plan_in(context.month))
+    rule = None if plan is None or plan.carry_over.mode == "none" else plan.carry_over
     now = context.now
     return [
         lot
         for lot in account.lots.values()
-        if lot.expires_at > now
+        if not (lot.carries and rule is not None and lot.kind not in rule.excluded_kinds)
+        and lot.expires_at > now
         and lot.remaining > lot.held
-        and (told is None or lot.expires_at > told.until or lot.granted_at > told.at)
-        and not (lot.carries and _is_carried(account, lot, context))
     ]
 
 
-def _is_carried(account: Account, lot: Lot, context: Context) -> bool:
-    plan = context.rulebook.plan(account.plan_in(context.month), context.now)
-    if plan is None or plan.carry_over.mode == "none":
-        return False
-    return lot.kind not in plan.carry_over.excluded_kinds
+def _untold(account: Account, lots: list[Lot], days: int) -> list[Lot]:
+    """Return those of the lots whose end is not told for so many days yet."""
+    told = account.crossed.get(f"expiring:{days}")
+    if told is None:
+        return lots
+    return [lot for lot in lots if lot.expires_at > told.until or lot.granted_at > told.at]
 
 
 def _facts(account: Account, context: Context, meta: Meta) -> dict[str, Any]:
