@@ -78,6 +78,12 @@ class LedgerServer:
             conn.execute(sql.SQL("CREATE DATABASE {new} TEMPLATE {old}").format(**names))
         return make_conninfo(self._template.service_url, dbname=name)
 
+    def drop(self, ledger_url: str) -> None:
+        """Remove a ledger database, whoever is still connected."""
+        name = sql.Identifier(str(conninfo_to_dict(ledger_url)["dbname"]))
+        with psycopg.connect(self.admin_url, autocommit=True) as conn:
+            conn.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(name=name))
+
     def admin_of(self, ledger_url: str) -> str:
         """Return the superuser's URL of a ledger database."""
         return make_conninfo(self.admin_url, dbname=str(conninfo_to_dict(ledger_url)["dbname"]))

@@ -28,9 +28,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerServer]:
 
 
 @pytest.fixture
-def ledger_url(server: LedgerServer) -> str:
+def ledger_url(server: LedgerServer) -> Iterator[str]:
     """An empty ledger database, as its service role reaches it."""
-    return server.new_ledger()
+    url = server.new_ledger()
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture

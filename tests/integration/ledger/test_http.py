@@ -108,6 +108,7 @@ GOOD_USAGE = {"usage_id": "u", "account": "ann", "bytes": 1, "occurred_at": "201
 
 
 def test_usage_has_an_outcome_per_record(web):
+    web.do(command("open_account", "eater", plan="std-30mb"))
     lines = [
         {**GOOD_USAGE, "usage_id": "u1"},
         {**GOOD_USAGE, "usage_id": "u1"},
@@ -116,7 +117,7 @@ def test_usage_has_an_outcome_per_record(web):
         {**GOOD_USAGE, "usage_id": "u1", "rating_group": "video"},
         {**GOOD_USAGE, "usage_id": "u2", "account": "nobody"},
         {**GOOD_USAGE, "usage_id": "u3", "occurred_at": "2015-08-10T12:06:00"},
-        {**GOOD_USAGE, "usage_id": "u4", "account": "bob", "bytes": 2**53 - 1},
+        {**GOOD_USAGE, "usage_id": "u4", "account": "eater", "bytes": 2**53 - 1},
         {**GOOD_USAGE, "usage_id": "u5", "occurred_at": "2015-07-31T23:59:59"},
     ]
     answer = web.client.post("/v1/usage", json={"lines": lines})
