@@ -17,7 +17,7 @@ def together(function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> li
     context = multiprocessing.get_context("spawn")
     gate = context.Barrier(len(calls))
     with ProcessPoolExecutor(
-        len(calls), mp_context=context, initializer=_gates.append, initargs=(gate,)
+        len(calls), mp_context=context, initializer=_enter, initargs=(gate,)
     ) as pool:
         futures = [pool.submit(function, *call) for call in calls]
         return [future.result() for future in futures]
@@ -26,3 +26,7 @@ def together(function: Callable[..., T], calls: Sequence[tuple[Any, ...]]) -> li
 def await_others() -> None:
     """Return when every process of `together` has come here. Raises BrokenBarrierError."""
     _gates[0].wait(READY_S)
+
+
+def _enter(gate: Barrier) -> None:
+    _gates.append(gate)
