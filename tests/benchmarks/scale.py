@@ -21,7 +21,7 @@ from tests.benchmarks.data import CLOCK, MONTH, PLAN
 from tests.benchmarks.ledger_process import Timing, apart, close_ledger, execute, open_ledger
 from tests.benchmarks.results import number
 
-OPEN_ACCOUNTS = 4_000  # In a batch: 1,000 a partition.
+OPEN_ACCOUNTS = 2_000  # In a batch: 500 a partition.
 PACK_BYTES = 1 << 40
 KINDS = {"usage": "usage records", "gift": "gifts (departures)"}
 

@@ -5,10 +5,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import quantiles
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import psutil
 
 from infra.cli.client import Service
 from infra.runtime.environment import Environment, inherited
@@ -30,36 +32,78 @@ STOP_S = 10.0
 TIMES_PGBENCH = 0.5
 
 
+@dataclass(frozen=True)
+class Run:
+    """What the clients saw, and what it took the web process."""
+
+    seconds: int
+    latencies: list[float]
+    cpu_seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Return commands per second."""
+        return len(self.latencies) / self.seconds
+
+    def told(self) -> str:
+        """Write the latency and the CPU of the web process."""
+        percents = quantiles(self.latencies, n=100)
+        cpu_us = self.cpu_seconds / len(self.latencies) * 1e6
+        return (
+            f"p50 {percents[49] * 1e3:.1f} ms, p99 {percents[98] * 1e3:.1f} ms,"
+            f" {number(cpu_us)} µs of the web process's CPU each"
+            f" ({self.cpu_seconds / self.seconds:.0%} of a core)"
+        )
+
+
 def measure(bench: Bench) -> list[Row]:
     """Measure the web process alone, as pgbench is; then in a whole bank, without a target."""
-    with _web(bench) as bank:
+    with _web(bench) as (bank, process):
         target = Target(times_pgbench=TIMES_PGBENCH)
-        alone = _row(bench, bank, "http", "the ledger's web process alone", target)
+        runs = _runs(bench, bank, process, "http")
+        alone = _row("http", "the ledger's web process alone", runs, target)
     with bench.running() as local:
-        whole = _row(bench, local.bank, "http-bank", "a whole bank, views following", Target())
+        process = psutil.Process(local.pids()[WEB])
+        runs = _runs(bench, local.bank, process, "http-bank")
+        whole = _row("http-bank", "a whole bank, views following", runs, Target())
     return [alone, whole]
 
 
-def _row(bench: Bench, bank: Bank, name: str, where: str, target: Target) -> Row:
+def _row(name: str, where: str, runs: list[Run], target: Target) -> Row:
+    what = f"single commands over HTTP, {CLIENTS} clients, {where}"
+    middle = sorted(runs, key=lambda run: run.per_second)[len(runs) // 2]
+    rates = [run.per_second for run in runs]
+    return Row(name, what, "commands/s", rates, target, middle.told())
+
+
+def _runs(bench: Bench, bank: Bank, process: psutil.Process, name: str) -> list[Run]:
     names = [account(each) for each in range(ACCOUNTS)]
     with bench.step(f"{name}: open accounts"):
         _open(bank, names)
-    seconds, rates, told = bench.plan.pgbench_s, [], ""
+    runs = []
     bench.reference()
     for each in range(1, bench.plan.runs + 1):
         with bench.step(f"{name}, run {each} of {bench.plan.runs}"):
             bench.server.checkpoint()
-            for key, lasting in (("warm", WARM_S), ("run", seconds)):
-                latencies = load(
-                    bank.ledger_port, bank.operator_token, names, CLIENTS, lasting, f"{key}-{each}"
-                )
-        rates.append(len(latencies) / seconds)
-        percents = quantiles(latencies, n=100)
-        told = f"p50 {percents[49] * 1e3:.1f} ms, p99 {percents[98] * 1e3:.1f} ms"
-        bench.say(f"{name}, run {each}: {number(rates[-1])} commands/s, {told}")
+            _load(bank, process, names, WARM_S, f"warm-{each}")
+            runs.append(_load(bank, process, names, bench.plan.pgbench_s, f"run-{each}"))
+        bench.say(
+            f"{name}, run {each}: {number(runs[-1].per_second)} commands/s, {runs[-1].told()}"
+        )
         bench.reference()
-    what = f"single commands over HTTP, {CLIENTS} clients, {where}"
-    return Row(name, what, "commands/s", rates, target, f"{told} (last run)")
+    return runs
+
+
+def _load(bank: Bank, process: psutil.Process, names: list[str], seconds: int, key: str) -> Run:
+    cpu = _cpu_seconds(process)
+    latencies = load(bank.ledger_port, bank.operator_token, names, CLIENTS, seconds, key)
+    return Run(seconds, latencies, _cpu_seconds(process) - cpu)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU seconds of a process and of its children that live."""
+    times = (each.cpu_times() for each in (process, *process.children(recursive=True)))
+    return float(sum(each.user + each.system for each in times))
 
 
 def _open(bank: Bank, names: list[str]) -> None:
@@ -73,7 +117,7 @@ def _open(bank: Bank, names: list[str]) -> None:
 
 
 @contextmanager
-def _web(bench: Bench) -> Iterator[Bank]:
+def _web(bench: Bench) -> Iterator[tuple[Bank, psutil.Process]]:
     """Run the ledger's web process, as `up` starts it, on the server that pgbench runs on."""
     with bench.server.ledger("http") as (made, url):
         bank = replace(made, port=free_port())
@@ -89,7 +133,7 @@ def _web(bench: Bench) -> Iterator[Bank]:
         try:
             with bench.step("start the ledger's web process"):
                 wait_until(lambda: _is_ready(bank), READY_S, "the ledger's web process is ready")
-            yield bank
+            yield bank, psutil.Process(process.pid)
         finally:
             process.terminate()
             try:
