@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
+from typing import Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -10,12 +11,21 @@ from psycopg.conninfo import make_conninfo
 from services.ledger import application
 from services.ledger.batch import Item
 from services.ledger.domain.commands import (
+    Adjust,
     AnyCommand,
     Award,
     Buy,
+    ChangePlan,
+    CloseAccount,
     CloseMonth,
     Fund,
+    Hold,
     OpenAccount,
+    Post,
+    Release,
+    Resume,
+    Reverse,
+    Suspend,
     Touch,
     Transfer,
     Usage,
@@ -27,6 +37,7 @@ from tests.support.ledger import MIB, kept
 from tests.support.memory import OPERATOR
 
 ROUNDS = 16
+HOLD_ROUNDS = 4
 
 
 @pytest.fixture
@@ -81,6 +92,38 @@ def test_a_lost_commit_takes_effect_once_whatever_the_command(ledger, proxy):
     assert (ann.spent, ann.transferred) == (7 * ROUNDS, 5 * ROUNDS)
     assert ann.earned == 2 * (1 << 30) + ROUNDS * MIB
     assert didi.transferred == 50 * MIB + 2 * ROUNDS
+    ledger.verified()
+
+
+def test_a_lost_commit_of_holds_and_corrections_takes_effect_once(ledger, proxy):
+    cuts, now = cycle(Cut), ledger.clock.now()
+
+    def twice(command: AnyCommand | Usage) -> Any:
+        proxy.cut_next(next(cuts))
+        (first,) = ledger.do(command)
+        (again,) = ledger.do(command)
+        assert first.status == "done", (command, first)
+        assert kept(again) == kept(first)
+        return first
+
+    for n in range(HOLD_ROUNDS):
+        hold = Hold(key=f"h{n}", account="ann", bytes=10, deadline="2015-08-12T00:00:00")
+        held = twice(hold).result["hold_id"]
+        twice(Post(key=f"p{n}", account="ann", hold_id=held, to="bob", bytes=4))
+        twice(Release(key=f"r{n}", account="ann", hold_id=held))
+        twice(Adjust(key=f"a{n}", account="ann", direction="take", bytes=3, reason="test"))
+        twice(Usage(usage_id=f"u{n}", account="ann", bytes=7, occurred_at=now))
+        twice(Reverse(key=f"v{n}", account="ann", usage_id=f"u{n}", reason="test"))
+        twice(OpenAccount(key=f"n{n}", account=f"n{n}", plan="std-30mb"))
+        twice(Suspend(key=f"s{n}", account=f"n{n}"))
+        twice(Resume(key=f"e{n}", account=f"n{n}"))
+        twice(ChangePlan(key=f"c{n}", account=f"n{n}", plan="std-1gb"))
+        twice(CloseAccount(key=f"x{n}", account=f"n{n}"))
+
+    assert proxy.cut_count == 11 * HOLD_ROUNDS
+    ann = ledger.ledger.account("ann")[0]
+    assert (ann.transferred, ann.adjusted, ann.spent) == (4 * HOLD_ROUNDS, 3 * HOLD_ROUNDS, 0)
+    assert sum(lot.held for lot in ann.lots.values()) == 0
     ledger.verified()
 
 
