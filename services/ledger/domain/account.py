@@ -56,7 +56,7 @@ __all__ = [
     "spend_line",
 ]
 
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 
 # Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
 # its close can still be carried over.
@@ -80,6 +80,7 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     lots: dict[str, Lot] = {}
     holds: dict[str, Hold] = {}
     emptied: list[Window] = []
+    carried_away: dict[str, int] = {}
     thresholds: Thresholds | None = None
     crossed: dict[str, Crossing] = {}
     earned: int = 0
@@ -265,10 +266,18 @@ def _transferred(account: Account, event: DataTransferred) -> None:
     for leg in event.legs:
         if event.hold_id is not None:
             _unpin(account, event.hold_id, leg.lot_id, leg.bytes)
+            _count_carried_away(account, leg, leg.bytes)
         account.lots[leg.lot_id].remaining -= leg.bytes
         account.transferred += leg.bytes
     if event.hold_id is not None:
         _drop_closed(account)
+
+
+def _count_carried_away(account: Account, leg: Leg, amount: int) -> None:
+    """Count a held part that travels as a carry lot would: it is part of what its month carried."""
+    if leg.source.type == "carry_over" and not leg.lot_id.startswith(f"{leg.kind}:"):
+        name = f"{leg.kind}:{leg.source.id}"
+        account.carried_away[name] = account.carried_away.get(name, 0) + amount
 
 
 def _received(account: Account, event: DataReceived) -> None:
@@ -279,6 +288,7 @@ def _received(account: Account, event: DataReceived) -> None:
 
 def _returned(account: Account, event: TransferReturned) -> None:
     for leg in event.legs:
+        _count_carried_away(account, leg, -leg.bytes)
         _put_back(account, leg, event.recorded_at)
         account.returned += leg.bytes
 

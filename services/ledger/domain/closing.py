@@ -153,7 +153,7 @@ class Carrying:
 
     def _outstanding(self, account: Account) -> int:
         """Return what this close has carried, and what earlier ones have left."""
-        carried = 0
+        carried = account.carried_away.get(f"{self.terms.kind}:{self.terms.source.id}", 0)
         for lot in account.lots.values():
             if lot.lot_id == self.terms.lot_id:
                 carried += lot.granted

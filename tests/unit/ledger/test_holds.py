@@ -1,5 +1,7 @@
 """A hold pins bytes until its deadline: posted, released or timed out, and no byte is lost."""
 
+from msgspec.structs import replace
+
 from services.ledger.domain.commands import (
     CloseMonth,
     Hold,
@@ -9,8 +11,9 @@ from services.ledger.domain.commands import (
     Touch,
     Usage,
 )
+from services.ledger.domain.rules import RuleBook
 from shared.contracts.ledger import HoldReleased
-from tests.support.memory import CALENDAR, MemoryBank
+from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
 MIB = 1 << 20
 
@@ -136,3 +139,28 @@ def test_deadlines_lie_ahead_and_not_too_far() -> None:
         for deadline in ("soon", "2015-08-30T12:00:00", "2015-10-01T12:00:00")
     ]
     assert codes == ["time_invalid", "deadline_in_past", "deadline_too_far"]
+
+
+def test_what_held_parts_carry_away_counts_against_the_cap() -> None:
+    rulebook = capped(5 * MIB)
+    bank = MemoryBank(partitions=2, now="2015-08-30T12:00:00", rulebook=rulebook)
+    people = ("ann", "bob", "cat")
+    bank.do(*(OpenAccount(key="open", account=name, plan="std-30mb") for name in people))
+    name = hold(bank, 30 * MIB)
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    bank.do(Post(key="p1", account="ann", hold_id=name, to="bob", bytes=15 * MIB))
+    bank.do(Post(key="p2", account="ann", hold_id=name, to="cat"))
+    bank.settle()
+    carried = [bank.account(who).received - bank.account(who).expired for who in ("bob", "cat")]
+    assert carried == [5 * MIB, 0]
+    assert bank.account("ann").balances()
+
+
+def capped(cap_bytes: int) -> RuleBook:
+    """Return the built-in rules with a cap on what a month carries over."""
+    rules = RULEBOOK.latest()
+    plan = rules.plans["std-30mb"]
+    carry_over = replace(plan.carry_over, cap_bytes=cap_bytes)
+    plans = {**rules.plans, "std-30mb": replace(plan, carry_over=carry_over)}
+    return RuleBook([(0, replace(rules, plans=plans))])
