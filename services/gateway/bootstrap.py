@@ -19,6 +19,7 @@ from shared.bus.runner import Subscription, Threads, start_consumers
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
+from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.errors import DatabankError, UnavailableError
 from shared.logs import configure_logs, logger
@@ -48,7 +49,9 @@ def create_app() -> Flask:
     """Make the web process's app from the environment."""
     settings = load_settings()
     configure_logs("gateway-web", settings.log_level)
-    return make_app(make_gateway(settings), Tokens(settings.accepted_tokens))
+    app = make_app(make_gateway(settings), Tokens(settings.accepted_tokens))
+    collect_rarely()
+    return app
 
 
 def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
@@ -89,6 +92,7 @@ def run_worker(stop: Event) -> None:
     def gauges() -> Iterator[Metric]:
         return metrics.worker_gauges(gateway.store, reader, list(VIEWS), counts)
 
+    collect_rarely()
     with serve_face("gateway", settings, settings.gateway_worker_port, parts, gauges):
         clean_up(gateway, stop)
         views = Subscription("gateway", ["ledger.*.all"], gateway.consumers)

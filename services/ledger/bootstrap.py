@@ -23,6 +23,7 @@ from shared.bus.inbox import Counts
 from shared.bus.runner import Subscription, start_consumers, start_relays
 from shared.calendar import Calendar
 from shared.clock import BankClock
+from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.errors import DatabankError
 from shared.logs import configure_logs
@@ -67,6 +68,7 @@ def create_app() -> Flask:
         lambda: web_gauges(bank))  # fmt: skip
     app.register_blueprint(api.blueprint)
     app.register_blueprint(rules_api.blueprint)
+    collect_rarely()
     return app
 
 
@@ -110,6 +112,7 @@ def run_worker(stop: Event) -> None:
     def gauges() -> Iterator[Metric]:
         return worker_gauges(bank, counts, relays=bool(settings.amqp_url))
 
+    collect_rarely()
     with serve_face("ledger", settings, settings.ledger_worker_port, parts, gauges):
         stop.wait()
     consumers.join()

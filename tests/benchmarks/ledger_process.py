@@ -1,6 +1,5 @@
 """One ledger process of its own: real partitions on a real database, nothing else in it."""
 
-import gc
 import json
 import multiprocessing
 import resource
@@ -19,6 +18,7 @@ from services.ledger.bootstrap import make_bank
 from services.ledger.domain.commands import AnyCommand, OpenAccount, Usage
 from services.ledger.domain.context import Meta
 from shared.calendar import Calendar
+from shared.collector import collect_rarely
 from shared.config import Settings
 from tests.benchmarks.data import CLOCK, MONTH, PLAN
 
@@ -101,7 +101,7 @@ def execute(ledger: Ledger, batch: Batch) -> None:
 
 def timed(ledger: Ledger, work: Sequence[Batch], callers: int) -> Timing:
     """Execute batches in order, `callers` at a time, and time it."""
-    gc.collect()
+    collect_rarely()  # As every process of the bank does once it has started.
     started, cpu = time.perf_counter(), time.process_time()
     if callers == 1:
         for batch in work:
