@@ -1,5 +1,6 @@
 """What every web process does alike: problems (RFC 9457), tokens, limits, health, JSON."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ NDJSON = "application/x-ndjson"
 OPEN_PATHS = ("/health", "/ready")
 METRICS_PATH = "/metrics"
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 BODY_BYTES_MAX = 4 << 20
 # How much of a refused body is read and thrown away, and by how much at a time.
 DRAIN_BYTES_MAX = 32 << 20
@@ -62,7 +64,12 @@ def install(
     @app.before_request
     def begin() -> None:
         g.began = perf_counter()
-        g.request_id = request.headers.get("X-Request-Id") or uuid4().hex
+        g.request_id = uuid4().hex
+        asked = request.headers.get("X-Request-Id")
+        if asked:
+            if not REQUEST_ID.fullmatch(asked):
+                raise InvalidError("X-Request-Id has 1 to 128 letters, digits or . _ : -")
+            g.request_id = asked
         if request.path not in OPEN_PATHS and not is_local_scrape():
             identify(tokens)
 
