@@ -54,7 +54,10 @@ class Ledger:
         Commands of one partition share a transaction. Raises BusyError, UnavailableError: then
         some may be stored, and a repeat with the same keys is safe.
         """
-        items = [Item(self._resolved(command), caller, meta) for command in commands]
+        items = [
+            Item(self._resolved(command) if isinstance(command, Reverse) else command, caller, meta)
+            for command in commands
+        ]
         shares: list[list[Item]] = [[] for _ in self.partitions]
         for item in items:
             shares[partition_of(item.what.account, len(shares))].append(item)

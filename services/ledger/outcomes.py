@@ -107,13 +107,14 @@ _RESULTS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
 def result_of(events: list[Event]) -> dict[str, Any]:
     """Return what a caller wants to know of the events that its command made."""
     result: dict[str, Any] = {}
+    carried = expired = 0
     for event in events:
         if type(event) in _RESULTS:
             result.update(_RESULTS[type(event)](event))
-    carried = sum(event.lot.granted for event in events if isinstance(event, DataCarriedOver))
-    expired = sum(
-        part.bytes for event in events if isinstance(event, DataExpired) for part in event.slices
-    )
+        elif isinstance(event, DataCarriedOver):
+            carried += event.lot.granted
+        elif isinstance(event, DataExpired):
+            expired += sum(part.bytes for part in event.slices)
     if carried or expired:
         result.update(carried_bytes=carried, expired_bytes=expired)
     return result

@@ -128,7 +128,7 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
     def next_deadline(self) -> int | None:
         """Return when the first of the holds times out, None without holds."""
-        return min((hold.deadline for hold in self.holds.values()), default=None)
+        return min(hold.deadline for hold in self.holds.values()) if self.holds else None
 
 
 def evolve(account: Account | None, event: Event) -> Account:

@@ -1,6 +1,8 @@
 """Rules are data: plans, order of use and carry-over, versioned and effective-dated."""
 
 from bisect import bisect_right
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -71,20 +73,22 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the lots in the order of use."""
         if len(lots) <= 1:
             return lots
-        ranks = {kind: rank for rank, kind in enumerate(self.order_of_use.kinds)}
-        last = len(ranks)
-        by = self.order_of_use.by
+        return sorted(lots, key=_place(tuple(self.order_of_use.by), tuple(self.order_of_use.kinds)))
 
-        def key(lot: Lot) -> tuple[int | str, ...]:
-            values = {
-                "directed": lot.scope == ANY_SCOPE,
-                "expiry": lot.expires_at,
-                "kind": ranks.get(lot.kind, last),
-                "oldest": lot.granted_at,
-            }
-            return (*(values[criterion] for criterion in by), lot.lot_id)
 
-        return sorted(lots, key=key)
+@lru_cache
+def _place(by: tuple[Criterion, ...], kinds: tuple[str, ...]) -> Callable[[Lot], list[int | str]]:
+    """Return the function that gives a lot's place; made once, it is asked for every account."""
+    ranks = {kind: rank for rank, kind in enumerate(kinds)}
+    last = len(ranks)
+    values: dict[Criterion, Callable[[Lot], int]] = {
+        "directed": lambda lot: lot.scope == ANY_SCOPE,
+        "expiry": lambda lot: lot.expires_at,
+        "kind": lambda lot: ranks.get(lot.kind, last),
+        "oldest": lambda lot: lot.granted_at,
+    }
+    chosen = [values[criterion] for criterion in by]
+    return lambda lot: [*[value(lot) for value in chosen], lot.lot_id]
 
 
 class RuleBook:
