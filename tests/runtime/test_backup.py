@@ -17,7 +17,7 @@ import pytest
 from infra.migrate import targets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
-from infra.runtime.postgres import find_cluster
+from infra.runtime.postgres import find_cluster, prepare_cluster
 from infra.runtime.state import make_bank
 from tests.acceptance.steps import do, settled
 from tests.support.bank import LocalBank, wait_until
@@ -194,7 +194,7 @@ def put_aside(bank: LocalBank) -> None:
 def check_positions(bank: LocalBank, heads: dict[str, int]) -> None:
     """Expect every position in the new epoch, none beyond a log's end; no relay's."""
     source = f"/{bank.bank.bank_id}/2/ledger_03"
-    cluster = find_cluster(bank.bank, Environment())
+    cluster = prepare_cluster(bank.bank, Environment(), lambda _: None)
     with serving(cluster, bank.bank.log_file("postgres")), partition_database(bank) as conn:
         rows = conn.execute("SELECT consumer, source, sequence FROM inbox_positions").fetchall()
         assert ("ghost", source, heads["ledger_03"]) in rows
