@@ -14,9 +14,6 @@ WAIT_S = 1.0
 POLL_S = 0.1
 # After an empty look at a log with a bell.
 REST_S = 0.02
-# After a page that was not full: a page of several commits costs its consumers one transaction.
-PACE_S = 0.1
-FULL_EVENTS = 250
 
 
 class LogFeed:
@@ -41,10 +38,7 @@ class LogFeed:
         seen = self._bell.rings if self._bell else 0
         began = time.monotonic()
         wait_s = 0.0 if self._bell or len(self._inbox.lanes) > 1 else WAIT_S
-        pulled = [self._pull(source, lane, wait_s) for lane in self._inbox.lanes]
-        if any(pulled):
-            if max(pulled) < FULL_EVENTS:
-                self._stop.wait(PACE_S)
+        if sum(self._pull(source, lane, wait_s) for lane in self._inbox.lanes):
             return
         if self._bell:
             # A busy log rings at every commit; looking once for several costs less than it delays.
@@ -53,12 +47,12 @@ class LogFeed:
         elif time.monotonic() - began < wait_s / 2 or not wait_s:
             self._stop.wait(POLL_S)
 
-    def _pull(self, source: str, lane: str, wait_s: float) -> int:
-        """Hand one page to the inbox; return how many events it had."""
+    def _pull(self, source: str, lane: str, wait_s: float) -> bool:
+        """Hand one page to the inbox; return whether there was one."""
         after = self._inbox.position(source, lane)
         batch = self._reader.read(source, lane, after, wait_s=wait_s)
         if not batch.events:
-            return 0
+            return False
         if not self._inbox.receive(batch):
             self._inbox.catch_up(source)
-        return len(batch.events)
+        return True

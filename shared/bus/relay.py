@@ -24,10 +24,6 @@ from shared.logs import logger
 RELAY_LOCK_SPACE = 0x72656C61
 HEADS_EVERY_S = 1.0
 POLL_S = 0.5
-# A busy log commits often, and each message costs every consumer a transaction: after one that was
-# not full the next waits, so that it carries several commits. The first one after a rest goes at
-# once.
-PACE_S = 0.2
 LOCK_POLL_S = 1.0
 
 
@@ -172,8 +168,6 @@ class Relay:
             backoff.reset()
             if not any(moved):
                 self._wait(rings)
-            elif max(moved) < BATCH_EVENTS_MAX:
-                self._stop.wait(PACE_S)
 
     def _start(self, lane: str) -> int:
         """Return where to go on; a log that a restore made shorter is published from its head."""
@@ -183,15 +177,14 @@ class Relay:
             self._state.set(lane, head)
         return min(position, head)
 
-    def _publish_page(self, lane: str) -> int:
-        """Publish the lane's next events; return how many there were."""
+    def _publish_page(self, lane: str) -> bool:
         page = self._log.page(lane, self._positions[lane], BATCH_EVENTS_MAX)
         if page.count == 0:
-            return 0
+            return False
         self._publisher.publish(page)
         self._state.set(lane, page.sequence)
         self._positions[lane] = page.sequence
-        return page.count
+        return True
 
     def _publish_heads(self) -> None:
         """Tell how far each lane has been published, so that a lost tail is noticed."""
