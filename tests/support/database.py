@@ -38,7 +38,8 @@ def serve_databases(state: Path, partitions: int = 4) -> Iterator[Databases]:
                 target.service: target.service_url
                 for target in targets(bank, environment, cluster.admin_url)
             }
-            yield Databases(bank, cluster.admin_url, urls["ledger"], urls["gateway"],
-                            urls["gifting"])
+            yield Databases(
+                bank, cluster.admin_url, urls["ledger"], urls["gateway"], urls["gifting"]
+            )
     finally:
         shutil.rmtree(SHARED_HOME / bank.bank_id, ignore_errors=True)
