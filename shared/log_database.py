@@ -9,14 +9,40 @@ from uuid import UUID
 import psycopg
 from eventsourcing.application import Application
 from eventsourcing.persistence import InternalError, OperationalError
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg_pool import PoolTimeout
 
 from shared.db import AWAY, away_is_unavailable
 from shared.errors import BusyError, UnavailableError
-from shared.recorder import LogRecorder, make_application
+from shared.recorder import LOCK_TIMEOUT_S, LogRecorder, make_application
+
+# The writers' advisory locks; the relay's have a space of their own.
+WRITER_LOCK_SPACE = 0x6C656467
+# A writer that stops in the middle lets go of its lock. `idle_in_transaction_session_timeout` does
+# not see to that: a pipeline ends with a Flush, which disarms it for as long as the client is mute.
+HOLD_S = 10
+HOLD_TIMEOUT_FROM = 170000
+
+# One statement is less work than four; PostgreSQL evaluates its terms from left to right. The last
+# one tells how long the lock took: in a pipeline nobody else knows.
+TAKE_TURN = f"""
+SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), set_config('search_path', %s, true),
+pg_advisory_xact_lock(%s, %s),
+extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
+"""
+HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
 
 TIMEOUTS = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+
+
+def take_turn(cursor: Cursor[Any], name: str, number: int) -> None:
+    """Wait for this log's turn to write, at most 5 s, and look at its schema until the commit.
+
+    The row's last column tells how long it took, in seconds.
+    """
+    held = cursor.connection.info.server_version >= HOLD_TIMEOUT_FROM
+    turn = (name, WRITER_LOCK_SPACE, number)
+    cursor.execute(TAKE_TURN + (HOLD if held else ""), turn, binary=True)
 
 
 class NoConnectionError(UnavailableError):

@@ -9,7 +9,7 @@ lost may simply be run once more.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -25,33 +25,19 @@ from services.ledger.domain.context import Context
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import repeat_command, repeat_usage
 from services.ledger.publishing import StoredRules
+from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.bus.stored_log import decode_facts
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.ledger import DataSpent, Event
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
-from shared.log_database import LogDatabase, NoConnectionError
+from shared.log_database import WRITER_LOCK_SPACE, LogDatabase, NoConnectionError, take_turn
 from shared.logs import logger
 from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 from shared.recorder import LOCK_TIMEOUT_S
 
-# The writers' advisory locks; the relay's have a space of their own.
-WRITER_LOCK_SPACE = 0x6C656467
 ATTEMPTS_MAX = 4
-# A writer that stops in the middle lets go of its lock. `idle_in_transaction_session_timeout` does
-# not see to that: a pipeline ends with a Flush, which disarms it for as long as the client is mute.
-HOLD_S = 10
-HOLD_TIMEOUT_FROM = 170000
-
-# One statement is less work than four; PostgreSQL evaluates its terms from left to right. The last
-# one tells how long the lock took: in a pipeline nobody else knows.
-TAKE_TURN = f"""
-SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), set_config('search_path', %s, true),
-pg_advisory_xact_lock(%s, %s),
-extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
-"""
-HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
 INSERT_KEYS = """
 INSERT INTO command_keys (key, body, stream, version, events)
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
@@ -67,26 +53,12 @@ SET version = excluded.version, format = excluded.format,
         ELSE excluded.next_deadline END,
     state = excluded.state
 """
-UPSERT_POSITION = """
-INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
-ON CONFLICT (consumer, source, lane)
-DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
-"""
 SELECT_EVENTS = """
 SELECT uuid_send(e.originator_id), e.originator_version, e.topic, e.state
 FROM stored_events e JOIN unnest(%b::uuid[], %b::int8[], %b::int4[]) AS k(stream, version, events)
 ON e.originator_id = k.stream AND e.originator_version >= k.version
 AND e.originator_version < k.version + k.events
 """
-
-
-class InboxPosition(NamedTuple):
-    """How far a consumer is in a lane of a source."""
-
-    consumer: str
-    source: str
-    lane: str
-    sequence: int
 
 
 class Partition(LogDatabase):
@@ -162,9 +134,7 @@ class Partition(LogDatabase):
         ids = [stream_id(account) for account in accounts_of(items)]
         keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
         with conn.pipeline():
-            held = conn.info.server_version >= HOLD_TIMEOUT_FROM
-            turn = (self.name, WRITER_LOCK_SPACE, self.number)
-            lock.execute(TAKE_TURN + (HOLD if held else ""), turn, binary=True)
+            take_turn(lock, self.name, self.number)
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
