@@ -54,6 +54,8 @@ CREATE TABLE gifts (
     counts boolean NOT NULL,
     asked_at bigint NOT NULL,
     changed_at bigint NOT NULL,
+    -- When the sender's account began, where the ledger was there to tell.
+    sender_opened_at bigint,
     -- When somebody must look at it again: the deadline of a job, null where nobody need.
     due_at bigint
 ) WITH (fillfactor = 80);

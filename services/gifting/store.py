@@ -1,0 +1,67 @@
+"""Gifting's database: turns in which something is decided, and reads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from psycopg.rows import tuple_row
+
+from services.gifting import metrics
+from services.gifting.domain.aggregate import Aggregate, event_of
+from services.gifting.domain.rules import RuleBook
+from services.gifting.turn import SELECT_EVENTS, Turn
+from shared.bus.stored_log import decode_facts
+from shared.calendar import Calendar
+from shared.clock import BankClock
+from shared.ids import GIFTING_LOG
+from shared.log_database import LogDatabase, take_turn
+from shared.pgarrays import uuids
+
+# Gifting has one log.
+PARTITION = 0
+LAST_EVENT = "SELECT state FROM stored_events ORDER BY notification_id DESC LIMIT 1"
+
+
+class Store(LogDatabase):
+    """The schema of gifting's log and tables. Threads may share it."""
+
+    def __init__(
+        self, conninfo: str, *, clock: BankClock, calendar: Calendar, rulebook: RuleBook
+    ) -> None:
+        super().__init__(GIFTING_LOG, conninfo)
+        self.clock = clock
+        self.calendar = calendar
+        self.rulebook = rulebook
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """In turn with all writers, lend a transaction. Raises BusyError, UnavailableError.
+
+        The caller has it read and store; it is committed at the block's end.
+        """
+        with self.lend() as conn, conn.transaction():
+            lock, last = (conn.cursor(row_factory=tuple_row) for _ in range(2))
+            with conn.pipeline():
+                take_turn(lock, self.name, PARTITION)
+                last.execute(LAST_EVENT, binary=True)
+            for _, _, _, waited_s, *_ in lock:
+                metrics.LOCK_WAIT_SECONDS.observe(waited_s)
+            now = self.clock.now()
+            for (state,) in last:
+                now = max(now, decode_facts(state).recorded_at)
+            yield Turn(conn, self.recorder, now, self.calendar, self.rulebook)
+
+    def barrier(self) -> None:
+        """Wait until every turn that began before has ended."""
+        self.wait_for_turns(PARTITION)
+
+    def events(self, streams: list[UUID]) -> dict[UUID, list[Aggregate.Event]]:
+        """Return the events of streams, in order; unknown ones are missing."""
+        found: dict[UUID, list[Aggregate.Event]] = {}
+        with self.connection() as conn:
+            rows = conn.cursor(row_factory=tuple_row).execute(
+                SELECT_EVENTS, (uuids([each.bytes for each in streams]),), binary=True
+            )
+            for stream, version, topic, state in rows:
+                found.setdefault(stream, []).append(event_of(stream, version, topic, state))
+        return found

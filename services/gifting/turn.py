@@ -1,0 +1,152 @@
+"""One transaction in which gifting decides: what it has read, what has changed, what is stored.
+
+Writers take turns at the log's lock, so whatever is read in a turn is true until its commit: no
+limit is passed by two at once, no stream has two versions of an event. A turn serves a whole batch:
+every job first says what it needs, all of it is read in a few queries, then the jobs decide one
+after the other, and each sees what those before it have done.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import tuple_row
+
+from services.gifting.domain.aggregate import Aggregate, Meta, encode, event_of, rebuild
+from services.gifting.domain.rules import RuleBook, Rules
+from services.gifting.history import History
+from services.gifting.projections import Rows
+from shared.bus.positions import UPSERT_POSITION, InboxPosition
+from shared.calendar import Calendar
+from shared.errors import ConflictError
+from shared.pgarrays import bytea16, uuids
+from shared.recorder import EventRow, LogRecorder
+
+T = TypeVar("T", bound=Aggregate)
+
+SELECT_EVENTS = """
+SELECT originator_id, originator_version, topic, state FROM stored_events
+WHERE originator_id = ANY(%b::uuid[]) ORDER BY originator_id, originator_version
+"""
+SELECT_KEYS = "SELECT key, body, subject FROM request_keys WHERE key = ANY(%b::bytea[])"
+INSERT_KEYS = """
+INSERT INTO request_keys (key, body, subject)
+SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[])
+"""
+
+
+class Needs:
+    """What the jobs of a turn want to read."""
+
+    def __init__(self) -> None:
+        self.keys: set[bytes] = set()
+        self.streams: set[UUID] = set()
+        # Whose gifts are counted.
+        self.people: set[str] = set()
+
+
+class Turn:
+    """What one transaction knows and changes; `now` is bank time in it."""
+
+    def __init__(
+        self, conn: Connection[Any], recorder: LogRecorder, now: int, calendar: Calendar,
+        rulebook: RuleBook,
+    ) -> None:  # fmt: skip
+        self.now = now
+        self.calendar = calendar
+        self.rules: Rules = rulebook.at(now)
+        self.needs = Needs()
+        self.history = History(now, calendar, self.rules)
+        self._conn = conn
+        self._recorder = recorder
+        self._keys: dict[bytes, tuple[bytes, UUID]] = {}
+        self._new_keys: dict[bytes, tuple[bytes, UUID]] = {}
+        self._aggregates: dict[UUID, Aggregate] = {}
+        self._positions: list[InboxPosition] = []
+
+    def read(self) -> None:
+        """Read what the jobs need."""
+        needs = self.needs
+        if needs.keys:
+            for key, body, subject in self._rows(SELECT_KEYS, bytea16(list(needs.keys))):
+                self._keys[bytes(key)] = (bytes(body), subject)
+        if needs.streams:
+            self._read_streams(needs.streams)
+        if needs.people:
+            self.history.read(self._conn, needs.people)
+
+    def _read_streams(self, streams: set[UUID]) -> None:
+        of: dict[UUID, list[Aggregate.Event]] = {}
+        for stream, version, topic, state in self._rows(SELECT_EVENTS, _ids(streams)):
+            of.setdefault(stream, []).append(event_of(stream, version, topic, state))
+        self._aggregates |= {stream: rebuild(events) for stream, events in of.items()}
+
+    def _rows(self, statement: str, value: Any) -> list[Any]:
+        cursor = self._conn.cursor(row_factory=tuple_row)
+        return cursor.execute(statement, (value,), binary=True).fetchall()
+
+    def found(self, kind: type[T], stream: UUID) -> T | None:
+        """Return what was read of a stream, None if it is no such thing."""
+        aggregate = self._aggregates.get(stream)
+        return aggregate if isinstance(aggregate, kind) else None
+
+    def add(self, aggregate: Aggregate) -> None:
+        """Take in an aggregate that begins in this turn."""
+        self._aggregates[aggregate.id] = aggregate
+
+    def bound(self, key: bytes, body: bytes) -> UUID | None:
+        """Return what a key is bound to, None where it is free. Raises ConflictError."""
+        found = self._keys.get(key)
+        if found is None:
+            return None
+        if found[0] != body:
+            raise ConflictError
+        return found[1]
+
+    def bind(self, key: bytes, body: bytes, subject: UUID) -> None:
+        """Bind a key to what it began or changed."""
+        self._keys[key] = self._new_keys[key] = (body, subject)
+
+    def reach(self, position: InboxPosition) -> None:
+        """Note how far an inbox is once this turn is committed."""
+        self._positions.append(position)
+
+    def meta(self, actor: str, *, causation_id: str = "", reason: str | None = None) -> Meta:
+        """Return who does something in this turn, by the rules in force."""
+        return Meta(
+            now=self.now, actor=actor, causation_id=causation_id, reason=reason,
+            rule_version=self.rules.version,
+        )  # fmt: skip
+
+    def store(self) -> None:
+        """Store events, rows, keys and positions."""
+        rows = Rows()
+        events = self._collect(rows)
+        with self._conn.pipeline():
+            if events:
+                self._recorder.append(self._conn.cursor(row_factory=tuple_row), events)
+                rows.write(self._conn)
+            if self._new_keys:
+                bodies, subjects = zip(*self._new_keys.values(), strict=True)
+                columns = bytea16(list(self._new_keys)), bytea16(bodies), _ids(subjects)
+                self._conn.execute(INSERT_KEYS, columns)
+            for position in self._positions:
+                self._conn.execute(UPSERT_POSITION, position)
+
+    def _collect(self, rows: Rows) -> list[EventRow]:
+        events: list[EventRow] = []
+        for aggregate in self._aggregates.values():
+            made = list(aggregate.collect_events())
+            if made:
+                stream = aggregate.id.bytes
+                events += [
+                    (stream, each.originator_version, each.TOPIC, encode(each.data))
+                    for each in made
+                ]
+                rows.take(aggregate, self.now)
+        return events
+
+
+def _ids(streams: Iterable[UUID]) -> Any:
+    return uuids([stream.bytes for stream in streams])
