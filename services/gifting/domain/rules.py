@@ -132,7 +132,7 @@ class Abuse(Part, frozen=True):
     fan_out: Signal = Signal(step_up=4, delay=6, deny=20)
     fan_in: Signal = Signal(delay=6, deny=20)
     cycle_days: Annotated[int, Meta(ge=1, le=366)] = 7
-    cycle: Signal = Signal(delay=1, deny=5)
+    cycle: Signal = Signal(step_up=1, delay=2, deny=5)
     star_days: Annotated[int, Meta(ge=1, le=366)] = 7
     new_account_days: Days = 60
     star: Signal = Signal(delay=3, deny=8)
