@@ -8,7 +8,7 @@ from psycopg.rows import tuple_row
 
 from services.gifting import metrics
 from services.gifting.domain.aggregate import Aggregate, event_of
-from services.gifting.domain.rules import RuleBook
+from services.gifting.domain.rules import RuleBook, Rules
 from services.gifting.turn import SELECT_EVENTS, Turn
 from shared.bus.stored_log import decode_facts
 from shared.calendar import Calendar
@@ -32,6 +32,10 @@ class Store(LogDatabase):
         self.clock = clock
         self.calendar = calendar
         self.rulebook = rulebook
+
+    def rules(self) -> Rules:
+        """Return the rules in force now."""
+        return self.rulebook.at(self.clock.now())
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:

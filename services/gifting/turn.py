@@ -14,8 +14,9 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from services.gifting.domain.aggregate import Aggregate, Meta, encode, event_of, rebuild
+from services.gifting.domain.gift import Gift
 from services.gifting.domain.rules import RuleBook, Rules
-from services.gifting.history import History
+from services.gifting.history import GiftRow, History
 from services.gifting.projections import Rows
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.calendar import Calendar
@@ -42,8 +43,8 @@ class Needs:
     def __init__(self) -> None:
         self.keys: set[bytes] = set()
         self.streams: set[UUID] = set()
-        # Whose gifts are counted.
-        self.people: set[str] = set()
+        # Whose gifts are counted: senders with receivers.
+        self.pairs: set[tuple[str, str]] = set()
 
 
 class Turn:
@@ -58,6 +59,8 @@ class Turn:
         self.rules: Rules = rulebook.at(now)
         self.needs = Needs()
         self.history = History(now, calendar, self.rules)
+        # When senders' accounts began, by gift, where the ledger has told it.
+        self._opened_at: dict[UUID, int | None] = {}
         self._conn = conn
         self._recorder = recorder
         self._keys: dict[bytes, tuple[bytes, UUID]] = {}
@@ -73,8 +76,8 @@ class Turn:
                 self._keys[bytes(key)] = (bytes(body), subject)
         if needs.streams:
             self._read_streams(needs.streams)
-        if needs.people:
-            self.history.read(self._conn, needs.people)
+        if needs.pairs:
+            self.history.read(self._conn, needs.pairs)
 
     def _read_streams(self, streams: set[UUID]) -> None:
         of: dict[UUID, list[Aggregate.Event]] = {}
@@ -94,6 +97,16 @@ class Turn:
     def add(self, aggregate: Aggregate) -> None:
         """Take in an aggregate that begins in this turn."""
         self._aggregates[aggregate.id] = aggregate
+
+    def count(self, gift: Gift, sender_opened_at: int | None) -> None:
+        """Let a gift that begins in this turn count for those that follow in it."""
+        self._opened_at[gift.id] = sender_opened_at
+        self.history.add(
+            GiftRow(
+                id=gift.id, sender=gift.sender, receiver=gift.receiver, bytes=gift.bytes,
+                counts=True, asked_at=self.now, sender_opened_at=sender_opened_at,
+            )
+        )  # fmt: skip
 
     def bound(self, key: bytes, body: bytes) -> UUID | None:
         """Return what a key is bound to, None where it is free. Raises ConflictError."""
@@ -137,14 +150,14 @@ class Turn:
     def _collect(self, rows: Rows) -> list[EventRow]:
         events: list[EventRow] = []
         for aggregate in self._aggregates.values():
-            made = list(aggregate.collect_events())
+            made: list[Any] = list(aggregate.collect_events())
             if made:
                 stream = aggregate.id.bytes
                 events += [
                     (stream, each.originator_version, each.TOPIC, encode(each.data))
                     for each in made
                 ]
-                rows.take(aggregate, self.now)
+                rows.take(aggregate, self.now, self._opened_at.get(aggregate.id))
         return events
 
 

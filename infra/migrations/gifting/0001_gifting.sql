@@ -60,6 +60,7 @@ CREATE TABLE gifts (
     due_at bigint
 ) WITH (fillfactor = 80);
 CREATE INDEX gifts_sender_idx ON gifts (sender, asked_at, id);
+CREATE INDEX gifts_pair_idx ON gifts (sender, receiver);
 CREATE INDEX gifts_receiver_idx ON gifts (receiver, asked_at, id);
 CREATE INDEX gifts_due_idx ON gifts (due_at) WHERE due_at IS NOT NULL;
 

@@ -1,0 +1,153 @@
+"""What the ledger's events mean for gifts: its inbox, lane `sagas` of every ledger partition."""
+
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import tuple_row
+
+from services.gifting.application import Gifting
+from services.gifting.domain.gift import Gift
+from services.gifting.turn import Needs, Turn
+from services.gifting.writer import Job
+from shared.bus import parking
+from shared.bus.parking import Parked
+from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
+from shared.contracts.envelope import Batch, Envelope
+from shared.contracts.ledger import decode_data
+from shared.db import AWAY
+from shared.errors import UnavailableError
+from shared.ids import GIFTING_LOG
+
+BY_THE_LEDGER = "ledger"
+ID_DIGITS = 32
+ERROR_LENGTH_MAX = 2_000
+
+
+class TakeIn(Job[None]):
+    """Let gifts take in what the ledger says of them, and move the inbox's position."""
+
+    def __init__(self, events: list[Envelope], position: InboxPosition) -> None:
+        super().__init__()
+        self._events = [
+            (stream, event) for event in events if (stream := saga_of(event)) is not None
+        ]
+        self._position = position
+
+    def need(self, needs: Needs) -> None:
+        """Say what has to be read."""
+        needs.streams |= {stream for stream, _ in self._events}
+
+    def decide(self, turn: Turn) -> None:
+        """Take in what is about something of gifting; others have sagas too."""
+        for stream, envelope in self._events:
+            gift = turn.found(Gift, stream)
+            if gift is not None:
+                event = decode_data(envelope.type, envelope.data)
+                gift.on(event, turn.meta(BY_THE_LEDGER, causation_id=envelope.id))
+        turn.reach(self._position)
+
+
+def saga_of(event: Envelope) -> UUID | None:
+    """Return the gift, packet or claim that an event may be about: its correlation id."""
+    text = event.correlationid or ""
+    if len(text) != ID_DIGITS:
+        return None
+    try:
+        return UUID(hex=text)
+    except ValueError:
+        return None
+
+
+def waits_as(event: Envelope) -> str:
+    """Return in whose name an event waits behind a parked one: its saga's."""
+    saga = saga_of(event)
+    return event.subject if saga is None else saga.hex
+
+
+class LedgerConsumer:
+    """Gifting's inbox. Threads may share it; effect and position are one transaction."""
+
+    lane = "sagas"
+
+    def __init__(self, gifting: Gifting) -> None:
+        self.name = GIFTING_LOG
+        self._store = gifting.store
+        self._gifting = gifting
+        self._positions: dict[str, int] = {}
+
+    def position(self, source: str) -> int:
+        """Return the durable position, 0 at the beginning.
+
+        It is kept in memory: where another process has moved it since, what is applied again
+        changes nothing, and the stored position never goes back.
+        """
+        at = self._positions.get(source)
+        if at is None:
+            at = self._positions[source] = self._stored_position(source)
+        return at
+
+    def _stored_position(self, source: str) -> int:
+        with self._store.connection() as conn:
+            row = conn.cursor(row_factory=tuple_row).execute(
+                SELECT_POSITION, (self.name, source, self.lane)
+            ).fetchone()  # fmt: skip
+        return int(row[0]) if row else 0
+
+    def apply(self, batch: Batch) -> None:
+        """Take in a batch, and move the position, in one transaction."""
+        at = self.position(batch.source)
+        self._positions.pop(batch.source, None)
+        fresh = [each for each in batch.events if int(each.sequence) > at]
+        free = self._park_behind(msgspec.structs.replace(batch, events=fresh))
+        position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
+        self._gifting.writer.run(TakeIn(free, position))
+        self._positions[batch.source] = max(at, batch.sequence)
+
+    def _park_behind(self, batch: Batch) -> list[Envelope]:
+        """Park the events of sagas that wait already; return the others."""
+        with self._store.connection() as conn, conn.transaction():
+            return parking.park_behind(
+                conn.cursor(), self.name, batch, at=self._store.clock.now(), account_of=waits_as
+            )
+
+    def park(self, batch: Batch, error: str, attempts: int) -> None:
+        """Put an event aside that can't be taken in, and step over it."""
+        event = batch.events[0]
+        self._positions.pop(batch.source, None)
+        with self._store.connection() as conn, conn.transaction():
+            cursor = conn.cursor()
+            parking.park(
+                cursor, self.name, event, error[:ERROR_LENGTH_MAX], attempts,
+                at=self._store.clock.now(), account=waits_as(event),
+            )  # fmt: skip
+            cursor.execute(
+                UPSERT_POSITION, InboxPosition(self.name, batch.source, self.lane, batch.sequence)
+            )
+
+    def retry_parked(self) -> dict[str, int]:
+        """Take in what was put aside, each saga's in order, up to its first failure."""
+        with self._store.connection() as conn:
+            waiting = parking.list_parked(conn.cursor(), [self.name])
+        done, stuck = 0, set()
+        for parked in sorted(waiting, key=lambda each: (each.source, each.sequence)):
+            if parked.account in stuck:
+                continue
+            if self._retry(parked):
+                done += 1
+            else:
+                stuck.add(parked.account)
+        return {"applied": done, "still_parked": len(waiting) - done}
+
+    def _retry(self, parked: Parked) -> bool:
+        position = InboxPosition(self.name, parked.source, self.lane, 0)
+        try:
+            self._gifting.writer.run(TakeIn([parked.event], position))
+        except (UnavailableError, *AWAY):
+            raise
+        except Exception as error:  # noqa: BLE001 It stays parked, with its newest error.
+            with self._store.connection() as conn:
+                parking.failed_again(conn.cursor(), parked, str(error)[:ERROR_LENGTH_MAX])
+            return False
+        with self._store.connection() as conn:
+            parking.unpark(conn.cursor(), [parked])
+        return True
