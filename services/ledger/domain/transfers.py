@@ -8,6 +8,7 @@ from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
 from services.ledger.domain.context import Context, Meta, active, facts, known
+from services.ledger.domain.fees import split_fee, together, with_fee
 from shared.contracts.ledger import (
     ANY_SCOPE,
     ArrivalRefused,
@@ -40,7 +41,8 @@ def transfer(
     account = active(known(account, command.account))
     if command.to == command.account:
         raise RefusedError("same_account", "giver and receiver are the same")
-    legs = take_legs(account, command.bytes, context)
+    amount, fee_bytes = with_fee(command.bytes, command.fee)
+    legs = split_fee(take_legs(account, amount, context), fee_bytes)
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason),
         transfer_id=transfer_id, to=command.to, purpose="gift", legs=legs,
@@ -123,11 +125,13 @@ def arrive(
     lots = [
         _on_arrival(account, _arriving(moved, index, leg), context)
         for index, leg in enumerate(moved.legs)
+        if leg.to is None
     ]
     common = facts(meta, context, moved.to, moved.reason)
     yield DataReceived(
         **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
         lots=lots, partner=moved.partner, campaign=moved.campaign,
+        fee_legs=[leg for leg in moved.legs if leg.to is not None],
     )  # fmt: skip
     gone = [Slice(lot.lot_id, lot.granted) for lot in lots if lot.expires_at <= context.now]
     if gone:
@@ -186,6 +190,6 @@ def take_back(
     yield TransferReturned(
         **facts(meta, context, account.account),
         transfer_id=moved.transfer_id, to=moved.to, purpose=moved.purpose, code=command.code,
-        legs=moved.legs, partner=moved.partner, campaign=moved.campaign,
+        legs=together(moved.legs), partner=moved.partner, campaign=moved.campaign,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)
