@@ -75,6 +75,11 @@ def award(
     )  # fmt: skip
 
 
+def giftable(account: Account, now: int) -> int:
+    """Return the bytes that the account could give away now."""
+    return sum(lot.free for lot in account.lots.values() if _can_leave(lot, now))
+
+
 def take_legs(account: Account, amount: int, context: Context) -> list[Leg]:
     """Choose what to give, in the order of use. Raises RefusedError insufficient_data."""
     lots = [lot for lot in account.lots.values() if _can_leave(lot, context.now)]
@@ -122,11 +127,7 @@ def arrive(
             transfer_id=moved.transfer_id, to=moved.to, code=refusal,
         )  # fmt: skip
         return
-    lots = [
-        _on_arrival(account, _arriving(moved, index, leg), context)
-        for index, leg in enumerate(moved.legs)
-        if leg.to is None
-    ]
+    lots = arriving_lots(account, moved, context)
     common = facts(meta, context, moved.to, moved.reason)
     yield DataReceived(
         **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
@@ -150,6 +151,17 @@ def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
     return None
 
 
+def arriving_lots(
+    account: Account | None, moved: DataTransferred, context: Context
+) -> list[LotTerms]:
+    """Return the lots that a transfer makes where it arrives; a fee is none of them."""
+    return [
+        _on_arrival(account, _arriving(moved, index, leg), context)
+        for index, leg in enumerate(moved.legs)
+        if leg.to is None
+    ]
+
+
 def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     kind = ARRIVING_KIND.get(moved.purpose, leg.kind)
     return LotTerms(
@@ -170,11 +182,12 @@ def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
 def _on_arrival(account: Account | None, lot: LotTerms, context: Context) -> LotTerms:
     """Return an arriving lot on the terms that the rules give its kind."""
     rule = context.rules.arriving.get(lot.kind)  # type: ignore[call-overload]
-    if rule is None or rule.terms == "preserve" or account is None:
+    if rule is None or rule.terms == "preserve":
         return lot
     now, calendar = context.now, context.calendar
     if rule.terms == "later_of_two":
-        own = [one.expires_at for one in account.lots.values() if one.kind == lot.kind]
+        lots = account.lots.values() if account is not None else ()
+        own = [one.expires_at for one in lots if one.kind == lot.kind]
         return replace(lot, expires_at=max(lot.expires_at, *own) if own else lot.expires_at)
     end = calendar.month_end(context.month)
     expires_at = end if rule.terms == "end_of_month" else now + rule.days * DAY_MS
