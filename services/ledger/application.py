@@ -19,8 +19,9 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.context import Context, Meta, known
 from services.ledger.outcomes import Outcome, UsageOutcome
-from services.ledger.partition import InboxPosition, Partition
+from services.ledger.partition import Partition
 from services.ledger.writer import Writer
+from shared.bus.positions import InboxPosition
 from shared.calendar import add_months
 from shared.contracts.ledger import DataSpent
 from shared.errors import RefusedError, UnavailableError

@@ -25,7 +25,6 @@ from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
-from services.ledger.recorder import EventRow
 from shared.contracts.ledger import (
     ArrivalRefused,
     DataSpent,
@@ -37,6 +36,7 @@ from shared.contracts.ledger import (
 )
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
+from shared.recorder import EventRow
 
 # A usage record's terms, as its key's body: bytes and instant fill the 16 bytes of a hash.
 pack_terms = Struct(">qq").pack

@@ -13,7 +13,7 @@ from services.ledger.bank import Bank
 from services.ledger.gauges import web_gauges, worker_gauges
 from services.ledger.integration import PartitionConsumer
 from services.ledger.jobs import parse_close_at, run_jobs
-from services.ledger.log import LocalLogReader, PartitionLog
+from services.ledger.log import PartitionLog
 from services.ledger.partition import Partition
 from services.ledger.rules import BUILT_IN, load_rules
 from shared import http
@@ -21,11 +21,13 @@ from shared.auth import Tokens
 from shared.bus.doorbell import Doorbell
 from shared.bus.inbox import Counts
 from shared.bus.runner import Subscription, start_consumers, start_relays
+from shared.bus.stored_log import LocalLogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.errors import DatabankError
+from shared.log_api import log_blueprint
 from shared.logs import configure_logs
 from shared.worker import serve_face
 
@@ -69,6 +71,7 @@ def create_app() -> Flask:
     app.register_blueprint(api.blueprint)
     app.register_blueprint(rules_api.blueprint)
     app.register_blueprint(gifting_api.blueprint)
+    app.register_blueprint(log_blueprint(api.served))
     collect_rarely()
     return app
 

@@ -6,9 +6,9 @@ from prometheus_client.metrics_core import Metric
 from psycopg.rows import tuple_row
 
 from services.ledger.bank import Bank
-from services.ledger.log import LocalLogReader
 from services.ledger.partition import Partition
 from shared.bus.inbox import Counts
+from shared.bus.stored_log import LocalLogReader
 from shared.contracts.envelope import LANES
 from shared.metrics import gauge, inbox_metrics, lags_behind
 

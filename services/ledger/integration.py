@@ -8,7 +8,8 @@ from services.ledger.application import Ledger
 from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
-from services.ledger.partition import UPSERT_POSITION, InboxPosition, Partition
+from services.ledger.partition import Partition
+from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.gifting import EVENT_BY_TYPE as EVENT_OF_GIFTING
 from shared.contracts.ledger import (

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.errors import CliError
-from infra.migrate import migrate, targets, with_passwords
+from infra.migrate import migrate, targets, with_secrets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
 from infra.runtime.postgres import SHARED_HOME, prepare_cluster
@@ -27,7 +27,7 @@ class LedgerServer:
 
     def __init__(self, state: Path, partitions: int = 4) -> None:
         self._environment = Environment()
-        self._bank = with_passwords(make_bank(state, partitions=partitions, sandbox=True))
+        self._bank = with_secrets(make_bank(state, partitions=partitions, sandbox=True))
         self._running = ExitStack()
         self._numbers = count(1)
         self.start()

@@ -41,7 +41,17 @@ def facts_of(account: Account, context: Context) -> dict[str, Any]:
         "opened_at": account.opened_at if since is None else context.calendar.month_start(since),
         "available_bytes": account.available(context.now),
         "giftable_bytes": giftable(account, context.now),
+        "received_bytes": _received(account, context.now),
     }  # fmt: skip
+
+
+def _received(account: Account, now: int) -> int:
+    """Return the bytes that can be used now and were a gift or a share of a red packet."""
+    return sum(
+        lot.free
+        for lot in account.lots.values()
+        if lot.kind in ("gift", "red_packet") and lot.valid_from <= now < lot.expires_at
+    )
 
 
 def check_gift(
