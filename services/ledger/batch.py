@@ -13,6 +13,7 @@ from services.ledger.domain.commands import (
     OpenAccount,
     ReverseUsage,
     TakeBack,
+    TakeFee,
     Touch,
     Usage,
 )
@@ -21,9 +22,18 @@ from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
+from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
-from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, ThresholdCrossed, UsageLine
+from shared.contracts.ledger import (
+    ArrivalRefused,
+    DataSpent,
+    Event,
+    HoldRefused,
+    ThresholdCrossed,
+    TransferRefused,
+    UsageLine,
+)
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
 from shared.recorder import EventRow
@@ -59,9 +69,20 @@ class Item:
             self.key = (
                 digest("reversal", what.account, what.line.usage_id)
                 if isinstance(what, ReverseUsage)
-                else digest(caller, what.account, what.key)
+                else key_of(caller, what.account, what.key)
             )
             self.body = digest(encode(what).decode())
+
+
+class AwaitedItem(Item):
+    """A command of another service's saga: its refusal is an event, and binds the key too."""
+
+    __slots__ = ()
+
+
+def key_of(caller: str, account: str, key: str) -> bytes:
+    """Return the id of a command: unique in the bank, it names what the command makes."""
+    return digest(caller, account, key)
 
 
 class KeyRow(msgspec.Struct):
@@ -130,17 +151,30 @@ class Batch:
                 else:
                     self._command(item, item.what)
             except RefusedError as error:
-                self._refuse(item, error)
+                self._refuse(item, error, told=self._tell(item, error))
         for desk in self.desks.values():
             self._flush(desk)
             if desk.unwatched:
                 self._watch(desk, HOUSEKEEPING)
 
-    def _refuse(self, item: Item, error: RefusedError) -> None:
+    def _refuse(self, item: Item, error: RefusedError, *, told: bool = False) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
-        if isinstance(item.what, Arrive | TakeBack):
+        from_log = isinstance(item.what, Arrive | TakeBack | TakeFee)
+        if from_log or (isinstance(item, AwaitedItem) and not told):
             raise error
         item.outcome = refused(item.what, error, item.meta)
+
+    def _tell(self, item: Item, error: RefusedError) -> bool:
+        """Tell a refusal to the saga that waits for it; return whether it needs no more telling."""
+        if not isinstance(item, AwaitedItem) or isinstance(item.what, Usage):
+            return False
+        event = refusal_event(item.what, error, self.context, item.meta, item.key.hex())
+        if event is not None:
+            stream = own_stream(event)
+            self.rows.append((stream, 1, event.TYPE, encode(event)))
+            self.keys.append(KeyRow(item.key, item.body, stream, 1, 1))
+            self._seen[item.key] = item
+        return True
 
     def _is_repeat(self, item: Item) -> bool:
         bound = self._known.get(item.key)
@@ -207,7 +241,7 @@ class Batch:
         events: list[Event] = []
         for event in decide(desk.state, command, self.context, item.meta, item.key.hex()):
             if isinstance(event, ArrivalRefused):
-                stream, version = stream_id(f"transfer:{event.transfer_id}"), 1
+                stream, version = own_stream(event), 1
                 self.rows.append((stream, 1, event.TYPE, encode(event)))
             else:
                 self._append(desk, event)
@@ -304,6 +338,14 @@ class Batch:
             [self._due(desk) for desk in changed],
             [encode(desk.state) for desk in changed],
         )
+
+
+def own_stream(event: Event) -> bytes:
+    """Return the stream of an event that belongs to no account's."""
+    if isinstance(event, HoldRefused):
+        return stream_id(f"hold:{event.hold_id}")
+    assert isinstance(event, ArrivalRefused | TransferRefused)
+    return stream_id(f"transfer:{event.transfer_id}")
 
 
 def accounts_of(items: list[Item]) -> list[str]:

@@ -1,16 +1,25 @@
-"""What other partitions' events ask of this one: arrivals, and returns of refused transfers."""
+"""What events of other partitions and of gifting ask of this one: arrivals, returns, gifts."""
 
 import msgspec
 from psycopg.rows import tuple_row
 
+from services.ledger import gifting
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
-from services.ledger.domain.commands import Arrive, TakeBack
+from services.ledger.domain.commands import Arrive, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
 from services.ledger.partition import Partition
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
-from shared.contracts.ledger import ArrivalRefused, DataTransferred, decode_data
+from shared.contracts.gifting import EVENT_BY_TYPE as EVENT_OF_GIFTING
+from shared.contracts.ledger import (
+    EVENT_BY_TYPE,
+    FEES_ACCOUNT,
+    ArrivalRefused,
+    DataReceived,
+    DataTransferred,
+    Event,
+)
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
@@ -22,7 +31,7 @@ BEHIND = "waits behind an earlier parked event of this account"
 
 
 class PartitionConsumer:
-    """One partition's inbox: it follows lane `sagas` of every partition, its own included."""
+    """One partition's inbox: it follows lane `sagas` of gifting and of every partition."""
 
     lane = "sagas"
 
@@ -116,10 +125,18 @@ class PartitionConsumer:
     def item_of(self, envelope: Envelope) -> Item | None:
         """Return the command that an event asks of this partition, None if it asks nothing.
 
-        Raises NotFoundError when a refused transfer's departure is not in this partition's log.
+        Raises NotFoundError when a refused transfer's departure is not in this partition's log,
+        KeyError, msgspec.ValidationError.
         """
-        event = decode_data(envelope.type, envelope.data)
-        meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=envelope.id)
+        if envelope.type in EVENT_OF_GIFTING:
+            asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
+            return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
+        event = msgspec.convert(envelope.data, EVENT_BY_TYPE[envelope.type])
+        return self._answer(event, envelope.id)
+
+    def _answer(self, event: Event, event_id: str) -> Item | None:
+        """Return what an event of a partition asks of this one."""
+        meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=event_id)
         if isinstance(event, DataTransferred) and self._is_mine(event.to):
             command = Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event)
             return Item(command, "ledger", meta)
@@ -132,6 +149,9 @@ class PartitionConsumer:
                 code=event.code,
             )
             return Item(back, "ledger", meta)
+        if isinstance(event, DataReceived) and event.fee_legs and self._is_mine(FEES_ACCOUNT):
+            fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
+            return Item(fee, "ledger", meta)
         return None
 
     def _departed(self, transfer_id: str) -> DataTransferred:
@@ -144,9 +164,11 @@ class PartitionConsumer:
         return partition_of(account, len(self._ledger.partitions)) == self._partition.number
 
     def _target(self, envelope: Envelope) -> str:
-        """Return the account that waits: a transfer's receiver; of a refusal, the giver."""
+        """Return the account that waits: a transfer's receiver, a fee's; else the giver."""
         if envelope.type == DataTransferred.TYPE and isinstance(envelope.data, dict):
             return str(envelope.data.get("to") or envelope.subject)
+        if envelope.type == DataReceived.TYPE:
+            return FEES_ACCOUNT
         return envelope.subject
 
     def _parked_accounts(self) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from services.ledger.domain import (
     closing,
     correcting,
+    fees,
     holds,
     lifecycle,
     monitors,
@@ -34,6 +35,7 @@ DECISIONS: dict[type, Decision] = {
     asked.CloseMonth: closing.close_month,
     asked.Arrive: transfers.arrive,
     asked.TakeBack: transfers.take_back,
+    asked.TakeFee: fees.take_fee,
     asked.Reverse: correcting.refuse_unknown,
     asked.ReverseUsage: correcting.reverse_usage,
 }
