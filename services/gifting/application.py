@@ -45,6 +45,14 @@ class Gifting:
         """Return who asks the ledger, started at first use."""
         return Asker(self.ledger)
 
+    def close(self) -> None:
+        """End the threads and give the connections back."""
+        for name in ("writer", "asker"):
+            if name in self.__dict__:
+                getattr(self, name).stop()
+        self.waiting.stop()
+        self.store.close()
+
     def request_gift(self, asking: Asking, terms: GiftTerms, wait_s: float) -> tuple[Gift, Answer]:
         """Ask for a gift, and wait up to so long until it comes to rest.
 

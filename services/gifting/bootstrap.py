@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from services.gifting import api
 from services.gifting.application import Gifting
 from services.gifting.bank import Bank
-from services.gifting.checks import HttpLedger
+from services.gifting.checks import HttpLedger, Ledger
 from services.gifting.domain.rules import RuleBook, built_in_rules, read_rules
 from services.gifting.gauges import web_gauges, worker_gauges
 from services.gifting.integration import LedgerConsumer
@@ -38,17 +38,19 @@ from shared.worker import serve_face
 QUEUE = "gifting.00"
 
 
-def make_bank(settings: Settings) -> Bank:
+def make_bank(
+    settings: Settings, clock: BankClock | None = None, ledger: Ledger | None = None
+) -> Bank:
     """Put the parts together; nothing connects before it is used."""
     calendar = Calendar(settings.bank_timezone)
-    clock = BankClock(settings.clock_file)
+    clock = clock or BankClock(settings.clock_file)
     conninfo = settings.gifting_database_url
     store = Store(
         conninfo, clock=clock, calendar=calendar,
         rulebook=load_rules(settings.gifting_rules_file, calendar),
     )  # fmt: skip
     doorbell = Doorbell(conninfo)
-    ledger = HttpLedger(settings.ledger_url, settings.service_token)
+    ledger = ledger or HttpLedger(settings.ledger_url, settings.service_token)
     gifting = Gifting(store, ledger, doorbell)
     source = source_of(settings.bank_id, settings.bank_epoch, GIFTING_LOG)
     return Bank(
@@ -80,13 +82,18 @@ def create_app() -> Flask:
     configure_logs("gifting-web", settings.log_level)
     bank = make_bank(settings)
     bank.doorbell.start()
+    app = make_app(bank, Tokens(settings.accepted_tokens))
+    collect_rarely()
+    return app
+
+
+def make_app(bank: Bank, tokens: Tokens) -> Flask:
+    """Make the web process's app."""
     app = Flask("gifting")
     app.extensions["bank"] = bank
-    http.install(app, "gifting", Tokens(settings.accepted_tokens), lambda: ready(bank),
-        lambda: web_gauges(bank))  # fmt: skip
+    http.install(app, "gifting", tokens, lambda: ready(bank), lambda: web_gauges(bank))
     app.register_blueprint(api.blueprint)
     app.register_blueprint(log_blueprint(api.served))
-    collect_rarely()
     return app
 
 

@@ -20,14 +20,25 @@ CONNECTIONS_MAX = 4
 QUEUE_MAX = 4_096
 
 
+class CheckedFee(msgspec.Struct, frozen=True):
+    """A fee on top of a gift, or out of it."""
+
+    bytes: int
+    payer: str
+
+
+def fee_in_check(amount: int, payer: str) -> CheckedFee | None:
+    """Return a fee as the ledger is asked about it, None without one."""
+    return CheckedFee(amount, payer) if amount else None
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A question to the ledger: would this gift go, as of now? `to` is None for a red packet."""
 
     account: str
     to: str | None = None
     bytes: int
-    fee_bytes: int = 0
-    fee_payer: str = "sender"
+    fee: CheckedFee | None = None
     purpose: str = "gift"
 
 

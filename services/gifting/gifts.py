@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta as Limits
 
-from services.gifting.checks import Check
+from services.gifting.checks import Check, fee_in_check
 from services.gifting.domain.abuse import Verdict, judge
 from services.gifting.domain.aggregate import Meta
 from services.gifting.domain.fees import fee_of
@@ -46,15 +46,15 @@ def check_of(terms: GiftTerms, rules: Rules) -> Check:
     fee = rules.gifts.fee
     return Check(
         account=terms.sender, to=terms.receiver, bytes=terms.bytes,
-        fee_bytes=fee_of(fee, terms.bytes), fee_payer=fee.payer,
+        fee=fee_in_check(fee_of(fee, terms.bytes), fee.payer),
     )  # fmt: skip
 
 
 def check_again(gift: Gift) -> Check:
     """Return the question to the ledger about a gift that was requested before."""
     return Check(
-        account=gift.sender, to=gift.receiver, bytes=gift.bytes, fee_bytes=gift.fee_bytes,
-        fee_payer=gift.fee_payer,
+        account=gift.sender, to=gift.receiver, bytes=gift.bytes,
+        fee=fee_in_check(gift.fee_bytes, gift.fee_payer),
     )  # fmt: skip
 
 

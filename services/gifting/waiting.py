@@ -36,6 +36,7 @@ class Waiting:
         self._lock = Lock()
         self._bells: dict[str, list[Event]] = {}
         self._at = 0
+        self._stopped = Event()
         self._thread: Thread | None = None
 
     @contextmanager
@@ -62,8 +63,13 @@ class Waiting:
             row = conn.cursor(row_factory=tuple_row).execute(HEAD).fetchone()
         return int(row[0]) if row else 0
 
+    def stop(self) -> None:
+        """End the thread, soon."""
+        self._stopped.set()
+        self._doorbell.ring()
+
     def _run(self) -> None:
-        while True:
+        while not self._stopped.is_set():
             rings = self._doorbell.rings
             # While the database is away, who waits does so in vain, and then hears of it.
             with suppress(UnavailableError):
