@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from services.gifting.domain.rules import BUILT_IN, Rules
-from tests.support.gifting import World
+from tests.support.gifting_world import World
 from tests.support.ledger import RealLedger
 from tests.support.ledger_server import LedgerServer
 

@@ -1,6 +1,6 @@
 """A gift arrives, or its sender has it back; both sides see how far it is and why."""
 
-from tests.support.gifting import MIB, World
+from tests.support.gifting_world import MIB, World
 
 
 def test_a_gift_by_rule_arrives_without_anybody_doing_more(world: World) -> None:
