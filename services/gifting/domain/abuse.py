@@ -1,14 +1,14 @@
-"""Does this gift look like abuse? A first layer: counts over sliding windows, thresholds as rules.
+"""Does this gift look like abuse? A first layer: counts over sliding windows against thresholds.
 
-| reason       | what is counted, this gift included                          | outcomes            |
-| ------------ | ------------------------------------------------------------ | ------------------- |
-| velocity     | the sender's gifts in `velocity_minutes`                     | step_up, delay, deny|
-| fan_out      | the sender's receivers in `fan_hours`                        | step_up, delay, deny|
-| fan_in       | the receiver's senders in `fan_hours` (the resale market)    | delay, deny         |
-| cycle        | gifts from the receiver to the sender in `cycle_days`        | step_up, delay, deny|
-| star         | the receiver's new senders in `star_days`, if this one is new| delay, deny         |
-| large_amount | more than `step_up.above_bytes`                              | step_up             |
-| new_receiver | the sender never gave to the receiver before                 | step_up             |
+| reason       | what is counted, this gift included                      | outcomes             |
+| ------------ | -------------------------------------------------------- | -------------------- |
+| velocity     | the sender's gifts in `velocity_minutes`                 | step_up, delay, deny |
+| fan_out      | the sender's receivers in `fan_hours`                    | step_up, delay, deny |
+| fan_in       | the receiver's senders in `fan_hours` (a resale market)  | delay, deny          |
+| cycle        | gifts from the receiver to the sender in `cycle_days`    | step_up, delay, deny |
+| star         | the receiver's new senders in `star_days`, if this is one| delay, deny          |
+| large_amount | more than `step_up.above_bytes`                          | step_up              |
+| new_receiver | the sender never gave to the receiver before             | step_up              |
 
 The gravest outcome counts: allow < step_up < delay < deny. A sender who has confirmed with a second
 factor has met what only asked for that. A delayed gift waits for an operator, a denied one is

@@ -40,6 +40,18 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     rule_version: int = 0
 
+    def facts(self, account: str, correlation_id: str) -> dict[str, Any]:
+        """Return the fields that every event has."""
+        return {
+            "account": account,
+            "recorded_at": self.now,
+            "actor": self.actor,
+            "correlation_id": correlation_id,
+            "causation_id": self.causation_id,
+            "reason": self.reason,
+            "rule_version": self.rule_version,
+        }
+
 
 class Aggregate(BaseAggregate[UUID]):
     """A stream of facts; its id's hex digits are the id that the contract speaks of."""

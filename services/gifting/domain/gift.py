@@ -103,12 +103,10 @@ class Gift(Aggregate):
         return cls._begin(
             wish.gift_id,
             GiftRequested(
-                account=wish.sender, recorded_at=meta.now, actor=meta.actor,
-                correlation_id=wish.gift_id, causation_id=meta.causation_id, reason=meta.reason,
-                rule_version=meta.rule_version, gift_id=wish.gift_id, receiver=wish.receiver,
-                bytes=wish.bytes, waits=wish.waits, deadline=wish.deadline,
-                fee_bytes=wish.fee_bytes, fee_payer=wish.fee_payer, message=wish.message,
-                ask_id=wish.ask_id,
+                **meta.facts(wish.sender, wish.gift_id), gift_id=wish.gift_id,
+                receiver=wish.receiver, bytes=wish.bytes, waits=wish.waits,
+                deadline=wish.deadline, fee_bytes=wish.fee_bytes, fee_payer=wish.fee_payer,
+                message=wish.message, ask_id=wish.ask_id,
             ),
         )  # fmt: skip
 
@@ -294,16 +292,7 @@ class Gift(Aggregate):
     }
 
     def _facts(self, meta: Meta) -> dict[str, Any]:
-        return {
-            "account": self.sender,
-            "recorded_at": meta.now,
-            "actor": meta.actor,
-            "correlation_id": self.gift_id,
-            "causation_id": meta.causation_id,
-            "reason": meta.reason,
-            "rule_version": meta.rule_version,
-            "gift_id": self.gift_id,
-        }
+        return {**meta.facts(self.sender, self.gift_id), "gift_id": self.gift_id}
 
     # How the state follows from the facts.
 

@@ -42,56 +42,24 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from services.gifting.domain.checks import (
+    DAY_MS,
+    Facts,
+    Party,
+    age_refusals,
+    amount_refusals,
+    count_refusals,
+    data_refusals,
+    mb,
+    other_refusal,
+    party_refusals,
+)
 from services.gifting.domain.fees import before_fee, fee_of
 from services.gifting.domain.periods import Period, Periods, periods_of
-from services.gifting.domain.rules import MIB, Gifts
+from services.gifting.domain.rules import Gifts
 from shared.calendar import Calendar
 from shared.contracts.gifting import FeePayer
 from shared.errors import RefusedError
-
-DAY_MS = 86_400_000
-REGIFT_KINDS = frozenset({"gift", "red_packet"})
-
-
-class Party(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the ledger says of one account.
-
-    Usable bytes are those of lots that are valid now and free: `available_bytes` of them all,
-    `giftable_bytes` what may be given, `received_bytes` what was itself a gift or red packet.
-    `last_used_at` is None where nobody knows.
-    """
-
-    account: str
-    status: str = "active"
-    kind: str = "subscriber"
-    opened_at: int = 0
-    plan: str | None = None
-    plan_bytes: int = 0
-    available_bytes: int = 0
-    giftable_bytes: int = 0
-    received_bytes: int = 0
-    last_used_at: int | None = None
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A part of a lot that the gift would take, and until when it would last at the receiver."""
-
-    lot_id: str
-    bytes: int
-    kind: str
-    expires_at: int
-    arrives_until: int | None = None
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the ledger says of a gift: who both are (None: nobody), and its dry run."""
-
-    sender: Party | None
-    receiver: Party | None
-    legs: list[Part] = []
-    code: str | None = None
-    detail: str | None = None
-    extra: dict[str, Any] = {}
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -164,30 +132,13 @@ def largest_gift(question: Question) -> int:
     return 0 if refuse_gift(replace(question, asked=asked, facts=facts)) else whole
 
 
-def mb(amount: int) -> str:
-    """Write an amount in MB, as people speak of it."""
-    return f"{amount / MIB:.2f}".rstrip("0").rstrip(".") + " MB"
-
-
 def _terms(question: Question) -> Iterator[RefusedError]:
     asked, rules = question.asked, question.rules
     if asked.sender == asked.receiver:
         yield RefusedError("same_account", "giver and receiver are the same")
-    if asked.bytes < rules.bytes_min:
-        yield RefusedError(
-            "amount_too_small", f"a gift has at least {mb(rules.bytes_min)}",
-            least_bytes=rules.bytes_min,
-        )  # fmt: skip
-    if asked.bytes % rules.bytes_step:
-        yield RefusedError(
-            "amount_step", f"a gift is a multiple of {mb(rules.bytes_step)}",
-            step_bytes=rules.bytes_step,
-        )  # fmt: skip
-    if asked.bytes > rules.bytes_max:
-        yield RefusedError(
-            "amount_too_large", f"a gift has at most {mb(rules.bytes_max)}",
-            allowed_bytes=rules.bytes_max,
-        )  # fmt: skip
+    yield from amount_refusals(
+        "a gift", asked.bytes, rules.bytes_min, rules.bytes_step, rules.bytes_max
+    )
     if asked.fee_payer == "receiver" and asked.fee_bytes >= asked.bytes:
         yield RefusedError(
             "fee_exceeds_gift", f"the fee of {mb(asked.fee_bytes)} leaves nothing to arrive",
@@ -210,28 +161,6 @@ def _parties(question: Question) -> Iterator[RefusedError]:
         )
 
 
-def party_refusals(role: str, account: str, party: Party | None) -> Iterator[RefusedError]:
-    """Give what stands against an account in this role: sender or receiver."""
-    if party is None:
-        yield RefusedError(f"{role}_not_found", f"there is no account {account}", 404)
-    elif party.status != "active":
-        yield RefusedError(f"{role}_{party.status}", f"the {role}'s account is {party.status}")
-
-
-def age_refusals(
-    sender: Party, age_days: int, now: int, calendar: Calendar
-) -> Iterator[RefusedError]:
-    """Give sender_too_new where the account is younger than that."""
-    old_enough_at = sender.opened_at + age_days * DAY_MS
-    if now < old_enough_at:
-        allowed_from = calendar.text(old_enough_at)
-        yield RefusedError(
-            "sender_too_new",
-            f"an account gives once it is {age_days} days old, from {allowed_from} on",
-            allowed_from=allowed_from,
-        )
-
-
 def _is_inactive(receiver: Party, rules: Gifts, now: int) -> bool:
     if rules.receiver_active_days is None or receiver.last_used_at is None:
         return False
@@ -240,11 +169,12 @@ def _is_inactive(receiver: Party, rules: Gifts, now: int) -> bool:
 
 
 class Cap(msgspec.Struct, frozen=True):
-    """A limit in bytes: how much it allows now, and the period in which it counts, if any."""
+    """A limit in bytes: how much it allows now, of how much in all, in which period, if any."""
 
     code: str
     bytes: int
-    text: str
+    total: int
+    text: str = ""
     period: Period | None = None
 
 
@@ -278,26 +208,15 @@ def _counts(question: Question) -> Iterator[RefusedError]:
         )  # fmt: skip
 
 
-def count_refusals(
-    code: str, used: int, limit: int | None, what: str, allowed_from: str
-) -> Iterator[RefusedError]:
-    """Give the refusal of a limit by number that is reached."""
-    if limit is not None and used >= limit:
-        yield RefusedError(
-            code, f"{limit} {what}; again from {allowed_from} on",
-            allowed_bytes=0, limit=limit, allowed_from=allowed_from,
-        )  # fmt: skip
-
-
 def _over(question: Question, caps: Iterator[Cap]) -> Iterator[RefusedError]:
     for cap in caps:
         if question.asked.bytes > cap.bytes:
             allowed = largest_gift(question)
             extra: dict[str, Any] = {"allowed_bytes": allowed}
-            detail = f"{cap.text}; {mb(allowed)} are allowed now" if allowed else cap.text
-            if cap.period is not None:
+            detail = f"{cap.text}; {mb(allowed)} are allowed now"
+            if cap.period is not None and question.asked.bytes <= cap.total:
                 extra["allowed_from"] = question.calendar.text(cap.period.ends_at)
-                detail += f", more from {extra['allowed_from']} on"
+                detail += f", this gift from {extra['allowed_from']} on"
             yield RefusedError(cap.code, detail, **extra)
 
 
@@ -315,68 +234,49 @@ def _own_month_caps(question: Question, used: Used, month: Period) -> Iterator[C
     limit, share = question.rules.per_month.bytes, question.rules.plan_share_percent
     if limit is not None:
         text = f"{mb(limit)} a month may be given"
-        yield Cap("month_bytes_limit", limit - used.month_bytes, text, month)
+        yield Cap("month_bytes_limit", limit - used.month_bytes, limit, text, month)
     facts = question.facts
     if share is not None and facts is not None and facts.sender is not None:
         part = facts.sender.plan_bytes * share // 100
         text = f"{share} % of the plan, {mb(part)}, may be given a month"
-        yield Cap("plan_share_limit", part - used.month_bytes, text, month)
+        yield Cap("plan_share_limit", part - used.month_bytes, part, text, month)
 
 
 def _own_day_caps(question: Question, used: Used, day: Period) -> Iterator[Cap]:
     limit = question.rules.per_day.bytes
     if limit is not None:
-        yield Cap("day_bytes_limit", limit - used.day_bytes, f"{mb(limit)} a day may be given", day)
+        text = f"{mb(limit)} a day may be given"
+        yield Cap("day_bytes_limit", limit - used.day_bytes, limit, text, day)
 
 
 def _receiver_caps(question: Question, used: Used, month: Period) -> Iterator[Cap]:
     limit = question.rules.receiver_per_month.bytes
     if limit is not None:
         text = f"{mb(limit)} a month can be received"
-        yield Cap("receiver_bytes_limit", limit - used.receiver_month_bytes, text, month)
+        yield Cap("receiver_bytes_limit", limit - used.receiver_month_bytes, limit, text, month)
 
 
 def _data_caps(question: Question, sender: Party) -> Iterator[Cap]:
     fee, keeps = question.rules.fee, question.rules.sender_keeps_bytes
-    yield Cap("insufficient_data", before_fee(fee, sender.giftable_bytes), "")
-    yield Cap("sender_keeps", before_fee(fee, sender.available_bytes - keeps), "")
+    for code, bound in (
+        ("insufficient_data", sender.giftable_bytes),
+        ("sender_keeps", sender.available_bytes - keeps),
+    ):
+        most = before_fee(fee, bound)
+        yield Cap(code, most, most)
 
 
 def _data(question: Question) -> Iterator[RefusedError]:
     """Give what the sender's lots refuse: kinds, amount, what has to stay."""
-    facts, asked, rules = question.facts, question.asked, question.rules
+    facts, rules = question.facts, question.rules
     if facts is None or facts.sender is None:
         return
-    kinds = sorted({leg.kind for leg in facts.legs}.intersection(rules.kinds_not_given))
-    if kinds:
-        yield RefusedError("kind_not_given", f"lots of kind {', '.join(kinds)} are not given away")
-    sender, needed = facts.sender, asked.departs_bytes
-    if facts.code == "insufficient_data" or needed > sender.giftable_bytes:
-        code = _shortage(question, sender)
-        yield RefusedError(code, SHORTAGES[code], allowed_bytes=largest_gift(question))
-    if sender.available_bytes - needed < rules.sender_keeps_bytes:
+    kinds = rules.kinds_not_given
+    yield from data_refusals(
+        facts, question.asked.departs_bytes, kinds, lambda: largest_gift(question)
+    )
+    if facts.sender.available_bytes - question.asked.departs_bytes < rules.sender_keeps_bytes:
         allowed = largest_gift(question)
-        yield RefusedError(
-            "sender_keeps",
-            f"the sender keeps at least {mb(rules.sender_keeps_bytes)};"
-            f" {mb(allowed)} are allowed now",
-            allowed_bytes=allowed,
-        )
-    if facts.code is not None:
-        yield RefusedError(facts.code, facts.detail or facts.code, **facts.extra)
-
-
-SHORTAGES = {
-    "regift_not_allowed": "what was itself a gift or a red packet is not given on",
-    "data_not_giftable": "the rest of what is there may not be given away",
-    "insufficient_data": "there is not as much to give",
-}
-
-
-def _shortage(question: Question, sender: Party) -> str:
-    """Return why there is too little: is it not there, or may it not be given."""
-    needed = question.asked.departs_bytes
-    if needed > sender.available_bytes:
-        return "insufficient_data"
-    regift = needed <= sender.giftable_bytes + sender.received_bytes
-    return "regift_not_allowed" if regift else "data_not_giftable"
+        detail = f"the sender keeps at least {mb(rules.sender_keeps_bytes)}"
+        yield RefusedError("sender_keeps", detail, allowed_bytes=allowed)
+    yield from other_refusal(facts)
