@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from services.gifting import documents, listing
-from services.gifting.checks import Asker, Ledger
-from services.gifting.domain.aggregate import rebuild
+from services.gifting import asks, gifts, listing, packets
+from services.gifting.checks import Asker, Check, Ledger
+from services.gifting.documents import is_moving
+from services.gifting.domain.aggregate import Aggregate, rebuild
+from services.gifting.domain.ask import Ask, unknown_ask
+from services.gifting.domain.checks import Facts
 from services.gifting.domain.gift import Gift, unknown_gift
-from services.gifting.gifts import (
-    ActOnGift,
-    DecideDelayed,
-    GiftTerms,
-    GoOn,
-    RequestGift,
-    check_again,
-    check_of,
-)
-from services.gifting.requests import Answer, Asking
+from services.gifting.domain.quote import Quote, quote_gift
+from services.gifting.domain.red_packet import RedPacket, claim_name, unknown_packet
+from services.gifting.requests import Answer, Asking, Request
 from services.gifting.store import Store
 from services.gifting.waiting import Waiting
 from services.gifting.writer import Writer, wait_for
 from shared.bus.doorbell import Doorbell
 
-Document = dict[str, Any]
+T = TypeVar("T", Gift, RedPacket, Ask)
+Place = listing.Place
+# The columns of a table of which one is the account whose things are listed, by role.
+SIDES = {
+    "gifts": {"sender": ("sender",), "receiver": ("receiver",)},
+    "asks": {"asker": ("asker",), "giver": ("giver",)},
+    "red_packets": {"sender": ("sender",)},
+}
 
 
 class Gifting:
@@ -53,73 +56,185 @@ class Gifting:
         self.waiting.stop()
         self.store.close()
 
-    def request_gift(self, asking: Asking, terms: GiftTerms, wait_s: float) -> tuple[Gift, Answer]:
+    def _facts(self, check: Check) -> Facts | None:
+        return wait_for(self.asker.ask(check))
+
+    def _settled(self, job: Request, saga: str, kind: type[T], wait_s: float) -> tuple[T, Answer]:
+        """Run a job; wait up to so long for its saga to come to rest; return what it is about."""
+        if wait_s <= 0:
+            answer = self.writer.run(job)
+            return self._get(kind, answer.subject), answer
+        with self.waiting.for_rest(saga) as bell:
+            answer = self.writer.run(job)
+            found = self._get(kind, answer.subject)
+            if is_moving(found, saga) and bell.wait(wait_s):
+                found = self._get(kind, answer.subject)
+        return found, answer
+
+    # Gifts.
+
+    def quote(self, terms: gifts.GiftTerms) -> Quote:
+        """Say what a gift would do now; nothing is stored."""
+        facts = self._facts(gifts.check_of(terms, self.store.rules()))
+        with self.store.glance() as turn:
+            turn.needs.pairs.add((terms.sender, terms.receiver))
+            turn.read()
+            question = gifts.question_of(turn, terms.sender, terms.receiver, terms.bytes, facts)
+            return quote_gift(question, waits=gifts.waits(terms, turn.rules))
+
+    def request_gift(
+        self, asking: Asking, terms: gifts.GiftTerms, wait_s: float
+    ) -> tuple[Gift, Answer]:
         """Ask for a gift, and wait up to so long until it comes to rest.
 
         Raises what limits, suspicion and the ledger refuse, ConflictError, UnavailableError.
         """
-        check = check_of(terms, self.store.rules())
-        facts = wait_for(self.asker.ask(check))
-        return self._settled(RequestGift(asking, terms, facts), asking.subject.hex, wait_s)
+        facts = self._facts(gifts.check_of(terms, self.store.rules()))
+        job = gifts.RequestGift(asking, terms, facts)
+        return self._settled(job, asking.subject.hex, Gift, wait_s)
 
     def act_on_gift(
         self, asking: Asking, gift: UUID, verb: str, wait_s: float
     ) -> tuple[Gift, Answer]:
         """Accept, decline or cancel a gift. Raises its refusals, ConflictError."""
-        return self._settled(ActOnGift(asking, gift, verb), gift.hex, wait_s)
+        return self._settled(gifts.ActOnGift(asking, gift, verb), gift.hex, Gift, wait_s)
 
     def decide_delayed(
         self, asking: Asking, gift: UUID, reason: str, *, release: bool
     ) -> tuple[Gift, Answer]:
         """Let a delayed gift go on, or deny it. Raises its refusals, ConflictError."""
-        job = DecideDelayed(asking, gift, reason, release=release)
-        found = self._settled(job, gift.hex, 0)
-        if release:
-            self.go_on([found[0]])
-        return self.gift(gift), found[1]
+        answer = self.writer.run(gifts.DecideDelayed(asking, gift, reason, release=release))
+        found = self._get(Gift, gift)
+        if found.state == "requested" and (facts := self._facts(gifts.check_again(found))):
+            self.writer.run(gifts.GoOn(found, facts))
+        return self._get(Gift, gift), answer
 
-    def _settled(
-        self, job: RequestGift | ActOnGift | DecideDelayed, saga: str, wait_s: float
-    ) -> tuple[Gift, Answer]:
-        if wait_s <= 0:
-            answer = self.writer.run(job)
-        else:
-            with self.waiting.for_rest(saga) as bell:
-                answer = self.writer.run(job)
-                if documents.is_moving(self.gift(answer.subject)):
-                    bell.wait(wait_s)
-        return self.gift(answer.subject), answer
+    def gift(self, gift: UUID, viewer: str | None = None) -> tuple[Gift, list[Aggregate.Event]]:
+        """Return a gift and its events.
 
-    def go_on(self, gifts: Sequence[Gift]) -> int:
-        """Decide about requested gifts now that the ledger may be back; return about how many.
-
-        Raises UnavailableError while it is not.
+        Raises RefusedError gift_not_found, for a viewer also of a foreign one.
         """
-        facts = self.ledger.check([check_again(gift) for gift in gifts])
-        jobs = [GoOn(gift, each) for gift, each in zip(gifts, facts, strict=True)]
-        for future in [self.writer.submit(job) for job in jobs]:
-            wait_for(future)
-        return len(jobs)
-
-    def gift(self, gift: UUID, viewer: str | None = None) -> Gift:
-        """Return a gift. Raises RefusedError gift_not_found, for a viewer also of a foreign one."""
         events = self.store.events([gift]).get(gift, [])
         found = rebuild(events)
         if not isinstance(found, Gift) or viewer not in (None, found.sender, found.receiver):
             raise unknown_gift(gift.hex)
+        return found, events
+
+    # Red packets.
+
+    def make_packet(
+        self, asking: Asking, terms: packets.PacketTerms, wait_s: float
+    ) -> tuple[RedPacket, Answer]:
+        """Make a red packet, and wait up to so long until it is open.
+
+        Raises what limits and the ledger refuse, ConflictError, UnavailableError.
+        """
+        facts = self._facts(packets.check_of(terms.sender, terms.bytes))
+        job = packets.MakePacket(asking, terms, facts)
+        return self._settled(job, asking.subject.hex, RedPacket, wait_s)
+
+    def token(self, packet: RedPacket) -> str:
+        """Return the token of a packet's link, for who made it."""
+        return packets.token_of(self.store.seed(packet.id))
+
+    def claim(self, asking: Asking, token: str, wait_s: float) -> tuple[RedPacket, Answer]:
+        """Take a share, and wait up to so long until it has arrived.
+
+        Raises what the packet, limits and the ledger refuse, ConflictError, UnavailableError.
+        """
+        stream = self.store.packet_of(packets.token_hash(token))
+        if stream is None:
+            raise unknown_packet()
+        facts = self._facts(packets.check_person(asking.account))
+        saga = claim_name(stream.hex, asking.account)
+        return self._settled(packets.ClaimShare(asking, token, facts), saga, RedPacket, wait_s)
+
+    def packet_by_token(self, token: str) -> RedPacket:
+        """Return a packet for who has its link. Raises RefusedError packet_not_found."""
+        stream = self.store.packet_of(packets.token_hash(token))
+        if stream is None:
+            raise unknown_packet()
+        return self._get(RedPacket, stream)
+
+    def packet(self, packet: UUID, viewer: str | None) -> RedPacket:
+        """Return a packet for its sender. Raises RefusedError packet_not_found."""
+        found = self._get(RedPacket, packet)
+        if viewer not in (None, found.sender):
+            raise unknown_packet()
         return found
 
-    def gift_document(self, gift: UUID, viewer: str | None = None) -> Document:
-        """Return all that is to be told of a gift, its steps too. Raises gift_not_found."""
-        found = self.gift(gift, viewer)
-        events = self.store.events([gift])[gift]
-        return documents.gift_document(found, self.store.calendar, events)
+    # Asks.
 
-    def gifts(self, asked: Document, limit: int) -> tuple[list[Document], listing.Place | None]:
-        """Return a page of gifts, newest first, and the place behind which the next one lies."""
-        sides = {"sender": ("sender",), "receiver": ("receiver",)}
-        both = ("sender", "receiver")
-        found, more = listing.page(
-            self.store, "gifts", sides.get(asked["role"] or "", both), asked, limit
-        )
-        return [documents.gift_document(gift, self.store.calendar) for gift in found], more
+    def make_ask(self, asking: Asking, terms: asks.AskTerms) -> tuple[Ask, Answer]:
+        """Ask a friend. Raises what limits refuse, ConflictError, UnavailableError."""
+        return self._settled(asks.MakeAsk(asking, terms), "", Ask, 0)
+
+    def ask(self, ask: UUID, viewer: str | None = None) -> Ask:
+        """Return an ask. Raises RefusedError ask_not_found, for a viewer also of a foreign one."""
+        found = self._get(Ask, ask)
+        if viewer not in (None, found.asker, found.giver):
+            raise unknown_ask(ask.hex)
+        return found
+
+    def answer_ask(
+        self, asking: Asking, ask: UUID, terms: asks.AnswerTerms, wait_s: float
+    ) -> tuple[Gift, Answer]:
+        """Answer an ask with a gift. Raises the ask's and the gift's refusals, ConflictError."""
+        found = self.ask(ask, terms.account)
+        gift = gifts.GiftTerms(
+            sender=terms.account, receiver=found.asker, bytes=terms.bytes or found.bytes,
+            waits=terms.waits, message=terms.message, confirmed=terms.confirmed,
+        )  # fmt: skip
+        facts = self._facts(gifts.check_of(gift, self.store.rules()))
+        job = asks.AnswerAsk(asking, ask, gift, facts)
+        return self._settled(job, asking.subject.hex, Gift, wait_s)
+
+    def decline_ask(self, asking: Asking, ask: UUID) -> tuple[Ask, Answer]:
+        """Say no to an ask. Raises its refusals, ConflictError."""
+        return self._settled(asks.DeclineAsk(asking, ask), "", Ask, 0)
+
+    # All of them.
+
+    def page(self, table: str, asked: dict[str, Any]) -> tuple[list[Any], Place | None]:
+        """Return a page of gifts, packets or asks, newest first, and where the next begins."""
+        sides = SIDES[table]
+        either = tuple(side for each in sides.values() for side in each)
+        columns = sides.get(asked.get("role") or "", either)
+        return listing.page(self.store, table, columns, asked, asked["limit"])
+
+    def _get(self, kind: type[T], stream: UUID) -> T:
+        found = rebuild(self.store.events([stream]).get(stream, []))
+        if not isinstance(found, kind):
+            raise UNKNOWN[kind](stream.hex)
+        return found
+
+    # Jobs.
+
+    def go_on(self, due: Sequence[Gift | RedPacket]) -> None:
+        """Decide about what was asked for while the ledger was away.
+
+        Raises UnavailableError while it still is.
+        """
+        checks = [
+            gifts.check_again(each)
+            if isinstance(each, Gift)
+            else packets.check_of(each.sender, each.bytes, each.fee_bytes)
+            for each in due
+        ]
+        jobs = [
+            gifts.GoOn(each, facts)
+            if isinstance(each, Gift)
+            else packets.GoOnWithPacket(each, facts)
+            for each, facts in zip(due, self.ledger.check(checks), strict=True)
+        ]
+        for future in [self.writer.submit(job) for job in jobs]:
+            wait_for(future)
+
+    def expire_asks(self, due: Sequence[Ask]) -> int:
+        """End asks whose deadline has come; return how many."""
+        return self.writer.run(asks.ExpireAsks([each.id for each in due]))
+
+
+UNKNOWN: dict[type, Any] = {
+    Gift: unknown_gift, Ask: unknown_ask, RedPacket: lambda _: unknown_packet(),
+}  # fmt: skip

@@ -7,7 +7,7 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.gifting import api
+from services.gifting import api, asks_api, packets_api
 from services.gifting.application import Gifting
 from services.gifting.bank import Bank
 from services.gifting.checks import HttpLedger, Ledger
@@ -92,7 +92,8 @@ def make_app(bank: Bank, tokens: Tokens) -> Flask:
     app = Flask("gifting")
     app.extensions["bank"] = bank
     http.install(app, "gifting", tokens, lambda: ready(bank), lambda: web_gauges(bank))
-    app.register_blueprint(api.blueprint)
+    for routes in (api, packets_api, asks_api):
+        app.register_blueprint(routes.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     return app
 

@@ -10,7 +10,7 @@ import httpx2
 import msgspec
 
 from services.gifting import metrics
-from services.gifting.domain.limits import Facts
+from services.gifting.domain.checks import Facts
 from shared.errors import UnavailableError
 from shared.logs import logger
 

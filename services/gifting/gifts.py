@@ -9,9 +9,11 @@ from msgspec import Meta as Limits
 from services.gifting.checks import Check, fee_in_check
 from services.gifting.domain.abuse import Verdict, judge
 from services.gifting.domain.aggregate import Meta
+from services.gifting.domain.checks import Facts
 from services.gifting.domain.fees import fee_of
 from services.gifting.domain.gift import Gift, Wish, unknown_gift
-from services.gifting.domain.limits import Asked, Facts, Question, refuse_gift
+from services.gifting.domain.limits import Question, refuse_gift
+from services.gifting.domain.quote import accept_until, price
 from services.gifting.domain.rules import AMOUNT_MAX, Rules
 from services.gifting.requests import Asking, Request
 from services.gifting.turn import Needs, Turn
@@ -41,6 +43,11 @@ class GiftTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     confirmed: bool = False
 
 
+def waits(terms: GiftTerms, rules: Rules) -> bool:
+    """Say whether a gift waits until its receiver accepts."""
+    return rules.gifts.accept == "receiver" if terms.waits is None else terms.waits
+
+
 def check_of(terms: GiftTerms, rules: Rules) -> Check:
     """Return the question to the ledger about a gift."""
     fee = rules.gifts.fee
@@ -63,12 +70,8 @@ def question_of(
     gift: UUID | None = None,
 ) -> Question:  # fmt: skip
     """Return what is to be decided about a gift, with all that is known; `gift` if it counts."""
-    fee = turn.rules.gifts.fee
     return Question(
-        Asked(
-            sender=sender, receiver=receiver, bytes=amount, now=turn.now,
-            fee_bytes=fee_of(fee, amount), fee_payer=fee.payer,
-        ),
+        price(sender, receiver, amount, turn.now, turn.rules.gifts),
         turn.rules.gifts,
         turn.calendar,
         facts=facts,
@@ -78,6 +81,9 @@ def question_of(
 
 class RequestGift(Request):
     """Ask for a gift: refused at once, or requested and, where the ledger was there, offered."""
+
+    # The ask that the gift answers.
+    ask_id: str | None = None
 
     def __init__(self, asking: Asking, terms: GiftTerms, facts: Facts | None) -> None:
         super().__init__(asking)
@@ -111,13 +117,13 @@ class RequestGift(Request):
 
     def _wish(self, turn: Turn) -> Wish:
         terms, rules = self.terms, turn.rules.gifts
-        waits = rules.accept == "receiver" if terms.waits is None else terms.waits
+        held = waits(terms, turn.rules)
         return Wish(
             gift_id=self.asking.subject.hex, sender=terms.sender, receiver=terms.receiver,
-            bytes=terms.bytes, waits=waits,
-            deadline=turn.now + rules.accept_within_hours * HOUR_MS if waits else 0,
+            bytes=terms.bytes, waits=held,
+            deadline=accept_until(rules, turn.now) if held else 0,
             fee_bytes=fee_of(rules.fee, terms.bytes), fee_payer=rules.fee.payer,
-            message=terms.message,
+            message=terms.message, ask_id=self.ask_id,
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What the ledger's events mean for gifts: its inbox, lane `sagas` of every ledger partition."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -7,6 +8,7 @@ from psycopg.rows import tuple_row
 
 from services.gifting.application import Gifting
 from services.gifting.domain.gift import Gift
+from services.gifting.domain.red_packet import RedPacket
 from services.gifting.turn import Needs, Turn
 from services.gifting.writer import Job
 from shared.bus import parking
@@ -35,15 +37,23 @@ class TakeIn(Job[None]):
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
-        needs.streams |= {stream for stream, _ in self._events}
+        sagas = {stream for stream, _ in self._events}
+        needs.streams |= sagas
+        needs.claims |= sagas
 
     def decide(self, turn: Turn) -> None:
         """Take in what is about something of gifting; others have sagas too."""
-        for stream, envelope in self._events:
-            gift = turn.found(Gift, stream)
-            if gift is not None:
-                event = decode_data(envelope.type, envelope.data)
-                gift.on(event, turn.meta(BY_THE_LEDGER, causation_id=envelope.id))
+        for saga, envelope in self._events:
+            stream = turn.packet_of_claim.get(saga, saga)
+            found = turn.found(Gift, stream) or turn.found(RedPacket, stream)
+            if found is None:
+                continue
+            event = decode_data(envelope.type, envelope.data)
+            meta = turn.meta(BY_THE_LEDGER, causation_id=envelope.id)
+            if isinstance(found, Gift):
+                found.on(event, meta)
+            else:
+                found.on(event, meta, turn.seeds[stream])
         turn.reach(self._position)
 
 
@@ -123,6 +133,19 @@ class LedgerConsumer:
             cursor.execute(
                 UPSERT_POSITION, InboxPosition(self.name, batch.source, self.lane, batch.sequence)
             )
+
+    def parked(self) -> list[dict[str, Any]]:
+        """Return what was put aside, in order."""
+        with self._store.connection() as conn:
+            found = parking.list_parked(conn.cursor(), [self.name])
+        return [
+            {
+                "consumer": each.consumer, "source": each.source, "sequence": each.sequence,
+                "account": each.account, "type": each.event.type, "error": each.error,
+                "attempts": each.attempts, "parked_at": each.parked_at,
+            }
+            for each in found
+        ]  # fmt: skip
 
     def retry_parked(self) -> dict[str, int]:
         """Take in what was put aside, each saga's in order, up to its first failure."""

@@ -30,7 +30,9 @@ LOCK_WAIT_SECONDS = Histogram(
     "Time that a transaction waited for its turn",
     buckets=LOCK_SECONDS_BUCKETS,
 )
-REFUSALS = Counter("databank_gifting_refusals", "Requests refused, by code", ["code"])
+REFUSALS = Counter(
+    "databank_gifting_refusals", "Requests refused when they were decided, by code", ["code"]
+)
 TRANSITIONS = Counter(
     "databank_gifting_transitions", "States that gifts, packets and asks came to", ["kind", "state"]
 )

@@ -9,7 +9,9 @@ import msgspec
 from flask import g, request
 from marshmallow import Schema, fields, validate
 
+from services.gifting.asks import AnswerTerms, AskTerms
 from services.gifting.gifts import ByHand, ByParty, GiftTerms
+from services.gifting.packets import ClaimTerms, PacketTerms
 from shared.errors import InvalidError
 from shared.http import body
 from shared.paging import CURSOR_LENGTH_MAX
@@ -24,6 +26,8 @@ GIFT_STATES = (
     "requested", "delayed", "offered", "held", "accepted", "declined", "cancelled", "sent",
     "completed", "refused", "returned",
 )  # fmt: skip
+PACKET_STATES = ("requested", "offered", "open", "closed", "ended", "refused")
+ASK_STATES = ("made", "answered", "declined", "expired")
 ACCOUNT = validate.Regexp(r"^[A-Za-z0-9_-]{1,64}$")
 
 
@@ -43,16 +47,38 @@ class ViewerQuery(Schema):
     account = fields.String(load_default=None, validate=ACCOUNT)
 
 
-class GiftsQuery(ViewerQuery):
-    """Query of `GET /v1/gifts`."""
+class PageQuery(ViewerQuery):
+    """A list, page by page."""
 
-    role = fields.String(load_default=None, validate=validate.OneOf(("sender", "receiver")))
-    state = fields.String(load_default=None, validate=validate.OneOf(GIFT_STATES))
     after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
     limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=PAGE_MAX))
 
 
+class GiftsQuery(PageQuery):
+    """Query of `GET /v1/gifts`."""
+
+    role = fields.String(load_default=None, validate=validate.OneOf(("sender", "receiver")))
+    state = fields.String(load_default=None, validate=validate.OneOf(GIFT_STATES))
+
+
+class PacketsQuery(PageQuery):
+    """Query of `GET /v1/red-packets`."""
+
+    state = fields.String(load_default=None, validate=validate.OneOf(PACKET_STATES))
+
+
+class AsksQuery(PageQuery):
+    """Query of `GET /v1/asks`."""
+
+    role = fields.String(load_default=None, validate=validate.OneOf(("asker", "giver")))
+    state = fields.String(load_default=None, validate=validate.OneOf(ASK_STATES))
+
+
 decode_gift = msgspec.json.Decoder(GiftTerms).decode
+decode_packet = msgspec.json.Decoder(PacketTerms).decode
+decode_claim = msgspec.json.Decoder(ClaimTerms).decode
+decode_ask = msgspec.json.Decoder(AskTerms).decode
+decode_answer = msgspec.json.Decoder(AnswerTerms).decode
 decode_party = msgspec.json.Decoder(ByParty).decode
 decode_by_hand = msgspec.json.Decoder(ByHand).decode
 
@@ -85,14 +111,14 @@ def wait_s() -> float:
     return min(float(found[1]), WAIT_S_MAX) if found else 0.0
 
 
-def identity(text: str, code: str) -> UUID:
+def identity(text: str, whose: str) -> UUID:
     """Return an id of 32 hex digits. Raises InvalidError."""
     try:
         if len(text) != 32:  # noqa: PLR2004 As the ids are written.
             raise ValueError(text)
         return UUID(hex=text)
     except ValueError as error:
-        raise InvalidError(f"a {code} id has 32 hex digits") from error
+        raise InvalidError(f"{whose} id has 32 hex digits") from error
 
 
 def caller() -> str:

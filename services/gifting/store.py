@@ -19,6 +19,8 @@ from shared.pgarrays import uuids
 
 # Gifting has one log.
 PARTITION = 0
+SELECT_SEED = "SELECT seed FROM red_packets WHERE id = %s"
+SELECT_PACKET = "SELECT id FROM red_packets WHERE token_hash = %s"
 LAST_EVENT = "SELECT state FROM stored_events ORDER BY notification_id DESC LIMIT 1"
 
 
@@ -54,6 +56,27 @@ class Store(LogDatabase):
             for (state,) in last:
                 now = max(now, decode_facts(state).recorded_at)
             yield Turn(conn, self.recorder, now, self.calendar, self.rulebook)
+
+    @contextmanager
+    def glance(self) -> Iterator[Turn]:
+        """Lend what a turn would see now, out of turn and to be read only."""
+        with self.connection() as conn, conn.transaction():
+            yield Turn(conn, self.recorder, self.clock.now(), self.calendar, self.rulebook)
+
+    def seed(self, packet: UUID) -> bytes:
+        """Return the secret seed of a packet (there is one)."""
+        with self.connection() as conn:
+            row = conn.cursor(row_factory=tuple_row).execute(SELECT_SEED, (packet,)).fetchone()
+        assert row is not None
+        return bytes(row[0])
+
+    def packet_of(self, token_hash: str) -> UUID | None:
+        """Return the packet whose token has this hash."""
+        with self.connection() as conn:
+            row = (
+                conn.cursor(row_factory=tuple_row).execute(SELECT_PACKET, (token_hash,)).fetchone()
+            )
+        return None if row is None else row[0]
 
     def barrier(self) -> None:
         """Wait until every turn that began before has ended."""

@@ -14,10 +14,13 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from services.gifting.domain.aggregate import Aggregate, Meta, encode, event_of, rebuild
+from services.gifting.domain.ask import Ask
 from services.gifting.domain.gift import Gift
+from services.gifting.domain.red_packet import RedPacket
 from services.gifting.domain.rules import RuleBook, Rules
 from services.gifting.history import GiftRow, History
 from services.gifting.projections import Rows
+from services.gifting.tallies import Tallies
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.calendar import Calendar
 from shared.errors import ConflictError
@@ -30,6 +33,9 @@ SELECT_EVENTS = """
 SELECT originator_id, originator_version, topic, state FROM stored_events
 WHERE originator_id = ANY(%b::uuid[]) ORDER BY originator_id, originator_version
 """
+SELECT_CLAIMS = "SELECT id, packet_id FROM claims WHERE id = ANY(%b::uuid[])"
+SELECT_TOKENS = "SELECT token_hash, id FROM red_packets WHERE token_hash = ANY(%s::text[])"
+SELECT_SEEDS = "SELECT id, seed FROM red_packets WHERE id = ANY(%b::uuid[])"
 SELECT_KEYS = "SELECT key, body, subject FROM request_keys WHERE key = ANY(%b::bytea[])"
 INSERT_KEYS = """
 INSERT INTO request_keys (key, body, subject)
@@ -45,6 +51,13 @@ class Needs:
         self.streams: set[UUID] = set()
         # Whose gifts are counted: senders with receivers.
         self.pairs: set[tuple[str, str]] = set()
+        # Whose packets, shares and asks are counted.
+        self.packet_senders: set[str] = set()
+        self.share_receivers: set[str] = set()
+        self.askers: set[str] = set()
+        # Packets by the hash of their token, and by the claims in them.
+        self.tokens: set[str] = set()
+        self.claims: set[UUID] = set()
 
 
 class Turn:
@@ -59,6 +72,11 @@ class Turn:
         self.rules: Rules = rulebook.at(now)
         self.needs = Needs()
         self.history = History(now, calendar, self.rules)
+        self.tallies = Tallies(now, calendar)
+        self.packet_of_token: dict[str, UUID] = {}
+        self.packet_of_claim: dict[UUID, UUID] = {}
+        # The secret seeds of the packets that were read, or begin in this turn.
+        self.seeds: dict[UUID, bytes] = {}
         # When senders' accounts began, by gift, where the ledger has told it.
         self._opened_at: dict[UUID, int | None] = {}
         self._conn = conn
@@ -74,16 +92,35 @@ class Turn:
         if needs.keys:
             for key, body, subject in self._rows(SELECT_KEYS, bytea16(list(needs.keys))):
                 self._keys[bytes(key)] = (bytes(body), subject)
-        if needs.streams:
-            self._read_streams(needs.streams)
+        if needs.tokens:
+            self.packet_of_token = dict(self._rows(SELECT_TOKENS, list(needs.tokens)))
+        if needs.claims:
+            self.packet_of_claim = dict(self._rows(SELECT_CLAIMS, _ids(needs.claims)))
+        packets = {*self.packet_of_token.values(), *self.packet_of_claim.values()}
+        if streams := needs.streams | packets:
+            self._read_streams(streams)
+        self._read_counts()
+
+    def _read_counts(self) -> None:
+        needs = self.needs
         if needs.pairs:
             self.history.read(self._conn, needs.pairs)
+        if needs.packet_senders:
+            self.tallies.read_packets(self._conn, needs.packet_senders)
+        if needs.share_receivers:
+            self.tallies.read_shares(self._conn, needs.share_receivers)
+        if needs.askers:
+            self.tallies.read_asks(self._conn, needs.askers)
 
     def _read_streams(self, streams: set[UUID]) -> None:
         of: dict[UUID, list[Aggregate.Event]] = {}
         for stream, version, topic, state in self._rows(SELECT_EVENTS, _ids(streams)):
             of.setdefault(stream, []).append(event_of(stream, version, topic, state))
         self._aggregates |= {stream: rebuild(events) for stream, events in of.items()}
+        packets = [each for each in of if isinstance(self._aggregates[each], RedPacket)]
+        if packets:
+            seeds = self._rows(SELECT_SEEDS, _ids(packets))
+            self.seeds |= {packet: bytes(seed) for packet, seed in seeds}
 
     def _rows(self, statement: str, value: Any) -> list[Any]:
         cursor = self._conn.cursor(row_factory=tuple_row)
@@ -157,8 +194,16 @@ class Turn:
                     (stream, each.originator_version, each.TOPIC, encode(each.data))
                     for each in made
                 ]
-                rows.take(aggregate, self.now, self._opened_at.get(aggregate.id))
+                self._take_rows(rows, aggregate, [each.data for each in made])
         return events
+
+    def _take_rows(self, rows: Rows, aggregate: Aggregate, facts: list[Any]) -> None:
+        if isinstance(aggregate, Gift):
+            rows.take_gift(aggregate, self.now, self._opened_at.get(aggregate.id))
+        elif isinstance(aggregate, RedPacket):
+            rows.take_packet(aggregate, self.now, self.seeds[aggregate.id], facts)
+        elif isinstance(aggregate, Ask):
+            rows.take_ask(aggregate, self.now)
 
 
 def _ids(streams: Iterable[UUID]) -> Any:

@@ -135,6 +135,7 @@ def _outcome(job: Job[Any], turn: Turn) -> tuple[Any, DatabankError | None]:
     except UnavailableError:
         raise
     except DatabankError as error:
+        metrics.REFUSALS.labels(error.code).inc()
         return None, error
 
 

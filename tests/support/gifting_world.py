@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from services.gifting.bootstrap import make_app, make_bank
 from services.gifting.checks import Check, Checks
-from services.gifting.domain.limits import Facts
+from services.gifting.domain.checks import Facts
 from services.gifting.domain.rules import BUILT_IN, RuleBook, Rules
 from services.ledger.checks import GiftCheck, check_gifts
 from services.ledger.domain.commands import OpenAccount
