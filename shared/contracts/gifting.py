@@ -161,7 +161,8 @@ class RedPacketRequested(Event, frozen=True, omit_defaults=True, kw_only=True):
 
     The token of its link is known by `token_hash` only (SHA-256, hex). Nobody can read what a share
     is worth before it is claimed: `seed_commitment` is the SHA-256 (hex) of the seed from which the
-    shares are drawn, and the seed is told when the packet ends. A fee is the sender's, on top.
+    shares are drawn, and the seed is told when the packet ends. No share is less than
+    `share_bytes_min`. A fee is the sender's, on top.
     """
 
     TYPE: ClassVar[str] = "bank.gifting.red_packet_requested.v1"
@@ -172,6 +173,7 @@ class RedPacketRequested(Event, frozen=True, omit_defaults=True, kw_only=True):
     shares: int
     split: Literal["fixed", "lucky"]
     seed_commitment: str
+    share_bytes_min: int
     deadline: int
     fee_bytes: int = 0
     message: str | None = None
@@ -238,18 +240,35 @@ class ShareDelivered(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ShareReturned(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """A share could not leave or arrive; its bytes are, or stay, the sender's."""
+    """A share could not leave or arrive; its bytes are, or stay, the sender's.
+
+    With a `transfer_id` it had left and came back into the sender's lots; else it never left.
+    """
 
     TYPE: ClassVar[str] = "bank.gifting.share_returned.v1"
 
     claim_id: str
     packet_id: str
     code: str
+    transfer_id: str | None = None
+
+
+class RedPacketClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The ledger released the rest: no more can be claimed; shares may be on their way.
+
+    `cause`: timed_out, hold_released (the sender's account was closed).
+    """
+
+    TYPE: ClassVar[str] = "bank.gifting.red_packet_closed.v1"
+
+    packet_id: str
+    cause: str
 
 
 class RedPacketEnded(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """A packet is over (`cause`: all_claimed, timed_out); `seed` (hex) proves the split. Final.
+    """A packet is over and no share is on its way; `seed` (hex) proves the split. Final.
 
+    `cause`: all_claimed, timed_out, hold_released (the sender's account was closed).
     `claimed_bytes` + `returned_bytes` = the packet's bytes.
     """
 
@@ -309,7 +328,7 @@ EVENTS: tuple[type[Event], ...] = (
     GiftRequested, GiftDelayed, GiftReleased, GiftOffered, GiftHeld, GiftAccepted, GiftDeclined,
     GiftCancelled, GiftSent, GiftCompleted, GiftRefused, GiftReturned, RedPacketRequested,
     RedPacketOffered, RedPacketOpened, RedPacketRefused, ShareClaimed, ShareDelivered,
-    ShareReturned, RedPacketEnded, AskMade, AskAnswered, AskDeclined, AskExpired,
+    ShareReturned, RedPacketClosed, RedPacketEnded, AskMade, AskAnswered, AskDeclined, AskExpired,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
