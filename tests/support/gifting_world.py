@@ -1,7 +1,9 @@
 """Gifting beside a ledger, both on real databases in this process; events travel when told to."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
+from threading import Event
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,8 +14,10 @@ from services.gifting.bootstrap import make_app, make_bank
 from services.gifting.checks import Check, Checks
 from services.gifting.domain.checks import Facts
 from services.gifting.domain.rules import BUILT_IN, RuleBook, Rules
+from services.gifting.jobs import expire_asks, go_on
+from services.ledger.batch import Item
 from services.ledger.checks import GiftCheck, check_gifts
-from services.ledger.domain.commands import OpenAccount
+from services.ledger.domain.commands import OpenAccount, PublicCommand, Touch
 from shared.auth import Tokens
 from shared.bus.inbox import Inbox
 from shared.bus.readers import Readers
@@ -22,6 +26,7 @@ from shared.clock import FixedClock
 from shared.config import Settings
 from shared.errors import UnavailableError
 from tests.support.ledger import TOKENS, RealLedger
+from tests.support.memory import OPERATOR
 
 MIB = 1 << 20
 _keys = count(1)
@@ -96,6 +101,25 @@ class World:
             before = after
             for inbox in self.inboxes:
                 inbox.level()
+
+    def look_at_due(self) -> None:
+        """Let the ledger do what is due by its clock, as its worker's job does."""
+        for partition in self.ledger.partitions:
+            due = partition.accounts_due(self.clock.now(), 1_000)
+            touches = [Item(Touch(key="due", account=one), "ledger", OPERATOR) for one in due]
+            if touches:
+                self.ledger.ledger.writers[partition.number].submit(touches).result(60)
+
+    def go_on(self) -> None:
+        """Do what gifting's jobs do by themselves."""
+        with suppress(UnavailableError):
+            go_on(self.bank, Event())
+        expire_asks(self.bank, Event())
+
+    def command(self, kind: str, account: str, **more: Any) -> Any:
+        """Return a command to the ledger."""
+        body = {"type": kind, "key": f"{kind}-{next(_keys)}", "account": account, **more}
+        return msgspec.convert(body, PublicCommand)
 
     def post(
         self,
