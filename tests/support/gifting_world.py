@@ -1,9 +1,9 @@
 """Gifting beside a ledger, both on real databases in this process; events travel when told to."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
-from threading import Event
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import msgspec
@@ -101,6 +101,25 @@ class World:
             before = after
             for inbox in self.inboxes:
                 inbox.level()
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Let events travel by themselves while the block runs."""
+        stop = Event()
+
+        def run() -> None:
+            while not stop.is_set():
+                for inbox in self.inboxes:
+                    inbox.level()
+                stop.wait(0.005)
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(10)
 
     def look_at_due(self) -> None:
         """Let the ledger do what is due by its clock, as its worker's job does."""
