@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.gifting.domain.aggregate import Aggregate
 from services.gifting.domain.red_packet import PacketWish, RedPacket
-from services.gifting.domain.split import check_split, commitment_of
+from services.gifting.domain.split import Split, check_split, commitment_of
 from shared.contracts.ledger import Event
 from shared.errors import RefusedError
 from tests.unit.gifting.world import (
@@ -22,7 +22,9 @@ from tests.unit.gifting.world import (
     NOW,
     Ledger,
     a_gift,
+    facts_of,
     meta,
+    said,
     state_of,
     stored_and_read,
 )
@@ -53,14 +55,14 @@ class Machine(RuleBasedStateMachine):
         self.taken = 0
 
     def names(self) -> list[str]:
-        return [type(event.data).__name__ for event in self.aggregate.pending_events]
+        return facts_of(self.aggregate)
 
     @rule()
     def the_ledger_takes_a_fact(self) -> None:
-        facts = self.aggregate.pending_events
+        facts = said(self.aggregate)
         if self.taken < len(facts):
             self.taken += 1
-            self.ledger.take(facts[self.taken - 1].data)
+            self.ledger.take(facts[self.taken - 1])
 
     @rule()
     def a_transfer_arrives(self) -> None:
@@ -109,8 +111,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def no_fact_is_told_twice(self) -> None:
         told = [
-            (type(event.data).__name__, getattr(event.data, "claim_id", ""))
-            for event in self.aggregate.pending_events
+            (type(fact).__name__, getattr(fact, "claim_id", "")) for fact in said(self.aggregate)
         ]
         assert len(set(told)) == len(told)
 
@@ -226,7 +227,7 @@ class PacketMachine(Machine):
         poor=SELDOM,
         offered=OFTEN,
     )
-    def ask(self, *, split: str, shares: int, fee: int, poor: bool, offered: bool) -> None:
+    def ask(self, *, split: Split, shares: int, fee: int, poor: bool, offered: bool) -> None:
         self.begin()
         self.ledger = Ledger(10 * MIB if poor else 30 * MIB, closed=("eve",))
         wish = PacketWish(
@@ -272,7 +273,7 @@ class PacketMachine(Machine):
             assert not claims
             assert not arrived
             return
-        ended = packet.pending_events[-1].data
+        ended = said(packet)[-1]
         assert ended.claimed_bytes == arrived
         assert ended.claimed_bytes + ended.returned_bytes == packet.bytes
         terms = (packet.bytes, packet.shares, packet.split, packet.share_bytes_min)

@@ -33,6 +33,7 @@ WORLD: dict[str, dict[str, Any]] = {
     "rules": {},
 }  # fmt: skip
 GONE = {"is": None}
+A_REWARD = Part(lot_id="reward:1", bytes=1, kind="reward", expires_at=1)
 # The least change that provokes each refusal, in the order of precedence.
 PROVOKED: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("same_account", {"asked": {"receiver": "ann"}}),
@@ -57,7 +58,7 @@ PROVOKED: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("receiver_gifts_limit", {"used": {"receiver_month_count": 10}}),
     ("receiver_bytes_limit", {"used": {"receiver_month_bytes": 5111 * MIB}}),
     ("receiver_senders_limit", {"used": {"receiver_month_senders": 10}}),
-    ("kind_not_given", {"facts": {"legs": [Part(lot_id="r", bytes=1, kind="reward", expires_at=1)]}}),
+    ("kind_not_given", {"facts": {"legs": [A_REWARD]}}),
     ("insufficient_data", {"sender": {"giftable_bytes": 9 * MIB, "available_bytes": 9 * MIB}}),
     ("regift_not_allowed", {"sender": {"giftable_bytes": 9 * MIB, "received_bytes": 2 * MIB}}),
     ("data_not_giftable", {"sender": {"giftable_bytes": 9 * MIB}}),
@@ -73,7 +74,7 @@ def ask(*changes: dict[str, dict[str, Any]]) -> Question:
             world[name].update(values)
     rules = Gifts(**world["rules"])
     asked = world["asked"]
-    parties = {
+    parties: dict[str, Any] = {
         name: None if "is" in world[name] else Party(**world[name])
         for name in ("sender", "receiver")
     }
@@ -167,8 +168,10 @@ def test_a_limit_is_reached_by_the_gift_that_still_fits(change, at_the_limit):
 
 
 def test_who_gave_to_the_receiver_this_month_is_no_further_sender():
-    used = {"receiver_month_senders": 10, "receiver_knows_sender": True}
-    assert code_of(ask({"used": used})) is None
+    assert (
+        code_of(ask({"used": {"receiver_month_senders": 10, "receiver_knows_sender": True}}))
+        is None
+    )
 
 
 def test_days_and_months_are_the_banks_own():
@@ -229,7 +232,7 @@ def test_the_largest_gift_is_allowed_and_one_step_more_is_not():
     question = ask({"asked": {"amount": 500 * MIB}, "sender": {"plan_bytes": GIB}, "rules": rule})
     largest = largest_gift(question)
     assert largest == 45 * MIB
-    change = {"sender": {"plan_bytes": GIB}, "rules": rule}
+    change: dict[str, dict[str, Any]] = {"sender": {"plan_bytes": GIB}, "rules": rule}
     assert code_of(ask(change, {"asked": {"amount": largest}})) is None
     assert code_of(ask(change, {"asked": {"amount": largest + MIB}})) is not None
 

@@ -6,6 +6,7 @@ heard, in what order and how often, is the test's choice.
 """
 
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 from services.gifting.domain.aggregate import Aggregate, Meta, encode, event_of, rebuild
@@ -49,7 +50,7 @@ def meta(now: int = NOW, actor: str = "gateway") -> Meta:
     return Meta(now=now, actor=actor, rule_version=1)
 
 
-def a_gift(amount: int = 10 * MIB, *, waits: bool = False, **more) -> Gift:
+def a_gift(amount: int = 10 * MIB, *, waits: bool = False, **more: Any) -> Gift:
     wish = Wish(
         gift_id=uuid4().hex, sender="ann", receiver="bob", bytes=amount, waits=waits,
         deadline=DEADLINE if waits else 0, **more,
@@ -57,16 +58,22 @@ def a_gift(amount: int = 10 * MIB, *, waits: bool = False, **more) -> Gift:
     return Gift.request(wish, meta())
 
 
+def said(aggregate: Aggregate) -> list[Any]:
+    """Return the facts that are pending, in order."""
+    return [event.data for event in aggregate.pending_events]  # type: ignore[attr-defined]
+
+
 def facts_of(aggregate: Aggregate) -> list[str]:
     """Return the names of the facts that are pending, in order."""
-    return [type(event.data).__name__ for event in aggregate.pending_events]
+    return [type(fact).__name__ for fact in said(aggregate)]
 
 
 def stored_and_read(aggregate: Aggregate) -> Aggregate:
     """Return the aggregate as it comes out of its stored events."""
-    return rebuild(
-        event_of(event.originator_id, event.originator_version, event.TOPIC, encode(event.data))
-        for event in aggregate.pending_events
+    stream = aggregate.id
+    return rebuild(  # type: ignore[no-any-return]
+        event_of(stream, version, fact.TYPE, encode(fact))
+        for version, fact in enumerate(said(aggregate), start=1)
     )
 
 
@@ -211,7 +218,7 @@ class Ledger:
             detail="the ledger says no",
         )  # fmt: skip
 
-    def _tell(self, kind: type[Event], **fields) -> None:
+    def _tell(self, kind: type[Event], **fields: Any) -> None:
         fields = {"account": "ann", "recorded_at": self.now, "actor": "gifting", **fields}
         self.told.append(kind(**fields))
 
