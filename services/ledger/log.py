@@ -13,6 +13,7 @@ from shared.contracts.envelope import (
     BATCH_EVENTS_MAX,
     LANES,
     Batch,
+    Decode,
     OutgoingEnvelope,
     decode_batch,
     source_of,
@@ -113,6 +114,7 @@ class LocalLogReader:
     """The ledger's own way to its logs: straight from the database (a LogReader)."""
 
     def __init__(self, logs: list[PartitionLog]) -> None:
+        self.decode: Decode = decode_batch
         self._logs = {log.source: log for log in logs}
 
     def sources(self) -> list[str]:

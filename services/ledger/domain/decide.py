@@ -32,6 +32,7 @@ DECISIONS: dict[type, Decision] = {
     asked.Release: holds.release,
     asked.SetThresholds: monitors.set_thresholds,
     asked.CloseMonth: closing.close_month,
+    asked.Close: closing.close_month,
     asked.Arrive: transfers.arrive,
     asked.TakeBack: transfers.take_back,
     asked.Reverse: correcting.refuse_unknown,
