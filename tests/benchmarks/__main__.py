@@ -23,6 +23,7 @@ from tests.benchmarks import (
     rebuild,
     singles,
     two_processes,
+    year,
 )
 from tests.benchmarks.bench import Bench, Plan
 from tests.benchmarks.report import Report
@@ -41,6 +42,7 @@ MEASUREMENTS = {
     "close": close.measure,
     "http": singles.measure,
     "two-processes": two_processes.measure,
+    "year": year.measure,
     "memory": memory.measure,
 }
 
