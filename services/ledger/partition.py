@@ -137,7 +137,7 @@ class Partition(LogDatabase):
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
-                (bytea16([item.key for item in items]),), binary=True,
+                (bytea16([item.key for item in items if item.key]),), binary=True,
             )  # fmt: skip
             states.execute(
                 "SELECT uuid_send(id), version, format, state FROM account_state"

@@ -24,6 +24,7 @@ from tests.benchmarks import (
     rebuild,
     singles,
     two_processes,
+    year,
 )
 from tests.benchmarks.bench import Bench, Plan
 from tests.benchmarks.report import Report
@@ -43,6 +44,7 @@ MEASUREMENTS = {
     "close": close.measure,
     "http": singles.measure,
     "two-processes": two_processes.measure,
+    "year": year.measure,
     "memory": memory.measure,
 }
 
