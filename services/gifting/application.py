@@ -63,12 +63,13 @@ class Gifting:
         """Run a job; wait up to so long for its saga to come to rest; return what it is about."""
         if wait_s <= 0:
             answer = self.writer.run(job)
-            return self._get(kind, answer.subject), answer
+            return _of(kind, answer), answer
         with self.waiting.for_rest(saga) as bell:
             answer = self.writer.run(job)
-            found = self._get(kind, answer.subject)
-            if is_moving(found, saga) and bell.wait(wait_s):
-                found = self._get(kind, answer.subject)
+            found = _of(kind, answer)
+            if is_moving(found, saga):
+                bell.wait(wait_s)
+                found = self._get(kind, found.id)
         return found, answer
 
     # Gifts.
@@ -233,6 +234,11 @@ class Gifting:
     def expire_asks(self, due: Sequence[Ask]) -> int:
         """End asks whose deadline has come; return how many."""
         return self.writer.run(asks.ExpireAsks([each.id for each in due]))
+
+
+def _of(kind: type[T], answer: Answer) -> T:
+    assert isinstance(answer.subject, kind)
+    return answer.subject
 
 
 UNKNOWN: dict[type, Any] = {

@@ -13,7 +13,7 @@ from services.gifting.bank import Bank
 from services.gifting.checks import HttpLedger, Ledger
 from services.gifting.domain.rules import RuleBook, built_in_rules, read_rules
 from services.gifting.gauges import web_gauges, worker_gauges
-from services.gifting.integration import LedgerConsumer
+from services.gifting.integration import LedgerConsumer, decode_page
 from services.gifting.jobs import run_jobs
 from services.gifting.store import Store
 from shared import http
@@ -143,4 +143,6 @@ def ledger_reader(settings: Settings) -> HttpLogReader:
         source_of(settings.bank_id, settings.bank_epoch, log_name(partition))
         for partition in range(settings.ledger_partitions)
     ]
-    return HttpLogReader(settings.ledger_url, settings.service_token, sources=sources)
+    return HttpLogReader(
+        settings.ledger_url, settings.service_token, decode=decode_page, sources=sources
+    )

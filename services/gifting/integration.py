@@ -15,7 +15,7 @@ from shared.bus import parking
 from shared.bus.parking import Parked
 from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
-from shared.contracts.ledger import decode_data
+from shared.contracts.ledger import EVENT_BY_TYPE, Event, decode_data
 from shared.db import AWAY
 from shared.errors import UnavailableError
 from shared.ids import GIFTING_LOG
@@ -25,21 +25,37 @@ ID_DIGITS = 32
 ERROR_LENGTH_MAX = 2_000
 
 
-class TakeIn(Job[None]):
-    """Let gifts take in what the ledger says of them, and move the inbox's position."""
+class RawEnvelope(Envelope, kw_only=True):
+    """An envelope whose data nobody has looked at."""
 
-    def __init__(self, events: list[Envelope], position: InboxPosition) -> None:
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_envelopes = msgspec.json.Decoder(list[RawEnvelope]).decode
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENT_BY_TYPE.items()}
+
+
+class TakeIn(Job[None]):
+    """Let gifts and packets take in what the ledger says of them, and move the inbox's position.
+
+    What is about a saga that waits behind a parked event is parked too, except in a `retry`.
+    """
+
+    def __init__(
+        self, events: list[Envelope], position: InboxPosition, *, retry: bool = False
+    ) -> None:
         super().__init__()
-        self._events = [
-            (stream, event) for event in events if (stream := saga_of(event)) is not None
-        ]
+        self._events = [(saga, event) for event in events if (saga := saga_of(event)) is not None]
         self._position = position
+        self._retry = retry
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
-        sagas = {stream for stream, _ in self._events}
+        sagas = {saga for saga, _ in self._events}
         needs.streams |= sagas
         needs.claims |= sagas
+        if not self._retry:
+            needs.consumers.add(self._position.consumer)
 
     def decide(self, turn: Turn) -> None:
         """Take in what is about something of gifting; others have sagas too."""
@@ -48,13 +64,34 @@ class TakeIn(Job[None]):
             found = turn.found(Gift, stream) or turn.found(RedPacket, stream)
             if found is None:
                 continue
-            event = decode_data(envelope.type, envelope.data)
+            if saga.hex in turn.parked and not self._retry:
+                turn.park(self._position.consumer, envelope, saga.hex, parking.BEHIND, 0)
+                continue
+            event = event_in(envelope)
             meta = turn.meta(BY_THE_LEDGER, causation_id=envelope.id)
             if isinstance(found, Gift):
                 found.on(event, meta)
             else:
                 found.on(event, meta, turn.seeds[stream])
         turn.reach(self._position)
+
+
+def event_in(envelope: Envelope) -> Event:
+    """Return the ledger's event. Raises KeyError, msgspec.DecodeError, msgspec.ValidationError."""
+    if isinstance(envelope.data, msgspec.Raw):
+        return _decoders[envelope.type].decode(envelope.data)
+    return decode_data(envelope.type, envelope.data)
+
+
+def decode_page(body: bytes, source: str, lane: str, head: int) -> Batch:
+    """Read a page of the ledger's log; what is not gifting's business is never decoded.
+
+    Raises msgspec.DecodeError or ValidationError.
+    """
+    events: list[Envelope] = _decode_envelopes(body)  # type: ignore[assignment]
+    if not events:
+        return Batch(source, lane, head, head, [])
+    return Batch(source, lane, int(events[0].previous), int(events[-1].sequence), events)
 
 
 def saga_of(event: Envelope) -> UUID | None:
@@ -108,17 +145,9 @@ class LedgerConsumer:
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
         fresh = [each for each in batch.events if int(each.sequence) > at]
-        free = self._park_behind(msgspec.structs.replace(batch, events=fresh))
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
-        self._gifting.writer.run(TakeIn(free, position))
+        self._gifting.writer.run(TakeIn(fresh, position))
         self._positions[batch.source] = max(at, batch.sequence)
-
-    def _park_behind(self, batch: Batch) -> list[Envelope]:
-        """Park the events of sagas that wait already; return the others."""
-        with self._store.connection() as conn, conn.transaction():
-            return parking.park_behind(
-                conn.cursor(), self.name, batch, at=self._store.clock.now(), account_of=waits_as
-            )
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be taken in, and step over it."""
@@ -164,7 +193,7 @@ class LedgerConsumer:
     def _retry(self, parked: Parked) -> bool:
         position = InboxPosition(self.name, parked.source, self.lane, 0)
         try:
-            self._gifting.writer.run(TakeIn([parked.event], position))
+            self._gifting.writer.run(TakeIn([parked.event], position, retry=True))
         except (UnavailableError, *AWAY):
             raise
         except Exception as error:  # noqa: BLE001 It stays parked, with its newest error.

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.gifting.domain.aggregate import Aggregate
 from services.gifting.turn import Needs, Turn
 from services.gifting.writer import Job
 from shared.ids import digest
@@ -37,9 +38,9 @@ class Asking(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a request is about: its gift, packet or ask; `repeated` where it was asked before."""
+    """What a request is about, as its turn left it; `repeated` where it was asked before."""
 
-    subject: UUID
+    subject: Aggregate
     repeated: bool = False
 
 
@@ -53,16 +54,17 @@ class Request(Job[Answer]):
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
         needs.keys.add(self.asking.bound_key)
+        needs.streams.add(self.asking.subject)
 
     def decide(self, turn: Turn) -> Answer:
         """Do it, or answer as before. Raises its refusals, ConflictError for other terms."""
         key, terms = self.asking.bound_key, self.asking.terms
         bound = turn.bound(key, terms)
         if bound is not None:
-            return Answer(bound, repeated=True)
+            return Answer(turn.get(bound), repeated=True)
         subject = self.act(turn)
         turn.bind(key, terms, subject)
-        return Answer(subject)
+        return Answer(turn.get(subject))
 
     def act(self, turn: Turn) -> UUID:
         """Do it and return what it is about. Raises its refusals before anything is changed."""

@@ -21,8 +21,10 @@ from services.gifting.domain.rules import RuleBook, Rules
 from services.gifting.history import GiftRow, History
 from services.gifting.projections import Rows
 from services.gifting.tallies import Tallies
+from shared.bus import parking
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.calendar import Calendar
+from shared.contracts.envelope import Envelope
 from shared.errors import ConflictError
 from shared.pgarrays import bytea16, uuids
 from shared.recorder import EventRow, LogRecorder
@@ -36,6 +38,7 @@ WHERE originator_id = ANY(%b::uuid[]) ORDER BY originator_id, originator_version
 SELECT_CLAIMS = "SELECT id, packet_id FROM claims WHERE id = ANY(%b::uuid[])"
 SELECT_TOKENS = "SELECT token_hash, id FROM red_packets WHERE token_hash = ANY(%s::text[])"
 SELECT_SEEDS = "SELECT id, seed FROM red_packets WHERE id = ANY(%b::uuid[])"
+SELECT_PARKED = "SELECT DISTINCT account FROM parked WHERE consumer = ANY(%s::text[])"
 SELECT_KEYS = "SELECT key, body, subject FROM request_keys WHERE key = ANY(%b::bytea[])"
 INSERT_KEYS = """
 INSERT INTO request_keys (key, body, subject)
@@ -58,6 +61,8 @@ class Needs:
         # Packets by the hash of their token, and by the claims in them.
         self.tokens: set[str] = set()
         self.claims: set[UUID] = set()
+        # Whose parked events are looked up: consumers.
+        self.consumers: set[str] = set()
 
 
 class Turn:
@@ -85,6 +90,8 @@ class Turn:
         self._new_keys: dict[bytes, tuple[bytes, UUID]] = {}
         self._aggregates: dict[UUID, Aggregate] = {}
         self._positions: list[InboxPosition] = []
+        # In whose name events wait, of the consumers that were asked for.
+        self.parked: set[str] = set()
 
     def read(self) -> None:
         """Read what the jobs need."""
@@ -99,6 +106,9 @@ class Turn:
         packets = {*self.packet_of_token.values(), *self.packet_of_claim.values()}
         if streams := needs.streams | packets:
             self._read_streams(streams)
+        if needs.consumers:
+            found = self._rows(SELECT_PARKED, list(needs.consumers))
+            self.parked = {account for (account,) in found}
         self._read_counts()
 
     def _read_counts(self) -> None:
@@ -131,6 +141,10 @@ class Turn:
         aggregate = self._aggregates.get(stream)
         return aggregate if isinstance(aggregate, kind) else None
 
+    def get(self, stream: UUID) -> Aggregate:
+        """Return what was read of a stream, or has begun in this turn; there is something."""
+        return self._aggregates[stream]
+
     def add(self, aggregate: Aggregate) -> None:
         """Take in an aggregate that begins in this turn."""
         self._aggregates[aggregate.id] = aggregate
@@ -161,6 +175,11 @@ class Turn:
     def reach(self, position: InboxPosition) -> None:
         """Note how far an inbox is once this turn is committed."""
         self._positions.append(position)
+
+    def park(self, consumer: str, event: Envelope, account: str, error: str, attempts: int) -> None:
+        """Put an event aside, in a saga's name."""
+        cursor = self._conn.cursor()
+        parking.park(cursor, consumer, event, error, attempts, at=self.now, account=account)
 
     def meta(self, actor: str, *, causation_id: str = "", reason: str | None = None) -> Meta:
         """Return who does something in this turn, by the rules in force."""
