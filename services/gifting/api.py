@@ -14,9 +14,10 @@ from services.gifting.bank import Bank
 from services.gifting.documents import gift_document, quote_document
 from services.gifting.domain.gift import Gift
 from services.gifting.requests import Answer, Asking
+from services.gifting.verification import verify_store
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
-from shared.http import json_response, query
+from shared.http import json_response, query, stream
 from shared.log_api import Served
 from shared.paging import cursor_of, parts_of
 
@@ -160,6 +161,14 @@ def get_clock() -> Response:
     now = clock.now()
     text = bank().calendar.text(now)
     return json_response({"now": text, "now_ms": now, "offset_ms": clock.offset_ms()})
+
+
+@blueprint.post("/v1/verify")
+@allow("operator")
+def verify() -> Response:
+    """Refold every gift, packet and ask and compare it with its row; answers line by line."""
+    query(schemas.NoQuery())
+    return stream(verify_store(gifting().store))
 
 
 @blueprint.get("/v1/parked")

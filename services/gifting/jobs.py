@@ -7,7 +7,6 @@ gifts and packets.
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
-from uuid import UUID
 
 from services.gifting import listing
 from services.gifting.bank import Bank
@@ -17,7 +16,6 @@ from shared.logs import logger
 
 LOOK_EVERY_S = 1.0
 DUE_BATCH = 500
-FIRST = UUID(int=0)
 
 
 def run_jobs(bank: Bank, stop: Event) -> None:
@@ -51,7 +49,7 @@ def expire_asks(bank: Bank, stop: Event) -> None:
 
 
 def _due(bank: Bank, table: str, stop: Event) -> Iterator[list[Any]]:
-    after = FIRST
+    after = listing.FIRST
     while not stop.is_set():
         due = listing.due(bank.gifting.store, table, bank.clock.now(), after, DUE_BATCH)
         if not due:

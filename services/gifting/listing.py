@@ -20,6 +20,8 @@ DUE = """
 SELECT id FROM {table} WHERE due_at <= %s AND id > %s ORDER BY id LIMIT %s
 """
 Place = tuple[int, str]
+# Before every id.
+FIRST = UUID(int=0)
 
 
 def page(

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from services.gifting import metrics
@@ -82,13 +84,26 @@ class Store(LogDatabase):
         """Wait until every turn that began before has ended."""
         self.wait_for_turns(PARTITION)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection[Any]]:
+        """Lend a transaction that sees one instant, whatever is written meanwhile."""
+        with self.connection() as conn, conn.transaction():
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield conn
+
     def events(self, streams: list[UUID]) -> dict[UUID, list[Aggregate.Event]]:
         """Return the events of streams, in order; unknown ones are missing."""
-        found: dict[UUID, list[Aggregate.Event]] = {}
         with self.connection() as conn:
-            rows = conn.cursor(row_factory=tuple_row).execute(
-                SELECT_EVENTS, (uuids([each.bytes for each in streams]),), binary=True
-            )
-            for stream, version, topic, state in rows:
-                found.setdefault(stream, []).append(event_of(stream, version, topic, state))
+            return self.events_in(conn, streams)
+
+    def events_in(
+        self, conn: Connection[Any], streams: list[UUID]
+    ) -> dict[UUID, list[Aggregate.Event]]:
+        """Return the events of streams as a transaction sees them."""
+        found: dict[UUID, list[Aggregate.Event]] = {}
+        rows = conn.cursor(row_factory=tuple_row).execute(
+            SELECT_EVENTS, (uuids([each.bytes for each in streams]),), binary=True
+        )
+        for stream, version, topic, state in rows:
+            found.setdefault(stream, []).append(event_of(stream, version, topic, state))
         return found
