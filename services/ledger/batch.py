@@ -8,11 +8,13 @@ import msgspec
 from services.ledger.codec import encode
 from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
 from services.ledger.domain.commands import (
+    KEYLESS,
     AnyCommand,
     Arrive,
     OpenAccount,
     ReverseUsage,
     TakeBack,
+    TakeFee,
     Touch,
     Usage,
 )
@@ -21,12 +23,21 @@ from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
+from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
-from services.ledger.recorder import EventRow
-from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, ThresholdCrossed, UsageLine
+from shared.contracts.ledger import (
+    ArrivalRefused,
+    DataSpent,
+    Event,
+    HoldRefused,
+    ThresholdCrossed,
+    TransferRefused,
+    UsageLine,
+)
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
+from shared.recorder import EventRow
 
 # A usage record's terms, as its key's body: bytes and instant fill the 16 bytes of a hash.
 pack_terms = Struct(">qq").pack
@@ -49,7 +60,9 @@ class Item:
         self.meta = meta
         self.outcome: Outcome | UsageOutcome | None = None
         self.repeats: KeyRow | None = None
-        if isinstance(what, Usage):
+        if isinstance(what, KEYLESS):
+            self.key = self.body = b""
+        elif isinstance(what, Usage):
             self.key = digest("usage", what.account, what.usage_id)
             self.body = pack_terms(what.bytes, what.occurred_at)
             if what.rating_group is not None:
@@ -59,9 +72,20 @@ class Item:
             self.key = (
                 digest("reversal", what.account, what.line.usage_id)
                 if isinstance(what, ReverseUsage)
-                else digest(caller, what.account, what.key)
+                else key_of(caller, what.account, what.key)
             )
             self.body = digest(encode(what).decode())
+
+
+class AwaitedItem(Item):
+    """A command of another service's saga: its refusal is an event, and binds the key too."""
+
+    __slots__ = ()
+
+
+def key_of(caller: str, account: str, key: str) -> bytes:
+    """Return the id of a command: unique in the bank, it names what the command makes."""
+    return digest(caller, account, key)
 
 
 class KeyRow(msgspec.Struct):
@@ -130,19 +154,34 @@ class Batch:
                 else:
                     self._command(item, item.what)
             except RefusedError as error:
-                self._refuse(item, error)
+                self._refuse(item, error, told=self._tell(item, error))
         for desk in self.desks.values():
             self._flush(desk)
             if desk.unwatched:
                 self._watch(desk, HOUSEKEEPING)
 
-    def _refuse(self, item: Item, error: RefusedError) -> None:
+    def _refuse(self, item: Item, error: RefusedError, *, told: bool = False) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
-        if isinstance(item.what, Arrive | TakeBack):
+        from_log = isinstance(item.what, Arrive | TakeBack | TakeFee)
+        if from_log or (isinstance(item, AwaitedItem) and not told):
             raise error
         item.outcome = refused(item.what, error, item.meta)
 
+    def _tell(self, item: Item, error: RefusedError) -> bool:
+        """Tell a refusal to the saga that waits for it; return whether it needs no more telling."""
+        if not isinstance(item, AwaitedItem) or isinstance(item.what, Usage):
+            return False
+        event = refusal_event(item.what, error, self.context, item.meta, item.key.hex())
+        if event is not None:
+            stream = own_stream(event)
+            self.rows.append((stream, 1, event.TYPE, encode(event)))
+            self.keys.append(KeyRow(item.key, item.body, stream, 1, 1))
+            self._seen[item.key] = item
+        return True
+
     def _is_repeat(self, item: Item) -> bool:
+        if not item.key:
+            return False
         bound = self._known.get(item.key)
         first = self._seen.get(item.key)
         if bound is None and first is None:
@@ -207,7 +246,7 @@ class Batch:
         events: list[Event] = []
         for event in decide(desk.state, command, self.context, item.meta, item.key.hex()):
             if isinstance(event, ArrivalRefused):
-                stream, version = stream_id(f"transfer:{event.transfer_id}"), 1
+                stream, version = own_stream(event), 1
                 self.rows.append((stream, 1, event.TYPE, encode(event)))
             else:
                 self._append(desk, event)
@@ -222,7 +261,10 @@ class Batch:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
-        self.keys.append(KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row))
+        if item.key:
+            row = KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row)
+            self.keys.append(row)
+            self._seen[item.key] = item
         refs = [
             EventRef(f"{command.account}:{version + n}", event.TYPE)
             for n, event in enumerate(events)
@@ -231,7 +273,6 @@ class Batch:
             key=command.key, account=command.account, status="done", events=refs,
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
-        self._seen[item.key] = item
         self._watch(desk, item.meta)
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:
@@ -304,6 +345,14 @@ class Batch:
             [self._due(desk) for desk in changed],
             [encode(desk.state) for desk in changed],
         )
+
+
+def own_stream(event: Event) -> bytes:
+    """Return the stream of an event that belongs to no account's."""
+    if isinstance(event, HoldRefused):
+        return stream_id(f"hold:{event.hold_id}")
+    assert isinstance(event, ArrivalRefused | TransferRefused)
+    return stream_id(f"transfer:{event.transfer_id}")
 
 
 def accounts_of(items: list[Item]) -> list[str]:

@@ -1,15 +1,27 @@
-"""What other partitions' events ask of this one: arrivals, and returns of refused transfers."""
+"""What events of other partitions and of gifting ask of this one: arrivals, returns, gifts."""
+
+from time import monotonic
 
 import msgspec
 from psycopg.rows import tuple_row
 
+from services.ledger import gifting
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
-from services.ledger.domain.commands import Arrive, TakeBack
+from services.ledger.domain.commands import Arrive, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
-from services.ledger.partition import UPSERT_POSITION, InboxPosition, Partition
+from services.ledger.partition import Partition
+from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
-from shared.contracts.ledger import ArrivalRefused, DataTransferred, decode_data
+from shared.contracts.gifting import EVENT_BY_TYPE as EVENT_OF_GIFTING
+from shared.contracts.ledger import (
+    EVENT_BY_TYPE,
+    FEES_ACCOUNT,
+    ArrivalRefused,
+    DataReceived,
+    DataTransferred,
+    Event,
+)
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
@@ -17,11 +29,12 @@ INSERT_PARKED = """
 INSERT INTO parked (consumer, source, sequence, account, event, error, attempts, parked_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
+STORE_EVERY_S = 1.0
 BEHIND = "waits behind an earlier parked event of this account"
 
 
 class PartitionConsumer:
-    """One partition's inbox: it follows lane `sagas` of every partition, its own included."""
+    """One partition's inbox: it follows lane `sagas` of gifting and of every partition."""
 
     lane = "sagas"
 
@@ -30,6 +43,7 @@ class PartitionConsumer:
         self._ledger = ledger
         self._partition = partition
         self._positions: dict[str, int] = {}
+        self._stored_at: dict[str, float] = {}
 
     def position(self, source: str) -> int:
         """Return the durable position, 0 at the beginning.
@@ -55,23 +69,30 @@ class PartitionConsumer:
         """Execute what the events ask, and move the position, in one transaction."""
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
-        parked = self._parked_accounts()
-        items = []
-        for envelope in batch.events:
-            if int(envelope.sequence) <= at:
-                continue
-            item = self.item_of(envelope)
-            if item is not None and item.what.account in parked:
-                self._insert_parked(envelope, item.what.account, BEHIND, 0)
-            elif item is not None:
-                items.append(item)
+        items = self._items([each for each in batch.events if int(each.sequence) > at])
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         if items:
             self._ledger.apply(self._partition, items, position)
-        elif batch.sequence > at:
+        elif batch.sequence > at and self._stored_at.get(batch.source, 0.0) < _long_ago():
+            # Most events are other partitions' business: what nothing came of may be seen again,
+            # so its position need not be stored each time, which would be a commit for each page.
             with self._partition.connection() as conn:
                 conn.execute(UPSERT_POSITION, position)
+            self._stored_at[batch.source] = monotonic()
         self._positions[batch.source] = max(at, batch.sequence)
+
+    def _items(self, events: list[Envelope]) -> list[Item]:
+        """Return what events ask of this partition; those of parked accounts are parked, too."""
+        asked = [(each, item) for each in events if (item := self.item_of(each)) is not None]
+        if not asked:
+            return []
+        parked, items = self._parked_accounts(), []
+        for envelope, item in asked:
+            if item.what.account in parked:
+                self._insert_parked(envelope, item.what.account, BEHIND, 0)
+            else:
+                items.append(item)
+        return items
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be handled, and step over it."""
@@ -115,10 +136,18 @@ class PartitionConsumer:
     def item_of(self, envelope: Envelope) -> Item | None:
         """Return the command that an event asks of this partition, None if it asks nothing.
 
-        Raises NotFoundError when a refused transfer's departure is not in this partition's log.
+        Raises NotFoundError when a refused transfer's departure is not in this partition's log,
+        KeyError, msgspec.ValidationError.
         """
-        event = decode_data(envelope.type, envelope.data)
-        meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=envelope.id)
+        if envelope.type in EVENT_OF_GIFTING:
+            asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
+            return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
+        event = msgspec.convert(envelope.data, EVENT_BY_TYPE[envelope.type])
+        return self._answer(event, envelope.id)
+
+    def _answer(self, event: Event, event_id: str) -> Item | None:
+        """Return what an event of a partition asks of this one."""
+        meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=event_id)
         if isinstance(event, DataTransferred) and self._is_mine(event.to):
             command = Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event)
             return Item(command, "ledger", meta)
@@ -131,6 +160,9 @@ class PartitionConsumer:
                 code=event.code,
             )
             return Item(back, "ledger", meta)
+        if isinstance(event, DataReceived) and event.fee_legs and self._is_mine(FEES_ACCOUNT):
+            fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
+            return Item(fee, "ledger", meta)
         return None
 
     def _departed(self, transfer_id: str) -> DataTransferred:
@@ -143,9 +175,11 @@ class PartitionConsumer:
         return partition_of(account, len(self._ledger.partitions)) == self._partition.number
 
     def _target(self, envelope: Envelope) -> str:
-        """Return the account that waits: a transfer's receiver; of a refusal, the giver."""
+        """Return the account that waits: a transfer's receiver, a fee's; else the giver."""
         if envelope.type == DataTransferred.TYPE and isinstance(envelope.data, dict):
             return str(envelope.data.get("to") or envelope.subject)
+        if envelope.type == DataReceived.TYPE:
+            return FEES_ACCOUNT
         return envelope.subject
 
     def _parked_accounts(self) -> set[str]:
@@ -172,3 +206,7 @@ class PartitionConsumer:
                 " WHERE consumer = %s AND source = %s AND sequence = %s",
                 (error[:2000], self.name, source, sequence),
             )
+
+
+def _long_ago() -> float:
+    return monotonic() - STORE_EVERY_S

@@ -24,6 +24,9 @@ from shared.logs import logger
 RELAY_LOCK_SPACE = 0x72656C61
 HEADS_EVERY_S = 1.0
 POLL_S = 0.5
+# Somebody waits for a saga's next step; views may see it a moment later.
+IN_ORDER = ("sagas", "all")
+assert set(IN_ORDER) == set(LANES)
 LOCK_POLL_S = 1.0
 
 
@@ -77,6 +80,8 @@ class SqlRelayState:
             self._one("SELECT 1")
             return True
         conn = connect(self._conninfo, schema=self._schema, row_factory=scalar_row)
+        # A position that a crash loses is a page that is published twice.
+        conn.execute("SET synchronous_commit = off")
         key = (RELAY_LOCK_SPACE, self._schema)
         with away_is_unavailable():
             had = conn.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key).fetchone()
@@ -158,10 +163,10 @@ class Relay:
         self._state.close()
 
     def _serve(self, backoff: Backoff) -> None:
-        self._positions = {lane: self._start(lane) for lane in LANES}
+        self._positions = {lane: self._start(lane) for lane in IN_ORDER}
         while not self._stop.is_set():
             rings = self._bell.rings if self._bell else 0
-            moved = [self._publish_page(lane) for lane in LANES]
+            moved = [self._publish_page(lane) for lane in IN_ORDER]
             if time.monotonic() >= self._heads_at_s:
                 self._state.hold()
                 self._publish_heads()

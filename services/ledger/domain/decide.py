@@ -9,6 +9,7 @@ from typing import Any
 from services.ledger.domain import (
     closing,
     correcting,
+    fees,
     holds,
     lifecycle,
     monitors,
@@ -32,8 +33,10 @@ DECISIONS: dict[type, Decision] = {
     asked.Release: holds.release,
     asked.SetThresholds: monitors.set_thresholds,
     asked.CloseMonth: closing.close_month,
+    asked.Close: closing.close_month,
     asked.Arrive: transfers.arrive,
     asked.TakeBack: transfers.take_back,
+    asked.TakeFee: fees.take_fee,
     asked.Reverse: correcting.refuse_unknown,
     asked.ReverseUsage: correcting.reverse_usage,
 }

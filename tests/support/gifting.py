@@ -1,0 +1,59 @@
+"""Gifting's log as a test writes it: the contract's events, in lanes, without gifting."""
+
+import msgspec
+
+from shared.contracts import gifting
+from shared.contracts.envelope import Batch, Envelope, time_text
+from shared.contracts.ledger import Event
+from shared.errors import NotFoundError
+
+SOURCE = "/bank/1/gifting_00"
+
+
+class GiftingLog:
+    """A log of gifting in memory; it is also a LogReader of itself."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def add(self, *events: Event) -> None:
+        """Record events."""
+        self.events += events
+
+    def sources(self) -> list[str]:
+        """Return the one source."""
+        return [SOURCE]
+
+    def read(self, source: str, lane: str, after: int, *, wait_s: float = 0.0) -> Batch:
+        """Read up to 500 events of a lane."""
+        del wait_s
+        if source != SOURCE:
+            raise NotFoundError(f"there is no log {source} here")
+        numbers = [n for n in self._lane(lane) if n > after][:500]
+        if not numbers:
+            head = self.head(source, lane)
+            return Batch(SOURCE, lane, head, head, [])
+        before = max((n for n in self._lane(lane) if n <= after), default=0)
+        found = []
+        for number in numbers:
+            found.append(self._envelope(number, before))
+            before = number
+        return Batch(SOURCE, lane, int(found[0].previous), numbers[-1], found)
+
+    def head(self, source: str, lane: str) -> int:
+        """Return the sequence of the lane's last event."""
+        del source
+        return max(self._lane(lane), default=0)
+
+    def _lane(self, lane: str) -> list[int]:
+        numbered = enumerate(self.events, start=1)
+        return [n for n, event in numbered if lane == "all" or event.TYPE in gifting.SAGA_TYPES]
+
+    def _envelope(self, number: int, before: int) -> Envelope:
+        event = self.events[number - 1]
+        return Envelope(
+            id=f"{SOURCE}/{number}", source=SOURCE, type=event.TYPE, subject=event.account,
+            time=time_text(event.recorded_at), partitionkey=event.account, sequence=str(number),
+            previous=str(before), correlationid=event.correlation_id or None,
+            data=msgspec.json.decode(msgspec.json.encode(event)),
+        )  # fmt: skip
