@@ -282,6 +282,9 @@ class PacketMachine(Machine):
         if arrived == packet.bytes:
             assert (ended.cause, fees) == ("all_claimed", packet.fee_bytes)
         assert ledger.arrived == {
+            claim.receiver: sum(lot.granted for lot in claim.lots) for claim in claims if claim.lots
+        }
+        assert ledger.arrived == {
             claim.receiver: claim.bytes for claim in claims if claim.state == "delivered"
         }
 

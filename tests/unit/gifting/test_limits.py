@@ -168,10 +168,16 @@ def test_a_limit_is_reached_by_the_gift_that_still_fits(change, at_the_limit):
 
 
 def test_who_gave_to_the_receiver_this_month_is_no_further_sender():
-    assert (
-        code_of(ask({"used": {"receiver_month_senders": 10, "receiver_knows_sender": True}}))
-        is None
-    )
+    used = {"receiver_month_senders": 10, "receiver_knows_sender": True}
+    assert refuse_gift(ask({"used": used})) is None
+
+
+def test_what_the_sender_keeps_is_counted_after_a_fee_on_top():
+    change = {"sender": {"available_bytes": 20 * MIB}}
+    assert code_of(ask(change)) is None
+    assert code_of(ask(change, {"rules": {"fee": Fee(mode="fixed", bytes=1)}})) == "sender_keeps"
+    payer = {"rules": {"fee": Fee(mode="fixed", bytes=1, payer="receiver")}}
+    assert code_of(ask(change, payer)) is None
 
 
 def test_days_and_months_are_the_banks_own():

@@ -174,6 +174,27 @@ def test_a_share_that_was_claimed_too_late_stays_the_senders():
     assert ledger.free == 30 * MIB
 
 
+def test_a_packet_whose_last_share_never_left_waits_for_its_holds_release():
+    packet, ledger = a_packet(shares=1)
+    packet.claim("bob", SEED, meta(DEADLINE - 1))
+    ledger.now = DEADLINE
+    ledger.take(said(packet)[-1])
+    released, refused = ledger.told[-2:]
+    packet.on(refused, meta(DEADLINE), SEED)
+    assert packet.state == "open"
+    packet.on(released, meta(DEADLINE), SEED)
+    assert (packet.state, packet.cause) == ("ended", "timed_out")
+
+
+def test_a_fees_arrival_delivers_no_share():
+    packet, ledger = a_packet(fee=1000)
+    claim = packet.claim("bob", SEED, meta())
+    ledger.take(said(packet)[-1])
+    ledger.arrive()
+    assert packet.on(ledger.told[-1], meta(), SEED) is False
+    assert claim.state == "claimed"
+
+
 def test_who_claims_again_gets_the_same_share_also_when_the_packet_is_over():
     packet, ledger = a_packet(shares=1)
     first = packet.claim("bob", SEED, meta())
