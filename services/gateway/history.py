@@ -34,7 +34,7 @@ from shared.contracts.ledger import (
 from shared.pgarrays import int8s, texts
 
 # They are on streams of their own and change nothing of an account.
-WITHOUT_ACCOUNT = ("arrival_refused", "hold_refused", "rules_published")
+WITHOUT_ACCOUNT = ("arrival_refused", "hold_refused", "transfer_refused", "rules_published")
 KIND_OF: dict[type[ViewEvent], str] = {
     contract: kind.removeprefix("data_")
     for name, contract in CONTRACTS.items()

@@ -3,9 +3,9 @@
 import msgspec
 
 from shared.contracts import gifting
-from shared.contracts.envelope import Batch, Envelope, time_text
+from shared.contracts.envelope import Batch, Decode, Envelope, decode_batch, time_text
 from shared.contracts.ledger import Event
-from shared.errors import NotFoundError
+from shared.errors import NotFoundError, UnavailableError
 
 SOURCE = "/bank/1/gifting_00"
 
@@ -14,7 +14,9 @@ class GiftingLog:
     """A log of gifting in memory; it is also a LogReader of itself."""
 
     def __init__(self) -> None:
+        self.decode: Decode = decode_batch
         self.events: list[Event] = []
+        self.away = False
 
     def add(self, *events: Event) -> None:
         """Record events."""
@@ -27,6 +29,7 @@ class GiftingLog:
     def read(self, source: str, lane: str, after: int, *, wait_s: float = 0.0) -> Batch:
         """Read up to 500 events of a lane."""
         del wait_s
+        self._answer()
         if source != SOURCE:
             raise NotFoundError(f"there is no log {source} here")
         numbers = [n for n in self._lane(lane) if n > after][:500]
@@ -43,7 +46,12 @@ class GiftingLog:
     def head(self, source: str, lane: str) -> int:
         """Return the sequence of the lane's last event."""
         del source
+        self._answer()
         return max(self._lane(lane), default=0)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise UnavailableError("gifting is away")
 
     def _lane(self, lane: str) -> list[int]:
         numbered = enumerate(self.events, start=1)

@@ -32,14 +32,6 @@ PEOPLE = [f"p{number}" for number in range(40)]
 SOON = CALENDAR.parse("2015-08-12T12:00:00")
 
 
-class AwayLog(GiftingLog):
-    """A gifting whose name is known and where nobody answers."""
-
-    def head(self, source: str, lane: str) -> int:
-        """Raise UnavailableError."""
-        raise UnavailableError(f"{source} does not answer for {lane}")
-
-
 @pytest.fixture
 def gifts() -> GiftingLog:
     """Gifting's log."""
@@ -170,8 +162,10 @@ def test_an_event_that_no_command_takes_is_put_aside_with_its_sender(
     assert received(people, "p2") == MIB
 
 
-def test_a_gifting_that_is_away_holds_up_no_saga_of_the_ledger(people: RealLedger) -> None:
-    follow(people, AwayLog())
+def test_a_gifting_that_is_away_holds_up_no_saga_of_the_ledger(
+    people: RealLedger, gifts: GiftingLog
+) -> None:
+    gifts.away = True
     people.do(Transfer(key="t", account="p1", to="p2", bytes=MIB))
     for inbox in people.inboxes:
         with pytest.raises(UnavailableError):
