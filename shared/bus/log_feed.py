@@ -12,9 +12,11 @@ from shared.bus.types import LogReader
 WAIT_S = 1.0
 # A reader that does not wait by itself is asked at this pace.
 POLL_S = 0.1
-# After a page that was not full, and after an empty look at a log with a bell: a busy log rings at
-# every commit; looking once for several costs less than it delays.
+# After an empty look at a log with a bell: a busy log rings at every commit; looking once for several
+# costs less than it delays.
 REST_S = 0.02
+# So does a page of several commits: after one that was not full the next one waits.
+PACE_S = 0.05
 FULL_EVENTS = 250
 
 
@@ -43,7 +45,7 @@ class LogFeed:
         pulled = [self._pull(source, lane, wait_s) for lane in self._inbox.lanes]
         if any(pulled):
             if max(pulled) < FULL_EVENTS:
-                self._stop.wait(REST_S)
+                self._stop.wait(PACE_S)
             return
         if self._bell:
             self._stop.wait(REST_S)
