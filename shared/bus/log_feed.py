@@ -12,8 +12,8 @@ from shared.bus.types import LogReader
 WAIT_S = 1.0
 # A reader that does not wait by itself is asked at this pace.
 POLL_S = 0.1
-# After an empty look at a log with a bell: a busy log rings at every commit; looking once for several
-# costs less than it delays.
+# After an empty look at a log with a bell: a busy log rings at every commit; looking once for
+# several costs less than it delays.
 REST_S = 0.02
 # So does a page of several commits: after one that was not full the next one waits.
 PACE_S = 0.05
