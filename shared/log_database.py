@@ -101,3 +101,9 @@ class LogDatabase:
             raise
         except AWAY as error:
             raise UnavailableError(f"the database is not reachable: {error}") from error
+
+    def wait_for_turns(self, number: int) -> None:
+        """Wait until every writer's turn that began before has ended. Raises BusyError."""
+        with self.connection() as conn, conn.transaction():
+            conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, number))

@@ -1,23 +1,24 @@
 """The ledger's use cases: execute commands and usage, close months, read accounts."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import cached_property
+from itertools import islice
 
 from psycopg.rows import tuple_row
 
 from services.ledger.batch import Item
 from services.ledger.domain.account import Account
-from services.ledger.domain.closing import first_open_month
 from services.ledger.domain.commands import (
     AnyCommand,
-    CloseMonth,
+    Close,
     Reverse,
     ReverseUsage,
     Touch,
     Usage,
 )
-from services.ledger.domain.context import Context, Meta, known
+from services.ledger.domain.context import Meta, known
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import Partition
 from services.ledger.writer import Writer
@@ -30,6 +31,8 @@ from shared.positions import Positions
 
 ANSWER_TIMEOUT_S = 60
 SCAN_BATCH = 1_000
+# The next batch of a partition waits for its writer, not the writer for it.
+BATCHES_AHEAD = 2
 
 
 class Ledger:
@@ -118,22 +121,31 @@ class Ledger:
             )
         counts = {"accounts": 0, "carried_accounts": 0, "carried_bytes": 0, "expired_bytes": 0}
         done, of = 0, sum(count_accounts(partition) for partition in self.partitions)
-        for partition, writer in zip(self.partitions, self.writers, strict=True):
-            for names, states in scan_accounts(partition):
-                open_ones = [
-                    account for account in states if self._is_open(partition, account, month)
-                ]
-                items = [close_item(account.account, month, meta) for account in open_ones]
-                if items:
-                    wait_for(writer.submit(items))
-                    _count(counts, items)
-                done += names
-                yield {**counts, "done": done, "of": of}
+        for items in self._for_every_account(lambda name: close_item(name, month, meta)):
+            _count(counts, items)
+            done += len(items)
+            yield {**counts, "done": done, "of": of}
         yield {**counts, "done": done, "of": of}
 
-    def _is_open(self, partition: Partition, account: Account, month: str) -> bool:
-        context = Context(partition.clock.now(), partition.calendar, partition.rulebook)
-        return first_open_month(account, context) <= month
+    def _for_every_account(self, item_of: Callable[[str], Item]) -> Iterator[list[Item]]:
+        """Execute something for every account, in batches; yields each batch when it is durable.
+
+        All partitions are worked on at once, so that one decides while another one commits.
+        """
+        lanes = [
+            (writer, scan_names(partition), deque[tuple[Future[int], list[Item]]]())
+            for partition, writer in zip(self.partitions, self.writers, strict=True)
+        ]
+        while lanes:
+            for writer, batches, waiting in lanes:
+                for names in islice(batches, BATCHES_AHEAD - len(waiting)):
+                    items = [item_of(name) for name in names]
+                    waiting.append((writer.submit(items), items))
+            lanes = [lane for lane in lanes if lane[2]]
+            for _, _, waiting in lanes:
+                future, items = waiting.popleft()
+                wait_for(future)
+                yield items
 
     def grant_cycle(self, partition: Partition, month: str, meta: Meta) -> Iterator[int]:
         """Grant the plan lots of the running month to accounts that nobody touched yet."""
@@ -160,8 +172,8 @@ def wait_for(future: Future[int]) -> int:
 
 
 def close_item(account: str, month: str, meta: Meta) -> Item:
-    """Return the item that closes a month of an account; its key makes it once."""
-    return Item(CloseMonth(key=f"close:{month}", account=account, month=month), "ledger", meta)
+    """Return the item that closes a month of an account."""
+    return Item(Close(key=f"close:{month}", account=account, month=month), "ledger", meta)
 
 
 def answered(item: Item) -> Outcome | UsageOutcome:
@@ -174,7 +186,7 @@ def _count(counts: dict[str, int], items: list[Item]) -> None:
     for item in items:
         outcome = answered(item)
         assert isinstance(outcome, Outcome)
-        if outcome.status != "done" or outcome.repeated or not outcome.events:
+        if not outcome.events:
             continue
         carried = outcome.result.get("carried_bytes", 0)
         counts["accounts"] += 1
@@ -209,3 +221,18 @@ def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
             return
         after = rows[-1][0]
         yield len(rows), states
+
+
+def scan_names(partition: Partition) -> Iterator[list[str]]:
+    """Yield the names of the partition's accounts in batches."""
+    after: str | None = ""
+    while after is not None:
+        with partition.connection() as conn:
+            rows = conn.cursor(row_factory=tuple_row).execute(
+                "SELECT account FROM account_state WHERE account > %s ORDER BY account LIMIT %s",
+                (after, SCAN_BATCH),
+            ).fetchall()  # fmt: skip
+        names = [row[0] for row in rows]
+        after = names[-1] if names else None
+        if names:
+            yield names

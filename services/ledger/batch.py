@@ -8,6 +8,7 @@ import msgspec
 from services.ledger.codec import encode
 from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
 from services.ledger.domain.commands import (
+    KEYLESS,
     AnyCommand,
     Arrive,
     OpenAccount,
@@ -59,7 +60,9 @@ class Item:
         self.meta = meta
         self.outcome: Outcome | UsageOutcome | None = None
         self.repeats: KeyRow | None = None
-        if isinstance(what, Usage):
+        if isinstance(what, KEYLESS):
+            self.key = self.body = b""
+        elif isinstance(what, Usage):
             self.key = digest("usage", what.account, what.usage_id)
             self.body = pack_terms(what.bytes, what.occurred_at)
             if what.rating_group is not None:
@@ -177,6 +180,8 @@ class Batch:
         return True
 
     def _is_repeat(self, item: Item) -> bool:
+        if not item.key:
+            return False
         bound = self._known.get(item.key)
         first = self._seen.get(item.key)
         if bound is None and first is None:
@@ -256,7 +261,10 @@ class Batch:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
-        self.keys.append(KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row))
+        if item.key:
+            row = KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row)
+            self.keys.append(row)
+            self._seen[item.key] = item
         refs = [
             EventRef(f"{command.account}:{version + n}", event.TYPE)
             for n, event in enumerate(events)
@@ -265,7 +273,6 @@ class Batch:
             key=command.key, account=command.account, status="done", events=refs,
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
-        self._seen[item.key] = item
         self._watch(desk, item.meta)
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:

@@ -1,5 +1,7 @@
 """What events of other partitions and of gifting ask of this one: arrivals, returns, gifts."""
 
+from time import monotonic
+
 import msgspec
 from psycopg.rows import tuple_row
 
@@ -27,6 +29,7 @@ INSERT_PARKED = """
 INSERT INTO parked (consumer, source, sequence, account, event, error, attempts, parked_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
+STORE_EVERY_S = 1.0
 BEHIND = "waits behind an earlier parked event of this account"
 
 
@@ -40,6 +43,7 @@ class PartitionConsumer:
         self._ledger = ledger
         self._partition = partition
         self._positions: dict[str, int] = {}
+        self._stored_at: dict[str, float] = {}
 
     def position(self, source: str) -> int:
         """Return the durable position, 0 at the beginning.
@@ -65,23 +69,30 @@ class PartitionConsumer:
         """Execute what the events ask, and move the position, in one transaction."""
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
-        parked = self._parked_accounts()
-        items = []
-        for envelope in batch.events:
-            if int(envelope.sequence) <= at:
-                continue
-            item = self.item_of(envelope)
-            if item is not None and item.what.account in parked:
-                self._insert_parked(envelope, item.what.account, BEHIND, 0)
-            elif item is not None:
-                items.append(item)
+        items = self._items([each for each in batch.events if int(each.sequence) > at])
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         if items:
             self._ledger.apply(self._partition, items, position)
-        elif batch.sequence > at:
+        elif batch.sequence > at and self._stored_at.get(batch.source, 0.0) < _long_ago():
+            # Most events are other partitions' business: what nothing came of may be seen again,
+            # so its position need not be stored each time, which would be a commit for each page.
             with self._partition.connection() as conn:
                 conn.execute(UPSERT_POSITION, position)
+            self._stored_at[batch.source] = monotonic()
         self._positions[batch.source] = max(at, batch.sequence)
+
+    def _items(self, events: list[Envelope]) -> list[Item]:
+        """Return what events ask of this partition; those of parked accounts are parked, too."""
+        asked = [(each, item) for each in events if (item := self.item_of(each)) is not None]
+        if not asked:
+            return []
+        parked, items = self._parked_accounts(), []
+        for envelope, item in asked:
+            if item.what.account in parked:
+                self._insert_parked(envelope, item.what.account, BEHIND, 0)
+            else:
+                items.append(item)
+        return items
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be handled, and step over it."""
@@ -195,3 +206,7 @@ class PartitionConsumer:
                 " WHERE consumer = %s AND source = %s AND sequence = %s",
                 (error[:2000], self.name, source, sequence),
             )
+
+
+def _long_ago() -> float:
+    return monotonic() - STORE_EVERY_S

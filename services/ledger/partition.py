@@ -32,10 +32,9 @@ from shared.clock import BankClock
 from shared.contracts.ledger import DataSpent, Event
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
-from shared.log_database import WRITER_LOCK_SPACE, LogDatabase, NoConnectionError, take_turn
+from shared.log_database import LogDatabase, NoConnectionError, take_turn
 from shared.logs import logger
 from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
-from shared.recorder import LOCK_TIMEOUT_S
 
 ATTEMPTS_MAX = 4
 INSERT_KEYS = """
@@ -138,7 +137,7 @@ class Partition(LogDatabase):
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
-                (bytea16([item.key for item in items]),), binary=True,
+                (bytea16([item.key for item in items if item.key]),), binary=True,
             )  # fmt: skip
             states.execute(
                 "SELECT uuid_send(id), version, format, state FROM account_state"
@@ -298,9 +297,7 @@ class Partition(LogDatabase):
 
     def barrier(self) -> int:
         """Wait until every batch that began before has ended; return bank time then."""
-        with self.connection() as conn, conn.transaction():
-            conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
-            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
+        self.wait_for_turns(self.number)
         return self.clock.now()
 
 

@@ -42,15 +42,33 @@ def why(ledger: Ledger, usage_id: str, account: str | None, calendar: Calendar) 
     """
     if account is None:
         account = _owner(ledger, usage_id)
-    partition = ledger.partition_for(account)
-    charge, reversal = digest("usage", account, usage_id), digest("reversal", account, usage_id)
-    found = bound(partition, [charge, reversal])
-    if charge not in found:
+    explained = explain(ledger.partition_for(account), account, [usage_id], calendar)
+    if usage_id not in explained:
         raise _unknown(usage_id)
-    spent = found[charge]
+    return explained[usage_id]
+
+
+def explain(
+    partition: Partition, account: str, usage_ids: list[str], calendar: Calendar
+) -> dict[str, dict[str, Any]]:
+    """Tell for each of an account's usage records which lots paid; unknown ones are missing."""
+    keys = {
+        each: (digest("usage", account, each), digest("reversal", account, each))
+        for each in usage_ids
+    }
+    found = bound(partition, [key for pair in keys.values() for key in pair])
+    return {
+        usage_id: _explained(account, usage_id, found[charge], found.get(reversal), calendar)
+        for usage_id, (charge, reversal) in keys.items()
+        if charge in found
+    }
+
+
+def _explained(
+    account: str, usage_id: str, spent: Bound, undone: Bound | None, calendar: Calendar
+) -> dict[str, Any]:
     assert isinstance(spent.event, DataSpent)
     line = next(line for line in spent.event.lines if line.usage_id == usage_id)
-    undone = found.get(reversal)
     events = [spent] if undone is None else [spent, undone]
     return {
         "usage_id": usage_id,

@@ -4,14 +4,14 @@ The log `ledger_02` is at `/log/2?lane=all&after=120`.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
 import httpx2
 import msgspec
 
-from shared.contracts.envelope import BATCH_EVENTS_MAX, Batch, decode_batch, log_of
+from shared.contracts.envelope import BATCH_EVENTS_MAX, Batch, Decode, decode_batch, log_of
 from shared.errors import NotFoundError, UnavailableError
 
 TIMEOUT_S = 5.0
@@ -19,9 +19,6 @@ SOURCES_KEPT_S = 10.0
 CONNECTIONS_MAX = 64
 HEAD_HEADER = "Databank-Head"
 SOURCE_HEADER = "Databank-Source"
-
-
-Decode = Callable[[bytes, str, str, int], Batch]
 
 
 class Heads(msgspec.Struct, frozen=True):
@@ -42,7 +39,7 @@ class HttpLogReader:
         self, base_url: str, token: str, *, decode: Decode = decode_batch,
         sources: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self._decode = decode
+        self.decode = decode
         self._fixed = list(sources)
         self._client = httpx2.Client(
             base_url=base_url,
@@ -112,7 +109,7 @@ class HttpLogReader:
         if answer.headers.get(SOURCE_HEADER) != source:
             raise NotFoundError(f"there is no log {source} here")
         try:
-            return self._decode(answer.content, source, lane, int(answer.headers[HEAD_HEADER]))
+            return self.decode(answer.content, source, lane, int(answer.headers[HEAD_HEADER]))
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             raise UnavailableError(f"the log's page is malformed: {error}") from error
 

@@ -48,6 +48,7 @@ class Inbox:
         pause_s: float = ATTEMPT_FIRST_S,
     ) -> None:
         self.counts = Counts()
+        self.decode = reader.decode
         self.lanes = sorted({consumer.lane for consumer in consumers})
         self._consumers = list(consumers)
         self._locks = {consumer.name: Lock() for consumer in consumers}

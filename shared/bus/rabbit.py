@@ -1,5 +1,6 @@
 """The RabbitMQ transport: a publisher with confirms, and a feed that hands messages to an inbox."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from threading import Event
 from typing import Any
@@ -23,9 +24,11 @@ from shared.bus.levelling import Leveller
 from shared.bus.topology import Topology, routing_key
 from shared.bus.types import Page
 from shared.contracts.envelope import (
+    BATCH_BYTES_MAX,
     BATCH_CONTENT_TYPE,
     HEAD_CONTENT_TYPE,
     Batch,
+    Decode,
     Head,
     decode_batch,
     log_of,
@@ -33,7 +36,9 @@ from shared.contracts.envelope import (
 from shared.errors import UnavailableError
 from shared.logs import logger
 
-PREFETCH = 10
+# A busy log's messages are small; what waits is applied together, so much of it as is one page.
+PREFETCH = 50
+TOGETHER_BYTES_MAX = BATCH_BYTES_MAX
 # A queue that was just made anew by another relay refuses what was under way, once.
 REFUSALS_MAX = 3
 # How soon a feed without messages sees that it is to stop.
@@ -144,7 +149,8 @@ class RabbitFeed:
     """Hands the messages of one queue to an inbox until the stop; it reconnects by itself.
 
     Each message is acknowledged after it was applied, dropped or found to lie beyond a gap (then
-    the leveller is woken); nothing goes back to the queue on purpose.
+    the leveller is woken); nothing goes back to the queue on purpose. Messages that wait are taken
+    together, and those that continue each other are applied as one.
     """
 
     def __init__(
@@ -188,10 +194,11 @@ class RabbitFeed:
                     delivery = next(messages, None)
                 logger().info("feed_connected", queue=self._queue)
                 while delivery is not None and not self._stop.is_set():
-                    method, properties, body = delivery
-                    if method is not None:
-                        self._take(connection, properties, body)
-                        channel.basic_ack(method.delivery_tag or 0)
+                    if delivery[0] is not None:
+                        tag, batches = self._gather(channel, delivery, messages)
+                        for batch in joined(batches):
+                            self._take(connection, batch)
+                        channel.basic_ack(tag, multiple=True)
                         backoff.reset()
                     delivery = next(messages, None)
             if not self._stop.is_set():
@@ -199,14 +206,28 @@ class RabbitFeed:
         finally:
             close_quietly(connection)
 
-    def _take(self, connection: BlockingConnection, properties: Any, body: Any) -> None:
-        """Give a message to the inbox, however long a part that it needs is away."""
-        batch = decode_message(properties, body)
-        if batch is None:
-            self._inbox.counts.malformed_messages += 1
-            logger().error("malformed_message_dropped", queue=self._queue)
-            self._leveller.wake()
-            return
+    def _gather(
+        self, channel: BlockingChannel, delivery: Any, messages: Iterator[Any]
+    ) -> tuple[int, list[Batch]]:
+        """Read a delivery and what waits behind it; return the last one's tag and the batches."""
+        batches: list[Batch] = []
+        size = 0
+        while True:
+            method, properties, body = delivery
+            size += len(body)
+            batch = decode_message(properties, body, self._inbox.decode)
+            if batch is not None:
+                batches.append(batch)
+            else:
+                self._inbox.counts.malformed_messages += 1
+                logger().error("malformed_message_dropped", queue=self._queue)
+                self._leveller.wake()
+            if size >= TOGETHER_BYTES_MAX or not channel.get_waiting_message_count():
+                return int(method.delivery_tag), batches
+            delivery = next(messages)
+
+    def _take(self, connection: BlockingConnection, batch: Batch) -> None:
+        """Give a batch to the inbox, however long a part that it needs is away."""
         backoff = Backoff(self._stop)
         while True:
             try:
@@ -222,7 +243,23 @@ class RabbitFeed:
                 return
 
 
-def decode_message(properties: pika.BasicProperties, body: bytes) -> Batch | None:
+def joined(batches: Iterable[Batch]) -> list[Batch]:
+    """Return the batches, those as one that continue each other; each lane's order stays."""
+    lanes: dict[tuple[str, str], list[Batch]] = {}
+    for batch in batches:
+        lane = lanes.setdefault((batch.source, batch.lane), [])
+        if lane and batch.previous == lane[-1].sequence:
+            last = lane[-1]
+            events = [*last.events, *batch.events]
+            lane[-1] = Batch(batch.source, batch.lane, last.previous, batch.sequence, events)
+        else:
+            lane.append(batch)
+    return [batch for lane in lanes.values() for batch in lane]
+
+
+def decode_message(
+    properties: pika.BasicProperties, body: bytes, decode: Decode = decode_batch
+) -> Batch | None:
     """Read a message; None if it is not what a relay publishes."""
     headers = properties.headers or {}
     try:
@@ -230,7 +267,7 @@ def decode_message(properties: pika.BasicProperties, body: bytes) -> Batch | Non
         previous, sequence = int(str(headers["previous"])), int(str(headers["sequence"]))
         if properties.content_type == HEAD_CONTENT_TYPE:
             return Batch(source, lane, sequence, sequence, [])
-        batch = decode_batch(body, source, lane, sequence)
+        batch = decode(body, source, lane, sequence)
     except (KeyError, ValueError, TypeError, msgspec.MsgspecError):
         return None
     return batch if (batch.previous, batch.sequence) == (previous, sequence) else None

@@ -1,18 +1,19 @@
 """Several producers' logs behind one reader, for consumers that follow more than one service."""
 
 from shared.bus.types import LogReader
-from shared.contracts.envelope import Batch
+from shared.contracts.envelope import Batch, Decode
 from shared.errors import NotFoundError, UnavailableError
 
 
 class Readers:
-    """A LogReader over the logs of several; one that is away hides nobody else's.
+    """A LogReader over the logs of several, all read alike; one that is away hides nobody else's.
 
     So that one that was away from the start is followed too, its reader should know its sources
     beforehand (`HttpLogReader(sources=…)`).
     """
 
     def __init__(self, *readers: LogReader) -> None:
+        self.decode: Decode = readers[0].decode
         self._readers = readers
 
     def sources(self) -> list[str]:

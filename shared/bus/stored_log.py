@@ -18,6 +18,7 @@ from shared.contracts.envelope import (
     BATCH_EVENTS_MAX,
     LANES,
     Batch,
+    Decode,
     OutgoingEnvelope,
     decode_batch,
     time_text,
@@ -129,6 +130,7 @@ class LocalLogReader:
     """A service's own way to its logs: straight from the database (a LogReader)."""
 
     def __init__(self, logs: Sequence[StoredLog]) -> None:
+        self.decode: Decode = decode_batch
         self._logs = {log.source: log for log in logs}
 
     def sources(self) -> list[str]:

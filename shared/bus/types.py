@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from shared.contracts.envelope import Batch
+from shared.contracts.envelope import Batch, Decode
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -39,7 +39,15 @@ class Log(Protocol):
 
 
 class LogReader(Protocol):
-    """A consumer's way to a producer's logs: over HTTP, or straight where it owns them."""
+    """A consumer's way to a producer's logs: over HTTP, or straight where it owns them.
+
+    `decode` reads a page's body, whoever brought it.
+    """
+
+    @property
+    def decode(self) -> Decode:
+        """Return how this consumer's pages are read."""
+        ...
 
     def sources(self) -> list[str]:
         """Return the sources of all logs that can be read."""

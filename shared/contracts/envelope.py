@@ -4,6 +4,7 @@
 log's ids have holes and outgrow a CloudEvents Integer. Heads say how far a lane is, without goods.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +62,9 @@ class Batch(msgspec.Struct, frozen=True):
     sequence: int
     events: list[Envelope]
 
+
+# Reads a page: from its body, source, lane and head.
+Decode = Callable[[bytes, str, str, int], Batch]
 
 _decode_events = msgspec.json.Decoder(list[Envelope]).decode
 

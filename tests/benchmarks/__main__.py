@@ -15,6 +15,7 @@ from tests.benchmarks import (
     cli,
     close,
     commands,
+    gifts,
     hot,
     lag,
     long_account,
@@ -23,6 +24,7 @@ from tests.benchmarks import (
     rebuild,
     singles,
     two_processes,
+    year,
 )
 from tests.benchmarks.bench import Bench, Plan
 from tests.benchmarks.report import Report
@@ -34,6 +36,7 @@ MEASUREMENTS = {
     "commands": commands.measure,
     "cli": cli.measure,
     "lag": lag.measure,
+    "gifts": gifts.measure,
     "rebuild": rebuild.measure,
     "accounts": accounts.measure,
     "long-account": long_account.measure,
@@ -41,6 +44,7 @@ MEASUREMENTS = {
     "close": close.measure,
     "http": singles.measure,
     "two-processes": two_processes.measure,
+    "year": year.measure,
     "memory": memory.measure,
 }
 

@@ -93,12 +93,12 @@ class Bench:
         return timings
 
     @contextmanager
-    def running(self, **environment: str) -> Iterator[LocalBank]:
+    def running(self, clock: str = CLOCK, **environment: str) -> Iterator[LocalBank]:
         """Run a whole bank with its own PostgreSQL, as an operator does; nothing of it stays."""
         local = LocalBank(self.folder / f"bank-{next(self._numbers)}", environment)
         try:
             with self.step("databank up"):
-                local.up("--clock", CLOCK)
+                local.up("--clock", clock)
             yield local
             self.note_memory(peak_memory(local))
         finally:

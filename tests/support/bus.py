@@ -10,7 +10,7 @@ from threading import Lock
 import msgspec
 
 from shared.bus.types import Page
-from shared.contracts.envelope import Batch, Envelope, decode_batch, source_of
+from shared.contracts.envelope import Batch, Decode, Envelope, decode_batch, source_of
 from shared.errors import NotFoundError, UnavailableError
 
 
@@ -82,6 +82,7 @@ class MemoryReader:
     """A LogReader of memory logs that can be made to fail and counts its reads."""
 
     def __init__(self, logs: Iterable[MemoryLog], *, limit: int = 500) -> None:
+        self.decode: Decode = decode_batch
         self.logs = {log.source: log for log in logs}
         self.limit = limit
         self.away = False

@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.contracts import gifting
-from shared.contracts.envelope import Batch, Envelope, time_text
+from shared.contracts.envelope import Batch, Decode, Envelope, decode_batch, time_text
 from shared.contracts.ledger import Event
 from shared.errors import NotFoundError, UnavailableError
 
@@ -14,6 +14,7 @@ class GiftingLog:
     """A log of gifting in memory; it is also a LogReader of itself."""
 
     def __init__(self) -> None:
+        self.decode: Decode = decode_batch
         self.events: list[Event] = []
         self.away = False
 

@@ -54,17 +54,20 @@ CREATE TABLE gifts (
     counts boolean NOT NULL,
     asked_at bigint NOT NULL,
     changed_at bigint NOT NULL,
+    -- When the sender's account began, where the ledger was there to tell.
+    sender_opened_at bigint,
     -- When somebody must look at it again: the deadline of a job, null where nobody need.
     due_at bigint
 ) WITH (fillfactor = 80);
 CREATE INDEX gifts_sender_idx ON gifts (sender, asked_at, id);
+CREATE INDEX gifts_pair_idx ON gifts (sender, receiver);
 CREATE INDEX gifts_receiver_idx ON gifts (receiver, asked_at, id);
 CREATE INDEX gifts_due_idx ON gifts (due_at) WHERE due_at IS NOT NULL;
 
 -- Red packets. The seed of the split is kept here alone until the packet has ended.
 CREATE TABLE red_packets (
     id uuid PRIMARY KEY,
-    token_hash bytea NOT NULL UNIQUE,
+    token_hash text NOT NULL UNIQUE,
     sender text NOT NULL,
     bytes bigint NOT NULL,
     shares integer NOT NULL,
@@ -83,17 +86,15 @@ CREATE TABLE claims (
     id uuid PRIMARY KEY,
     packet_id uuid NOT NULL,
     receiver text NOT NULL,
-    bytes bigint NOT NULL,
     counts boolean NOT NULL,
     claimed_at bigint NOT NULL
 ) WITH (fillfactor = 80);
-CREATE INDEX claims_packet_idx ON claims (packet_id);
 CREATE INDEX claims_receiver_idx ON claims (receiver, claimed_at);
 
 CREATE TABLE asks (
     id uuid PRIMARY KEY,
     asker text NOT NULL,
-    asked text NOT NULL,
+    giver text NOT NULL,
     bytes bigint NOT NULL,
     state text NOT NULL,
     asked_at bigint NOT NULL,
@@ -101,7 +102,7 @@ CREATE TABLE asks (
     due_at bigint
 ) WITH (fillfactor = 80);
 CREATE INDEX asks_asker_idx ON asks (asker, asked_at, id);
-CREATE INDEX asks_asked_idx ON asks (asked, asked_at, id);
+CREATE INDEX asks_giver_idx ON asks (giver, asked_at, id);
 CREATE INDEX asks_due_idx ON asks (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE inbox_positions (

@@ -16,7 +16,7 @@ restate every field and cost a copy of the arguments per event.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 from uuid import UUID
 
 import msgspec
@@ -62,6 +62,7 @@ class Aggregate(BaseAggregate[UUID]):
     class Event(AggregateEvent):
         """A fact at its place in a stream."""
 
+        TOPIC: ClassVar[str]
         data: Contract
 
         def apply(self, aggregate: Any) -> None:
@@ -81,6 +82,11 @@ class Aggregate(BaseAggregate[UUID]):
     def evolve(self, data: Any) -> None:
         """Change the state as the fact says."""
         raise NotImplementedError
+
+    def collect_events(self) -> list["Aggregate.Event"]:
+        """Return what was recorded since the last time, to be stored."""
+        collected, self._pending_events = self._pending_events, []
+        return cast("list[Aggregate.Event]", collected)
 
     @staticmethod
     def stream(name: str) -> UUID:

@@ -255,8 +255,6 @@ class Gift(Aggregate):
         return self._record(GiftReturned(**self._facts(meta), code=code))
 
     def _on_departed(self, event: DataTransferred, meta: Meta) -> bool:
-        if event.to != self.receiver:
-            return False
         return self._record(
             GiftSent(**self._facts(meta), transfer_id=event.transfer_id, legs=event.legs)
         )

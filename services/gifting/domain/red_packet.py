@@ -208,8 +208,6 @@ class RedPacket(Aggregate):
         It may be of the packet's hold or of one share. The packet ends in the same go where that
         was the last to wait for, with the seed told.
         """
-        if self.state in FINAL:
-            return False
         claim = self.claims.get(event.correlation_id)
         if claim is None:
             told = self._on_hold(event, meta)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from services.ledger.domain.account import Account, Lot
-from services.ledger.domain.commands import CloseMonth
+from services.ledger.domain.commands import Close, CloseMonth
 from services.ledger.domain.context import Context, Meta, facts, known
 from services.ledger.domain.rules import CarryOver
 from shared.calendar import add_months, months_from
@@ -24,7 +24,7 @@ from shared.errors import RefusedError
 
 
 def close_month(
-    account: Account | None, command: CloseMonth, context: Context, meta: Meta
+    account: Account | None, command: CloseMonth | Close, context: Context, meta: Meta
 ) -> Iterator[Event]:
     """Close a month and every earlier one that is still open; the plan lots are granted before."""
     account = known(account, command.account)

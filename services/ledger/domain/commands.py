@@ -289,6 +289,15 @@ class Touch(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Close(msgspec.Struct, frozen=True, kw_only=True):
+    """Close a month of one account (a job of the ledger; the account knows what is closed)."""
+
+    key: str
+    account: str
+    month: str
+    reason: str | None = None
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One usage record to be charged: `bytes` used at `occurred_at` (milliseconds UTC)."""
 
@@ -307,7 +316,9 @@ PublicCommand = (
     OpenAccount | Suspend | Resume | CloseAccount | ChangePlan | Buy | Fund | Award | Transfer
     | Hold | Post | Release | Adjust | Reverse | SetThresholds | CloseMonth
 )  # fmt: skip
-AnyCommand = PublicCommand | Arrive | TakeBack | TakeFee | ReverseUsage | Touch
+AnyCommand = PublicCommand | Arrive | TakeBack | TakeFee | ReverseUsage | Touch | Close
+# What a job asks is asked again until it is done, so it needs no key to be done once.
+KEYLESS = (Touch, Close)
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "open_account": {

@@ -33,6 +33,7 @@ DECISIONS: dict[type, Decision] = {
     asked.Release: holds.release,
     asked.SetThresholds: monitors.set_thresholds,
     asked.CloseMonth: closing.close_month,
+    asked.Close: closing.close_month,
     asked.Arrive: transfers.arrive,
     asked.TakeBack: transfers.take_back,
     asked.TakeFee: fees.take_fee,

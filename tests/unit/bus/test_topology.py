@@ -3,9 +3,9 @@
 import pika
 import pytest
 
-from shared.bus.rabbit import decode_message
+from shared.bus.rabbit import decode_message, joined
 from shared.bus.topology import bank_topology, routing_key
-from shared.contracts.envelope import BATCH_CONTENT_TYPE, HEAD_CONTENT_TYPE
+from shared.contracts.envelope import BATCH_CONTENT_TYPE, HEAD_CONTENT_TYPE, Batch
 from tests.support.bus import MemoryLog
 
 
@@ -63,3 +63,40 @@ def test_a_head_has_no_events():
 )
 def test_what_no_relay_publishes_is_malformed(headers, body):
     assert decode_message(properties(BATCH_CONTENT_TYPE, **headers), body) is None
+
+
+def pages_of(log: MemoryLog, size: int) -> list[Batch]:
+    pages = [log.batch("all", 0, size)]
+    while pages[-1].sequence < log.head("all"):
+        pages.append(log.batch("all", pages[-1].sequence, size))
+    return pages
+
+
+def test_messages_that_continue_each_other_are_applied_as_one():
+    first, second = MemoryLog(partition=0), MemoryLog(partition=1)
+    first.fill(6)
+    second.fill(6)
+    mixed = [
+        page for both in zip(pages_of(first, 2), pages_of(second, 2), strict=True) for page in both
+    ]
+
+    assert len(mixed) == 6
+    assert joined(mixed) == [first.batch("all", 0, 6), second.batch("all", 0, 6)]
+
+
+def test_messages_that_do_not_continue_each_other_stay_apart_in_their_order():
+    log = MemoryLog()
+    log.fill(6)
+    begin, _, end = pages_of(log, 2)
+
+    assert joined([begin, begin, end]) == [begin, begin, end]
+
+
+def test_a_head_behind_its_last_message_says_nothing_new():
+    log = MemoryLog()
+    log.fill(3)
+    (page,) = pages_of(log, 3)
+    head = Batch(page.source, "all", page.sequence, page.sequence, [])
+
+    assert joined([page, head]) == [page]
+    assert joined([head, head]) == [head]

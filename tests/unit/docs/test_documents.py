@@ -8,8 +8,12 @@ from flask import Flask
 
 from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
+from services.gifting import api as gifting_api
+from services.gifting import asks_api, packets_api
 from services.ledger import api as ledger_api
+from services.ledger import gifting_api as ledger_gifting_api
 from services.ledger import rules_api
+from shared.log_api import log_blueprint
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -88,6 +92,9 @@ def test_every_route_is_documented_and_no_other():
     app.register_blueprint(ledger_api.blueprint)
     app.register_blueprint(rules_api.blueprint)
     app.register_blueprint(gateway_api.blueprint)
+    for routes in (gifting_api, packets_api, asks_api, ledger_gifting_api):
+        app.register_blueprint(routes.blueprint)
+    app.register_blueprint(log_blueprint(ledger_api.served))
     there = {
         (method, plain(rule.rule))
         for rule in app.url_map.iter_rules()
