@@ -34,7 +34,8 @@ EVENT_BY_TYPE: dict[str, type[ledger.Event]] = ledger.EVENT_BY_TYPE | gifting.EV
 def decode_event(topic: str, state: bytes) -> ledger.Event:
     """Read a stored event as its service does."""
     if topic in gifting.EVENT_BY_TYPE:
-        return msgspec.json.decode(state, type=gifting.EVENT_BY_TYPE[topic])
+        event: ledger.Event = msgspec.json.decode(state, type=gifting.EVENT_BY_TYPE[topic])
+        return event
     return decode_ledger_event(topic, state)
 
 
