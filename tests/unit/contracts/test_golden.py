@@ -34,15 +34,15 @@ EVENT_BY_TYPE: dict[str, type[ledger.Event]] = ledger.EVENT_BY_TYPE | gifting.EV
 def decode_event(topic: str, state: bytes) -> ledger.Event:
     """Read a stored event as its service does."""
     if topic in gifting.EVENT_BY_TYPE:
-        event: ledger.Event = msgspec.json.decode(state, type=gifting.EVENT_BY_TYPE[topic])
-        return event
+        return msgspec.json.Decoder(gifting.EVENT_BY_TYPE[topic]).decode(state)
     return decode_ledger_event(topic, state)
 
 
 def decode_data(topic: str, data: Any) -> ledger.Event:
     """Read an envelope's data as its consumers do."""
-    contract = gifting if topic in gifting.EVENT_BY_TYPE else ledger
-    return contract.decode_data(topic, data)
+    if topic in gifting.EVENT_BY_TYPE:
+        return gifting.decode_data(topic, data)
+    return ledger.decode_data(topic, data)
 
 
 def full(topic: str) -> dict[str, Any]:
