@@ -103,15 +103,26 @@ def _change(entry: dict[str, Any]) -> str:
     return ("+" if change > 0 else "") + human_bytes(change) if change else ""
 
 
+def _whom(entry: dict[str, Any]) -> list[str]:
+    """Return with whom bytes were moved, and for what."""
+    facts = []
+    if "counterparty" in entry:
+        facts.append(("from " if entry["kind"] == "received" else "to ") + entry["counterparty"])
+    if "purpose" in entry:
+        facts.append(entry["purpose"].replace("_", " "))
+    if "fee_bytes" in entry:
+        facts.append(f"of it a fee of {entry['fee_bytes']:,} B")
+    return facts
+
+
 def _what(entry: dict[str, Any]) -> str:
     facts = []
     if "lines" in entry:
         facts.append(f"{entry['lines']:,} records")
     if entry.get("unfunded_bytes"):
         facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
-    if "counterparty" in entry:
-        facts.append(("from " if entry["kind"] == "received" else "to ") + entry["counterparty"])
-    facts += [entry[name] for name in ("purpose", "code", "usage_id", "month") if name in entry]
+    facts += _whom(entry)
+    facts += [entry[name] for name in ("code", "usage_id", "month") if name in entry]
     if "plan" in entry:
         facts.append(
             entry["plan"] + (f" from {entry['from_month']}" if "from_month" in entry else "")

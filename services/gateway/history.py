@@ -75,7 +75,9 @@ def _transfer(event: DataTransferred | DataReceived | TransferReturned) -> dict[
 
 def _departed(event: DataTransferred) -> dict[str, Any]:
     held = {} if event.hold_id is None else {"hold_id": event.hold_id}
-    return {"counterparty": event.to, **_transfer(event), **held}
+    fee = sum(leg.bytes for leg in event.legs if leg.to is not None)
+    paid = {"fee_bytes": fee} if fee else {}
+    return {"counterparty": event.to, **_transfer(event), **held, **paid}
 
 
 def _spent(event: Spent) -> dict[str, Any]:

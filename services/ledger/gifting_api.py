@@ -14,7 +14,7 @@ from shared.http import body, json_response, query
 
 CHECKS_MAX = 1_000
 
-blueprint = Blueprint("gifting", __name__)
+blueprint = Blueprint("gift_checks", __name__)
 
 
 class ChecksBody(msgspec.Struct, forbid_unknown_fields=True):
