@@ -156,3 +156,20 @@ def test_a_packet_is_listed_for_its_sender_alone(world: World, token: str) -> No
     packet_id = mine[0]["packet_id"]
     assert world.get(f"/v1/red-packets/{packet_id}", account="ann").status == 200
     assert world.get(f"/v1/red-packets/{packet_id}", account="bob").code == "packet_not_found"
+
+
+def test_a_share_that_came_back_counts_no_more(world: World) -> None:
+    tokens = []
+    for who in ("ann", "gus", "hal", "ida"):
+        world.open(who) if who != "ann" else None
+        tokens.append(world.post("/v1/red-packets", TERMS | {"sender": who}).body["token"])
+    world.settle()
+    world.near.away = True
+    claim(world, tokens[0], "late")
+    world.settle()
+    world.near.away = False
+    world.open("late")
+
+    answers = [claim(world, token, "late") for token in tokens]
+
+    assert [answer.code for answer in answers] == ["account_not_found", None, None, None]
