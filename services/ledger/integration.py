@@ -46,7 +46,7 @@ class PartitionConsumer:
         self._stored_at: dict[str, float] = {}
 
     def position(self, source: str) -> int:
-        """Return the durable position, 0 at the beginning.
+        """Return the position, 0 at the beginning; what came of all before it is durable.
 
         It is kept in memory: where another process has moved it since, what is applied again is
         known by its keys, and the stored position never goes back.

@@ -1,9 +1,17 @@
 """Gifting's log as a test writes it: the contract's events, in lanes, without gifting."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
 import msgspec
+from flask import Flask, Response, request
+from werkzeug.serving import make_server
 
 from shared.contracts import gifting
-from shared.contracts.envelope import Batch, Decode, Envelope, decode_batch, time_text
+from shared.contracts.envelope import LANES, Batch, Decode, Envelope, decode_batch, time_text
 from shared.contracts.ledger import Event
 from shared.errors import NotFoundError, UnavailableError
 
@@ -65,3 +73,36 @@ class GiftingLog:
             previous=str(before), correlationid=event.correlation_id or None,
             data=msgspec.json.decode(msgspec.json.encode(event)),
         )  # fmt: skip
+
+
+@contextmanager
+def served(log: GiftingLog, port: int) -> Iterator[None]:
+    """Serve a log over HTTP, as gifting's web process does, while the block runs."""
+    app = Flask("gifting")
+
+    @app.get("/v1/heads")
+    def heads() -> Response:
+        lanes = {lane: log.head(SOURCE, lane) for lane in LANES}
+        return _json({"source_prefix": "/bank/1", "heads": {"gifting_00": lanes}})
+
+    @app.get("/log/0")
+    def page() -> Response:
+        lane = request.args["lane"]
+        batch = log.read(SOURCE, lane, int(request.args["after"]))
+        if not batch.events:
+            time.sleep(0.05)
+        headers = {"Databank-Source": SOURCE, "Databank-Head": str(log.head(SOURCE, lane))}
+        return Response(msgspec.json.encode(batch.events), headers=headers)
+
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def _json(body: Any) -> Response:
+    return Response(msgspec.json.encode(body), content_type="application/json")

@@ -1,12 +1,16 @@
 """Gifting's events on a real ledger: done once, in batches, whatever comes again or dies."""
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from infra.runtime.programs import ROOT
 from services.ledger.checks import GiftCheck, check_gifts
 from services.ledger.domain.commands import Buy, Fee, Hold, OpenAccount, Suspend, Transfer
 from services.ledger.domain.rules import Arriving
@@ -23,9 +27,18 @@ from shared.contracts.gifting import (
 )
 from shared.contracts.ledger import FEES_ACCOUNT, HoldReleased
 from shared.errors import UnavailableError
-from tests.integration.ledger.test_jobs_and_rules import bank_of
-from tests.support.gifting import SOURCE, GiftingLog
-from tests.support.ledger import MIB, NOON, TOKENS, RealLedger, client, sandbox_clock
+from tests.integration.ledger.test_jobs_and_rules import WORKER_S, bank_of
+from tests.support.bank import free_port, wait_until
+from tests.support.gifting import SOURCE, GiftingLog, served
+from tests.support.ledger import (
+    MIB,
+    NOON,
+    TOKENS,
+    RealLedger,
+    client,
+    environment,
+    sandbox_clock,
+)
 from tests.support.memory import CALENDAR, RULEBOOK
 
 PEOPLE = [f"p{number}" for number in range(40)]
@@ -76,7 +89,8 @@ def types(ledger: RealLedger) -> Counter[str]:
 
 
 def received(ledger: RealLedger, name: str) -> int:
-    return ledger.ledger.account(name)[0].received
+    found = ledger.ledger.partition_for(name).account(name)
+    return found[0].received if found else 0
 
 
 def a_bit_of_everything(gifts: GiftingLog) -> None:
@@ -171,6 +185,35 @@ def test_a_gifting_that_is_away_holds_up_no_saga_of_the_ledger(
         with pytest.raises(UnavailableError):
             inbox.level()
     assert received(people, "p2") == MIB
+
+
+def test_a_worker_is_ready_without_gifting_and_does_what_it_asks_once_it_is_there(
+    people: RealLedger, gifts: GiftingLog, ledger_url: str, tmp_path: Path
+) -> None:
+    gifting_port, port = free_port(), free_port()
+    settings = sandbox_clock(tmp_path, NOON) | {
+        "GIFTING_URL": f"http://127.0.0.1:{gifting_port}", "LEDGER_WORKER_PORT": str(port),
+    }  # fmt: skip
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "services.ledger", "worker"], cwd=ROOT,
+        env=environment(ledger_url, **settings), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        people.do(Transfer(key="t", account="p1", to="p2", bytes=MIB))
+        wait_until(lambda: received(people, "p2") == MIB, WORKER_S, "the ledger's own has arrived")
+        with client(f"http://127.0.0.1:{port}") as face:
+            assert face.get("/ready").json()["ready"] is True
+            a_bit_of_everything(gifts)
+            with served(gifts, gifting_port):
+                wait_until(lambda: received(people, FEES_ACCOUNT) == 20_007, WORKER_S, "all fees")
+                lag = 'databank_inbox_lag_events{consumer="ledger_00",log="gifting_00"} 0.0'
+                wait_until(lambda: lag in face.get("/metrics").text, WORKER_S, "nothing lags")
+            assert face.get("/ready").json()["ready"] is True
+            assert 'log="ledger_00"' in face.get("/metrics").text
+    finally:
+        worker.terminate()
+        assert worker.wait(10) == 0
+    people.verified()
 
 
 def test_ten_thousand_holds_that_are_due_at_once_are_let_go_in_batches(
