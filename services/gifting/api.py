@@ -80,7 +80,8 @@ def post_quote() -> Response:
     """Tell what a gift would do now: lots, their new end, fee, and what stands against it."""
     query(schemas.NoQuery())
     terms = schemas.read_body(schemas.decode_gift)
-    return json_response(quote_document(gifting().quote(terms), bank().calendar))
+    quote, step_up = gifting().quote(terms)
+    return json_response(quote_document(quote, bank().calendar) | {"step_up": step_up})
 
 
 @blueprint.post("/v1/gifts")

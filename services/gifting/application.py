@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from services.gifting import asks, gifts, listing, packets
-from services.gifting.checks import Asker, Check, Ledger
 from services.gifting.documents import is_moving
 from services.gifting.domain.aggregate import Aggregate, rebuild
 from services.gifting.domain.ask import Ask, unknown_ask
@@ -14,6 +13,7 @@ from services.gifting.domain.checks import Facts
 from services.gifting.domain.gift import Gift, unknown_gift
 from services.gifting.domain.quote import Quote, quote_gift
 from services.gifting.domain.red_packet import RedPacket, claim_name, unknown_packet
+from services.gifting.ledger import Asker, Check, Ledger
 from services.gifting.requests import Answer, Asking, Request
 from services.gifting.store import Store
 from services.gifting.waiting import Waiting
@@ -67,21 +67,25 @@ class Gifting:
         with self.waiting.for_rest(saga) as bell:
             answer = self.writer.run(job)
             found = _of(kind, answer)
-            if is_moving(found, saga):
+            if bell is not None and is_moving(found, saga):
                 bell.wait(wait_s)
                 found = self._get(kind, found.id)
         return found, answer
 
     # Gifts.
 
-    def quote(self, terms: gifts.GiftTerms) -> Quote:
-        """Say what a gift would do now; nothing is stored."""
+    def quote(self, terms: gifts.GiftTerms) -> tuple[Quote, bool]:
+        """Say what a gift would do now, and whether it would need a second factor.
+
+        Nothing is stored.
+        """
         facts = self._facts(gifts.check_of(terms, self.store.rules()))
         with self.store.glance() as turn:
             turn.needs.pairs.add((terms.sender, terms.receiver))
             turn.read()
             question = gifts.question_of(turn, terms.sender, terms.receiver, terms.bytes, facts)
-            return quote_gift(question, waits=gifts.waits(terms, turn.rules))
+            step_up = gifts.verdict_on(turn, terms, facts).outcome == "step_up"
+            return quote_gift(question, waits=gifts.waits(terms, turn.rules)), step_up
 
     def request_gift(
         self, asking: Asking, terms: gifts.GiftTerms, wait_s: float

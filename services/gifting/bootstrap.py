@@ -10,11 +10,11 @@ from prometheus_client.metrics_core import Metric
 from services.gifting import api, asks_api, packets_api
 from services.gifting.application import Gifting
 from services.gifting.bank import Bank
-from services.gifting.checks import HttpLedger, Ledger
 from services.gifting.domain.rules import RuleBook, built_in_rules, read_rules
 from services.gifting.gauges import web_gauges, worker_gauges
 from services.gifting.integration import LedgerConsumer, decode_page
 from services.gifting.jobs import run_jobs
+from services.gifting.ledger import HttpLedger, Ledger
 from services.gifting.store import Store
 from shared import http
 from shared.auth import Tokens

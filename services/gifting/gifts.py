@@ -6,7 +6,6 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta as Limits
 
-from services.gifting.checks import Check, fee_in_check
 from services.gifting.domain.abuse import Verdict, judge
 from services.gifting.domain.aggregate import Meta
 from services.gifting.domain.checks import Facts
@@ -15,6 +14,7 @@ from services.gifting.domain.gift import Gift, Wish, unknown_gift
 from services.gifting.domain.limits import Question, refuse_gift
 from services.gifting.domain.quote import accept_until, price
 from services.gifting.domain.rules import AMOUNT_MAX, Rules
+from services.gifting.ledger import Check, fee_in_check
 from services.gifting.requests import Asking, Request
 from services.gifting.turn import Needs, Turn
 from services.gifting.writer import Job
@@ -103,15 +103,13 @@ class RequestGift(Request):
         )
         if refusal is not None:
             raise refusal
-        opened_at = opened(self.facts)
-        traffic = turn.history.traffic(terms.sender, terms.receiver, opened_at)
-        verdict = judge(terms.bytes, traffic, turn.rules, turn.now, confirmed=terms.confirmed)
+        verdict = verdict_on(turn, terms, self.facts)
         if verdict.outcome == "step_up" and verdict.refusal is not None:
             raise verdict.refusal
         meta = turn.meta(self.asking.caller)
         gift = Gift.request(self._wish(turn), meta)
         turn.add(gift)
-        turn.count(gift, opened_at)
+        turn.count(gift, opened(self.facts))
         obey(gift, verdict, self.facts, meta)
         return subject
 
@@ -130,6 +128,12 @@ class RequestGift(Request):
 def opened(facts: Facts | None) -> int | None:
     """Return when the sender's account began, None while nobody has told it."""
     return facts.sender.opened_at if facts is not None and facts.sender is not None else None
+
+
+def verdict_on(turn: Turn, terms: GiftTerms, facts: Facts | None) -> Verdict:
+    """Return what a gift looks like that is asked for now."""
+    traffic = turn.history.traffic(terms.sender, terms.receiver, opened(facts))
+    return judge(terms.bytes, traffic, turn.rules, turn.now, confirmed=terms.confirmed)
 
 
 def obey(gift: Gift, verdict: Verdict, facts: Facts | None, meta: Meta) -> None:

@@ -9,12 +9,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta as Limits
 
-from services.gifting.checks import Check, fee_in_check
 from services.gifting.domain.checks import Facts, Party
 from services.gifting.domain.packet_limits import PacketAsked, refuse_claim, refuse_packet
 from services.gifting.domain.red_packet import PacketWish, RedPacket, unknown_packet
 from services.gifting.domain.split import SEED_BYTES, Split, commitment_of
 from services.gifting.gifts import BY_GIFTING, HOUR_MS, Amount, Message, SubscriberId
+from services.gifting.ledger import Check, fee_in_check
 from services.gifting.requests import Answer, Asking, Request
 from services.gifting.turn import Needs, Turn
 from services.gifting.writer import Job

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Event, Lock, Thread
+from threading import BoundedSemaphore, Event, Lock, Thread
 
 from psycopg.rows import tuple_row
 
@@ -12,6 +12,9 @@ from shared.bus.stored_log import decode_facts
 from shared.errors import UnavailableError
 
 LOOK_EVERY_S = 0.5
+# Of a web process's 32 threads (infra/gunicorn.conf.py): the others serve the log, without which
+# nothing would ever come that is waited for.
+WAITERS_MAX = 16
 # After these nothing more comes by itself soon.
 RESTS = tuple(
     f"bank.gifting.{name}.v1"
@@ -37,11 +40,26 @@ class Waiting:
         self._bells: dict[str, list[Event]] = {}
         self._at = 0
         self._stopped = Event()
+        self._places = BoundedSemaphore(WAITERS_MAX)
         self._thread: Thread | None = None
 
     @contextmanager
-    def for_rest(self, saga: str) -> Iterator[Event]:
-        """Give an event that is set when this saga comes to rest from now on."""
+    def for_rest(self, saga: str) -> Iterator[Event | None]:
+        """Give an event that is set when this saga comes to rest from now on.
+
+        None where as many wait already as may: then nobody waits, and the answer is a place.
+        """
+        if not self._places.acquire(blocking=False):
+            yield None
+            return
+        try:
+            with self._bell(saga) as bell:
+                yield bell
+        finally:
+            self._places.release()
+
+    @contextmanager
+    def _bell(self, saga: str) -> Iterator[Event]:
         bell = Event()
         with self._lock:
             if not self._bells:

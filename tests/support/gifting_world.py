@@ -11,10 +11,10 @@ from typed_settings.types import SecretStr
 from werkzeug.test import TestResponse
 
 from services.gifting.bootstrap import make_app, make_bank
-from services.gifting.checks import Check, Checks
 from services.gifting.domain.checks import Facts
 from services.gifting.domain.rules import BUILT_IN, RuleBook, Rules
 from services.gifting.jobs import expire_asks, go_on
+from services.gifting.ledger import Check, Checks
 from services.ledger.batch import Item
 from services.ledger.checks import GiftCheck, check_gifts
 from services.ledger.domain.commands import OpenAccount, PublicCommand, Touch

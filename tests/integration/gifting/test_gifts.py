@@ -223,6 +223,7 @@ def test_a_quote_says_what_a_gift_would_do_and_stores_nothing(world: World) -> N
 
     assert quote.status == 200
     assert quote.body["refused"] is None
+    assert quote.body["step_up"] is True
     assert quote.body["complete"] is True
     assert [leg["lot_id"] for leg in quote.body["legs"]] == ["plan:2015-08"]
     assert quote.body["legs"][0]["arrives_until"] == "2015-09-01T00:00:00+08:00"

@@ -1,11 +1,13 @@
 """`Prefer: wait`: the answer is the durable outcome, if it comes in time."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from time import monotonic
 
 from msgspec.structs import replace
 
 from services.gifting.domain.rules import BUILT_IN, Gifts
+from services.gifting.waiting import WAITERS_MAX
 from tests.support.gifting_world import MIB, World
 
 
@@ -61,3 +63,12 @@ def test_who_takes_a_share_hears_that_it_has_arrived(world: World) -> None:
         path = f"/v1/red-packets/{made.body['token']}/claim"
         taken = world.post(path, {"receiver": "bob"}, wait_s=5)
     assert (taken.status, taken.body["state"], taken.body["bytes"]) == (201, "delivered", 10 * MIB)
+
+
+def test_when_too_many_wait_already_nobody_more_does(world: World) -> None:
+    with ExitStack() as stack:
+        for _ in range(WAITERS_MAX):
+            stack.enter_context(world.gifting.waiting.for_rest("0" * 32))
+        began = monotonic()
+        answer = world.give("ann", "bob", wait_s=5)
+    assert (answer.status, monotonic() - began < 3) == (202, True)
