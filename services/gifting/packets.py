@@ -133,7 +133,7 @@ class GoOnWithPacket(Job[None]):
         if refusal is not None:
             packet.deny(refusal.code, refusal.detail, meta)
         else:
-            packet.offer(meta)
+            packet.offer(meta, turn.now + turn.rules.red_packets.valid_hours * HOUR_MS)
 
 
 class ClaimShare(Request):
