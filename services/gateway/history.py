@@ -28,6 +28,7 @@ from shared.contracts.ledger import (
     MonthClosed,
     PlanChanged,
     ThresholdCrossed,
+    ThresholdsSet,
     TransferReturned,
     UsageReversed,
 )
@@ -83,6 +84,19 @@ def _spent(event: Spent) -> dict[str, Any]:
     return {"lines": len(event.lines), "unfunded_bytes": unfunded}
 
 
+def _crossed(event: ThresholdCrossed) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "threshold": event.threshold, "value": event.value,
+        "available_bytes": event.available_bytes,
+    }  # fmt: skip
+    if event.lot_id is not None:
+        facts["lot_id"] = event.lot_id
+    if event.slices:
+        expiring = sum(part.bytes for part in event.slices)
+        facts.update(expiring_bytes=expiring, expires_at=event.expires_at)
+    return facts
+
+
 def _month(event: DataCarriedOver | MonthClosed | DataExpired) -> dict[str, Any]:
     return {} if event.month is None else {"month": event.month}
 
@@ -103,9 +117,8 @@ _FACTS: dict[type[ViewEvent], Callable[[Any], dict[str, Any]]] = {
     TransferReturned: lambda event: {
         "counterparty": event.to, **_transfer(event), "code": event.code,
     },
-    ThresholdCrossed: lambda event: {
-        "threshold": event.threshold, "value": event.value,
-    },
+    ThresholdsSet: lambda event: {"thresholds": msgspec.to_builtins(event.thresholds)},
+    ThresholdCrossed: _crossed,
     DataCarriedOver: _month,
     DataExpired: _month,
     MonthClosed: _month,

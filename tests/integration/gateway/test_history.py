@@ -8,8 +8,16 @@ import pytest
 from services.gateway.bootstrap import make_app
 from services.ledger.codec import decode_event
 from services.ledger.domain.account import Account, evolve
-from services.ledger.domain.commands import Hold, Post, Transfer, Usage
+from services.ledger.domain.commands import (
+    Buy,
+    Hold,
+    Post,
+    SetThresholds,
+    Transfer,
+    Usage,
+)
 from shared.bus.inbox import Inbox
+from shared.contracts.ledger import Thresholds
 from shared.errors import InvalidError, RefusedError
 from shared.ids import stream_id
 from tests.integration.gateway.test_http import TOKENS, Api
@@ -126,6 +134,30 @@ def test_a_gift_out_of_a_hold_reads_well_on_both_sides(gateway_of) -> None:
     arrived = gateway.history("bob", ALL, 500)["entries"][-1]
     assert (arrived["kind"], arrived["counterparty"]) == ("received", "ann")
     assert arrived["transfer_id"] == sent["transfer_id"]
+
+
+def test_a_threshold_says_which_and_what_is_left(gateway_of) -> None:
+    bank = opened_bank(1)
+    own = Thresholds(plan_used_percent=[80], low_balance_bytes=MIB, expiring_days=[30])
+    at = bank.clock.at
+    bank.do(
+        Buy(key="pack", account="ann", bytes=2 * MIB, expires_at="2015-08-20T00:00:00"),
+        SetThresholds(key="own", account="ann", thresholds=own),
+        Usage(usage_id="u", account="ann", bytes=31 * MIB, occurred_at=at),
+        SetThresholds(key="rules", account="ann"),
+    )
+    entries = followed(gateway_of, bank).history("ann", ALL, 500)["entries"]
+    told = [entry for entry in entries if entry["kind"].startswith("threshold")]
+    assert [entry["thresholds"] for entry in told if "thresholds" in entry] == [
+        {"plan_used_percent": [80], "low_balance_bytes": MIB, "expiring_days": [30]}, None,
+    ]  # fmt: skip
+    by_name = {entry["threshold"]: entry for entry in told if "threshold" in entry}
+    expiring, used, low = by_name["expiring"], by_name["plan_used"], by_name["low_balance"]
+    assert (expiring["value"], expiring["expiring_bytes"]) == (30, 2 * MIB)
+    assert expiring["expires_at"] == "2015-08-20T00:00:00+08:00"
+    assert (used["value"], used["lot_id"]) == (80, "plan:2015-08")
+    assert low["value"] == MIB
+    assert {used["available_bytes"], low["available_bytes"]} == {MIB}
 
 
 def test_unknown_filters_and_accounts_are_refused(gateway_of) -> None:
