@@ -46,7 +46,7 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
-class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where an account's balance is announced, once per crossing; all off by default.
 
     Percent of the month's plan used, bytes that are left (usable now), days before bytes expire

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from services.ledger.domain.rules import Bytes
-from shared.contracts.ledger import DataTransferred, Thresholds, UsageLine
+from services.ledger.domain.rules import Bytes, GivenThresholds
+from shared.contracts.ledger import DataTransferred, UsageLine
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -214,7 +214,7 @@ class SetThresholds(Command, frozen=True, kw_only=True, tag="set_thresholds"):
     """
 
     account: SubscriberId
-    thresholds: Thresholds | None = None
+    thresholds: GivenThresholds | None = None
 
 
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
@@ -370,12 +370,17 @@ def command_schemas() -> list[dict[str, Any]]:
     for command in PUBLIC:
         name = str(command.__struct_config__.tag)
         schema = msgspec.json.schema(command)
-        definition = schema["$defs"][command.__name__]
+        definition = schema["$defs"].pop(command.__name__)
+        parts = {"$defs": schema["$defs"]} if schema["$defs"] else {}
         rows.append(
             {
                 "type": name,
                 "description": (command.__doc__ or "").strip(),
-                "schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", **definition},
+                "schema": {
+                    "$schema": "https://json-schema.org/draft/2020-12/schema",
+                    **definition,
+                    **parts,
+                },
                 "example": {"type": name, **EXAMPLES[name]},
             }
         )

@@ -16,8 +16,8 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
+from services.ledger.domain.rules import GivenThresholds
 from shared.bus.inbox import Inbox
-from shared.contracts.ledger import Thresholds
 from shared.errors import InvalidError, RefusedError
 from shared.ids import stream_id
 from tests.integration.gateway.test_http import TOKENS, Api
@@ -138,7 +138,7 @@ def test_a_gift_out_of_a_hold_reads_well_on_both_sides(gateway_of) -> None:
 
 def test_a_threshold_says_which_and_what_is_left(gateway_of) -> None:
     bank = opened_bank(1)
-    own = Thresholds(plan_used_percent=[80], low_balance_bytes=MIB, expiring_days=[30])
+    own = GivenThresholds(plan_used_percent=[80], low_balance_bytes=MIB, expiring_days=[30])
     at = bank.clock.at
     bank.do(
         Buy(key="pack", account="ann", bytes=2 * MIB, expires_at="2015-08-20T00:00:00"),

@@ -7,9 +7,10 @@ import pytest
 
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Buy, Hold, OpenAccount, SetThresholds, Usage
+from services.ledger.domain.rules import GivenThresholds
 from services.ledger.jobs import look_at_due
 from shared.bus.doorbell import Doorbell
-from shared.contracts.ledger import ThresholdCrossed, Thresholds
+from shared.contracts.ledger import ThresholdCrossed
 from tests.support.ledger import MIB, RealLedger
 from tests.support.memory import CALENDAR
 
@@ -72,7 +73,7 @@ def test_where_a_lot_ended_untold_the_job_comes_to_an_end_too(ledger, bank):
 
 def test_thresholds_of_its_own_are_followed_by_the_job(ledger, bank):
     ledger.do(OpenAccount(key="o", account="p0", plan="std-30mb"))
-    ledger.do(SetThresholds(key="s", account="p0", thresholds=Thresholds(expiring_days=[1])))
+    ledger.do(SetThresholds(key="s", account="p0", thresholds=GivenThresholds(expiring_days=[1])))
     ledger.do(Buy(key="b", account="p0", bytes=MIB, expires_at="2015-08-28T00:00:00"))
     ledger.at("2015-08-26T00:00:00")
     look_at_due(bank, Event())
