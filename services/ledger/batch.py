@@ -18,6 +18,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta, active, facts
+from services.ledger.domain.correcting import undone_before
 from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.monitors import crossings, due_at, used_up
@@ -37,19 +38,19 @@ HOUSEKEEPING = Meta(actor="ledger")
 AS_BEFORE = -1
 Look = Callable[[Account, Context, Meta], list[ThresholdCrossed]]
 CONFLICT = "this key was used before with other terms"
-REVERSED = "this usage record was reversed before, by another command"
 
 
 class Item:
     """A command or usage record on its way through a batch."""
 
-    __slots__ = ("body", "key", "meta", "outcome", "repeats", "what")
+    __slots__ = ("body", "key", "meta", "once", "outcome", "repeats", "what")
 
     def __init__(self, what: AnyCommand | Usage, caller: str, meta: Meta) -> None:
         self.what = what
         self.meta = meta
         self.outcome: Outcome | UsageOutcome | None = None
         self.repeats: KeyRow | None = None
+        self.once: bytes | None = None
         if isinstance(what, KEYLESS):
             self.key = self.body = b""
         elif isinstance(what, Usage):
@@ -58,13 +59,11 @@ class Item:
             if what.rating_group is not None:
                 self.body = digest(self.body.hex(), what.rating_group)
         else:
-            # A record is reversed once, whoever asks and by whatever key.
-            self.key = (
-                digest("reversal", what.account, what.line.usage_id)
-                if isinstance(what, ReverseUsage)
-                else digest(caller, what.account, what.key)
-            )
+            self.key = digest(caller, what.account, what.key)
             self.body = digest(encode(what).decode())
+            if isinstance(what, ReverseUsage):
+                # A record is reversed once, whoever asks and by whatever key.
+                self.once = digest("reversal", what.account, what.line.usage_id)
 
 
 class KeyRow(msgspec.Struct):
@@ -121,6 +120,7 @@ class Batch:
         self._loaded = loaded
         self._known = known
         self._seen: dict[bytes, Item] = {}
+        self._undone: dict[bytes, KeyRow] = {}
 
     def run(self, items: list[Item]) -> None:
         """Give every item its outcome, or mark it as a repeat of a bound key."""
@@ -153,8 +153,7 @@ class Batch:
         if bound is None and first is None:
             return False
         if (bound or first).body != item.body:  # type: ignore[union-attr]
-            text = REVERSED if isinstance(item.what, ReverseUsage) else CONFLICT
-            self._refuse(item, RefusedError("conflict", text, 409))
+            self._refuse(item, RefusedError("conflict", CONFLICT, 409))
         elif bound is not None:
             item.repeats = bound
         elif first is not None and first.outcome is not None:
@@ -207,6 +206,8 @@ class Batch:
         if desk.state is not None:
             self._grant(desk, self.context.month)
             self._time_out(desk)
+        if item.once is not None:
+            self._refuse_undone(item, item.once)
         first_row = len(self.rows)
         stream, version = desk.stream, desk.version + 1
         events: list[Event] = []
@@ -227,10 +228,7 @@ class Batch:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
-        if item.key:
-            row = KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row)
-            self.keys.append(row)
-            self._seen[item.key] = item
+        self._bind(item, stream, version, len(self.rows) - first_row)
         refs = [
             EventRef(f"{command.account}:{version + n}", event.TYPE)
             for n, event in enumerate(events)
@@ -240,6 +238,21 @@ class Batch:
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
         self._watch(desk, item.meta)
+
+    def _refuse_undone(self, item: Item, once: bytes) -> None:
+        """Refuse to undo what another command has undone before."""
+        undone = self._known.get(once) or self._undone.get(once)
+        if undone is not None:
+            raise undone_before(f"{item.what.account}:{undone.version}")
+
+    def _bind(self, item: Item, stream: bytes, version: int, events: int) -> None:
+        """Bind the command's key, and what it has undone, to the events that it made."""
+        if item.key:
+            self.keys.append(KeyRow(item.key, item.body, stream, version, events))
+            self._seen[item.key] = item
+        if item.once is not None:
+            self._undone[item.once] = KeyRow(item.once, item.body, stream, version, events)
+            self.keys.append(self._undone[item.once])
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:
         state = desk.state
@@ -311,6 +324,11 @@ class Batch:
             [self._due(desk) for desk in changed],
             [encode(desk.state) for desk in changed],
         )
+
+
+def keys_of(items: list[Item]) -> list[bytes]:
+    """Return the keys that a batch looks up."""
+    return [key for item in items for key in (item.key, item.once) if key]
 
 
 def accounts_of(items: list[Item]) -> list[str]:

@@ -21,7 +21,7 @@ from psycopg.rows import dict_row, tuple_row
 from psycopg_pool import PoolTimeout
 
 from services.ledger import metrics
-from services.ledger.batch import Batch, Item, KeyRow, accounts_of
+from services.ledger.batch import Batch, Item, KeyRow, accounts_of, keys_of
 from services.ledger.codec import decode_account, decode_event, decode_facts
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import Usage
@@ -224,7 +224,7 @@ class Partition:
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
-                (bytea16([item.key for item in items if item.key]),), binary=True,
+                (bytea16(keys_of(items)),), binary=True,
             )  # fmt: skip
             states.execute(
                 "SELECT uuid_send(id), version, format, state FROM account_state"

@@ -200,7 +200,8 @@ class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
 class Reverse(Command, frozen=True, kw_only=True, tag="reverse"):
     """Undo a usage record: the same slices come back to the same lots, also after a close.
 
-    A record is reversed once. Refusals, in order: account_not_found, usage_not_found, conflict.
+    A record is reversed once, whoever asks.
+    Refusals, in order: account_not_found, usage_not_found, already_reversed.
     """
 
     usage_id: Annotated[str, Meta(min_length=1, max_length=128)]

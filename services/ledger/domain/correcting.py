@@ -70,6 +70,13 @@ def refuse_unknown(
     )
 
 
+def undone_before(event_id: str) -> RefusedError:
+    """Return the refusal to undo what an earlier event has undone."""
+    return RefusedError(
+        "already_reversed", f"it was reversed before, by {event_id}", 409, event_id=event_id
+    )
+
+
 def reverse_usage(
     account: Account | None, command: ReverseUsage, context: Context, meta: Meta
 ) -> Iterator[Event]:

@@ -196,7 +196,7 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("adjust", "time_invalid"): _fields(direction="give", expires_at="soon"),
     ("adjust", "expires_in_past"): _fields(direction="give", expires_at=LONG_AGO),
     ("reverse", "usage_not_found"): _fields(usage_id="none-such"),
-    ("reverse", "conflict"): Change(before=_reverse_by_other),
+    ("reverse", "already_reversed"): Change(before=_reverse_by_other),
     ("close_month", "month_running"): _fields(month="2015-08"),
     (USAGE, "conflict"): _fields(usage_id="u", account="ann", bytes=6),
     (USAGE, "account_not_found"): _fields(account="nobody"),

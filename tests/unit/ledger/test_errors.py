@@ -70,7 +70,7 @@ def commands_of(row: Row) -> list[str]:
         return [row.command]
     if row.code == "plan_unknown":
         return sorted(set(COMMANDS) - {"fund", "award"})
-    return sorted(set(COMMANDS) - {"reverse"})
+    return sorted(COMMANDS)
 
 
 def rows_of(command: str) -> list[Row]:
@@ -115,18 +115,6 @@ def test_of_all_rules_broken_at_once_the_first_in_the_table_is_the_answer(comman
     for place, first in enumerate(own):
         changes = [change_of(row, command) for row in reversed(own[place:])]
         assert provoke(command, changes).code == first.code
-
-
-def test_a_key_used_before_counts_for_a_reversal_only_where_the_record_is_unknown():
-    used = known_key("reverse")
-    unknown = CHANGES["reverse", "usage_not_found"]
-    assert provoke("reverse", [used]).status == "done"
-    assert provoke("reverse", [unknown, used]).code == "conflict"
-
-
-def test_a_second_reversal_is_a_conflict_before_anything_else():
-    reversed_before = CHANGES["reverse", "conflict"]
-    assert provoke("reverse", [FORGOTTEN, reversed_before]).code == "conflict"
 
 
 def test_each_row_has_one_way_to_provoke_it_and_each_way_its_row():
