@@ -107,7 +107,8 @@ def _change(entry: dict[str, Any]) -> str:
 def _what(entry: dict[str, Any]) -> str:
     facts = _amounts(entry)
     if "counterparty" in entry:
-        facts.append(("from " if entry["kind"] == "received" else "to ") + entry["counterparty"])
+        came = entry["kind"] in ("received", "clawed_back")
+        facts.append(("from " if came else "to ") + entry["counterparty"])
     facts += [entry[name] for name in ("purpose", "code", "usage_id", "month") if name in entry]
     facts += [tell(entry) for name, tell in _TOLD.items() if name in entry]
     if len(entry["lots"]) == 1:
@@ -123,6 +124,8 @@ def _amounts(entry: dict[str, Any]) -> list[str]:
     facts = [f"{entry['lines']:,} records"] if "lines" in entry else []
     if entry.get("unfunded_bytes"):
         facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
+    if entry.get("shortfall_bytes"):
+        facts.append(f"{entry['shortfall_bytes']:,} B were not left")
     return facts
 
 

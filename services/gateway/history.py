@@ -20,6 +20,7 @@ from services.gateway.views import FETCH_ROWS, AnyCursor, View
 from shared.contracts.ledger import (
     AccountOpened,
     DataCarriedOver,
+    DataClawedBack,
     DataExpired,
     DataHeld,
     DataReceived,
@@ -70,13 +71,20 @@ def facts_of(event: ViewEvent) -> dict[str, Any]:
     return {} if facts is None else facts(event)
 
 
-def _transfer(event: DataTransferred | DataReceived | TransferReturned) -> dict[str, Any]:
+def _transfer(
+    event: DataTransferred | DataReceived | TransferReturned | DataClawedBack,
+) -> dict[str, Any]:
     return {"transfer_id": event.transfer_id, "purpose": event.purpose}
 
 
 def _departed(event: DataTransferred) -> dict[str, Any]:
     held = {} if event.hold_id is None else {"hold_id": event.hold_id}
-    return {"counterparty": event.to, **_transfer(event), **held}
+    undone = {} if event.undoes is None else _undone(event)
+    return {"counterparty": event.to, **_transfer(event), **held, **undone}
+
+
+def _undone(event: DataTransferred | DataClawedBack) -> dict[str, Any]:
+    return {"undoes": event.undoes, "shortfall_bytes": event.shortfall_bytes}
 
 
 def _spent(event: Spent) -> dict[str, Any]:
@@ -116,6 +124,9 @@ _FACTS: dict[type[ViewEvent], Callable[[Any], dict[str, Any]]] = {
     DataReceived: lambda event: {"counterparty": event.sender, **_transfer(event)},
     TransferReturned: lambda event: {
         "counterparty": event.to, **_transfer(event), "code": event.code,
+    },
+    DataClawedBack: lambda event: {
+        "counterparty": event.sender, **_transfer(event), **_undone(event),
     },
     ThresholdsSet: lambda event: {"thresholds": msgspec.to_builtins(event.thresholds)},
     ThresholdCrossed: _crossed,

@@ -11,7 +11,9 @@ from services.ledger.domain.commands import (
     KEYLESS,
     AnyCommand,
     Arrive,
+    ClawBackArrived,
     OpenAccount,
+    PutBack,
     ReverseUsage,
     TakeBack,
     Touch,
@@ -61,9 +63,11 @@ class Item:
         else:
             self.key = digest(caller, what.account, what.key)
             self.body = digest(encode(what).decode())
+            # A record or transfer is undone once, whoever asks and by whatever key.
             if isinstance(what, ReverseUsage):
-                # A record is reversed once, whoever asks and by whatever key.
                 self.once = digest("reversal", what.account, what.line.usage_id)
+            elif isinstance(what, ClawBackArrived):
+                self.once = digest("clawback", what.account, what.arrived.transfer_id)
 
 
 class KeyRow(msgspec.Struct):
@@ -141,7 +145,7 @@ class Batch:
 
     def _refuse(self, item: Item, error: RefusedError) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
-        if isinstance(item.what, Arrive | TakeBack):
+        if isinstance(item.what, Arrive | TakeBack | PutBack):
             raise error
         item.outcome = refused(item.what, error, item.meta)
 
@@ -243,7 +247,7 @@ class Batch:
         """Refuse to undo what another command has undone before."""
         undone = self._known.get(once) or self._undone.get(once)
         if undone is not None:
-            raise undone_before(f"{item.what.account}:{undone.version}")
+            raise undone_before(item.what, f"{item.what.account}:{undone.version}")
 
     def _bind(self, item: Item, stream: bytes, version: int, events: int) -> None:
         """Bind the command's key, and what it has undone, to the events that it made."""

@@ -5,7 +5,7 @@ from psycopg.rows import tuple_row
 
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
-from services.ledger.domain.commands import Arrive, TakeBack
+from services.ledger.domain.commands import Arrive, PutBack, TakeBack
 from services.ledger.domain.context import Meta
 from services.ledger.partition import UPSERT_POSITION, InboxPosition, Partition
 from shared.contracts.envelope import Batch, Envelope
@@ -115,10 +115,16 @@ class PartitionConsumer:
     def item_of(self, envelope: Envelope) -> Item | None:
         """Return the command that an event asks of this partition, None if it asks nothing.
 
-        Raises NotFoundError when a refused transfer's departure is not in this partition's log.
+        Raises NotFoundError when the departure of a transfer that was refused, or is clawed back,
+        is not in this partition's log.
         """
         event = decode_data(envelope.type, envelope.data)
         meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=envelope.id)
+        if isinstance(event, DataTransferred) and event.undoes and self._is_mine(event.to):
+            departed = self._departed(event.undoes)
+            key = f"arrive:{event.transfer_id}"
+            put_back = PutBack(key=key, account=event.to, transfer=event, departed=departed)
+            return Item(put_back, "ledger", meta)
         if isinstance(event, DataTransferred) and self._is_mine(event.to):
             command = Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event)
             return Item(command, "ledger", meta)

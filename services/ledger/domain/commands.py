@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.rules import Bytes, GivenThresholds
-from shared.contracts.ledger import DataTransferred, UsageLine
+from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -52,6 +52,10 @@ HoldId = Annotated[
     Meta(
         pattern=rf"^[0-9a-f]{{32}}{END}", description="the `hold_id` that the hold's result names"
     ),
+]
+TransferId = Annotated[
+    str,
+    Meta(pattern=rf"^[0-9a-f]{{32}}{END}", description="the `transfer_id` that its result names"),
 ]
 Purpose = Annotated[str, Meta(pattern=rf"^(gift|red_packet){END}")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
@@ -208,6 +212,18 @@ class Reverse(Command, frozen=True, kw_only=True, tag="reverse"):
     reason: Reason
 
 
+class ClawBack(Command, frozen=True, kw_only=True, tag="claw_back"):
+    """Undo a transfer that has arrived at `account`: what is left of it goes back to the giver.
+
+    It goes back into the lots that it was taken from, also after their close. What the receiver has
+    used, or holds, stays: the result names it as `shortfall_bytes`. A transfer is clawed back once.
+    Refusals, in order: account_not_found, transfer_not_found, already_clawed_back, nothing_left.
+    """
+
+    transfer_id: TransferId
+    reason: Reason
+
+
 class SetThresholds(Command, frozen=True, kw_only=True, tag="set_thresholds"):
     """Announce this account's balance at thresholds of its own; without any, at the rules' ones.
 
@@ -257,6 +273,25 @@ class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class ClawBackArrived(msgspec.Struct, frozen=True, kw_only=True):
+    """Undo a transfer whose arrival was found in the log (what `claw_back` comes to)."""
+
+    key: str
+    account: str
+    arrived: DataReceived
+    reason: str | None = None
+
+
+class PutBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Put what was clawed back of a transfer into the giver's lots (from the log)."""
+
+    key: str
+    account: str
+    transfer: DataTransferred
+    departed: DataTransferred
+    reason: str | None = None
+
+
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
     """Do what is due by the clock: plan lots, holds that time out (a job of the ledger)."""
 
@@ -286,13 +321,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 PUBLIC: tuple[type[Command], ...] = (
     OpenAccount, Suspend, Resume, CloseAccount, ChangePlan, Buy, Fund, Award, Transfer, Hold, Post,
-    Release, Adjust, Reverse, SetThresholds, CloseMonth,
+    Release, Adjust, Reverse, ClawBack, SetThresholds, CloseMonth,
 )  # fmt: skip
 PublicCommand = (
     OpenAccount | Suspend | Resume | CloseAccount | ChangePlan | Buy | Fund | Award | Transfer
-    | Hold | Post | Release | Adjust | Reverse | SetThresholds | CloseMonth
+    | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
-AnyCommand = PublicCommand | Arrive | TakeBack | ReverseUsage | Touch | Close
+AnyCommand = (
+    PublicCommand | Arrive | TakeBack | PutBack | ReverseUsage | ClawBackArrived | Touch | Close
+)
 # What a job asks is asked again until it is done, so it needs no key to be done once.
 KEYLESS = (Touch, Close)
 
@@ -338,6 +375,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "account": "a50e2f674b137b04",
         "usage_id": "0a9c1ee04b33",
         "reason": "counted by a broken element",
+    },
+    "claw_back": {
+        "key": "ticket-9",
+        "account": "a50e2f674b137b04",
+        "transfer_id": "0123456789abcdef0123456789abcdef",
+        "reason": "the ride was cancelled",
     },
     "hold": {
         "key": "offer-3",

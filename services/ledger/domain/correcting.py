@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
-from services.ledger.domain.commands import Adjust, Reverse, ReverseUsage
+from services.ledger.domain.commands import (
+    Adjust,
+    AnyCommand,
+    ClawBackArrived,
+    Reverse,
+    ReverseUsage,
+    Usage,
+)
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
 from services.ledger.domain.transfers import leg_of
 from shared.contracts.ledger import (
@@ -70,8 +77,13 @@ def refuse_unknown(
     )
 
 
-def undone_before(event_id: str) -> RefusedError:
+def undone_before(command: AnyCommand | Usage, event_id: str) -> RefusedError:
     """Return the refusal to undo what an earlier event has undone."""
+    if isinstance(command, ClawBackArrived):
+        return RefusedError(
+            "already_clawed_back", f"it was clawed back before, by {event_id}", 409,
+            event_id=event_id,
+        )  # fmt: skip
     return RefusedError(
         "already_reversed", f"it was reversed before, by {event_id}", 409, event_id=event_id
     )
