@@ -197,7 +197,10 @@ def count_accounts(partition: Partition) -> int:
 
 
 def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
-    """Yield the partition's accounts in batches, by name, each with its state when it was read."""
+    """Yield the partition's accounts in batches, by name, each with its state when it was read.
+
+    An account that waits for a newer version is counted and left out.
+    """
     after = ""
     while True:
         with partition.connection() as conn:
@@ -206,11 +209,11 @@ def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
                 " ORDER BY account LIMIT %s",
                 (after, SCAN_BATCH), binary=True,
             ).fetchall()  # fmt: skip
-            states = [partition.load_state(conn, *row[1:]) for row in rows]
+            read = [partition.load_state(conn, *row[1:]) for row in rows]
         if not rows:
             return
         after = rows[-1][0]
-        yield len(rows), states
+        yield len(rows), [state for state in read if state is not None]
 
 
 def scan_names(partition: Partition) -> Iterator[list[str]]:

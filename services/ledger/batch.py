@@ -38,6 +38,8 @@ pack_terms = Struct(">qq").pack
 HOUSEKEEPING = Meta(actor="ledger")
 # Usage changes nothing about when an account is due.
 AS_BEFORE = -1
+# What a batch has loaded: accounts with their versions; None for one that it cannot read.
+Loaded = dict[bytes, tuple[Account, int] | None]
 Look = Callable[[Account, Context, Meta], list[ThresholdCrossed]]
 CONFLICT = "this key was used before with other terms"
 
@@ -114,9 +116,7 @@ class Desk:
 class Batch:
     """Decides the items in their order; afterwards `rows`, `keys` and `desks` are to be stored."""
 
-    def __init__(
-        self, context: Context, loaded: dict[bytes, tuple[Account, int]], known: dict[bytes, KeyRow]
-    ) -> None:
+    def __init__(self, context: Context, loaded: Loaded, known: dict[bytes, KeyRow]) -> None:
         self.context = context
         self.rows: list[EventRow] = []
         self.keys: list[KeyRow] = []
@@ -165,10 +165,13 @@ class Batch:
         return True
 
     def desk(self, account_id: str) -> Desk:
-        """Return the account's desk."""
+        """Return the account's desk. Raises RefusedError newer_version."""
         desk = self.desks.get(account_id)
         if desk is None:
-            state, version = self._loaded.get(stream_id(account_id), (None, 0))
+            found = self._loaded.get(stream_id(account_id), (None, 0))
+            if found is None:
+                raise of_newer_version(account_id)
+            state, version = found
             desk = self.desks[account_id] = Desk(account_id, state, version)
         return desk
 
@@ -328,6 +331,15 @@ class Batch:
             [self._due(desk) for desk in changed],
             [encode(desk.state) for desk in changed],
         )
+
+
+def of_newer_version(account_id: str) -> RefusedError:
+    """Return the refusal of what needs an account whose events this version does not know."""
+    return RefusedError(
+        "newer_version",
+        f"a newer version of the bank has written events of {account_id}; it waits for that",
+        503,
+    )
 
 
 def keys_of(items: list[Item]) -> list[bytes]:

@@ -7,7 +7,7 @@ whatever is lost on the way to storage is lost here too.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.ledger.batch import Batch, Item, KeyRow, accounts_of
+from services.ledger.batch import Batch, Item, KeyRow, Loaded, accounts_of
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import AnyCommand, Arrive, PutBack, TakeBack, Usage
@@ -48,6 +48,8 @@ class MemoryPartition:
         self.states: dict[bytes, tuple[int, bytes]] = {}
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
+        # Accounts with events that only a newer version of the code knows.
+        self.unreadable: set[bytes] = set()
 
     def execute(
         self, items: list[Item], source: int | None = None, at: int = 0, crash: str = ""
@@ -76,9 +78,9 @@ class MemoryPartition:
         self._answer_repeats(items)
 
     def _decide(self, items: list[Item]) -> tuple[Batch, int]:
-        loaded = {}
+        loaded: Loaded = dict.fromkeys(self.unreadable)
         for stream in map(stream_id, accounts_of(items)):
-            if stream in self.states:
+            if stream in self.states and stream not in loaded:
                 version, state = self.states[stream]
                 account = decode_account(STATE_FORMAT, state)
                 assert account is not None

@@ -153,6 +153,11 @@ def _reverse_by_other(world: World) -> None:
     assert done.status == "done"
 
 
+def _meet_newer(world: World) -> None:
+    for partition in world.bank.partitions:
+        partition.unreadable = set(partition.states)
+
+
 def _use_up(world: World) -> None:
     world.bank.do(usage(usage_id="much", bytes=100 * MIB, occurred_at=world.bank.clock.at))
 
@@ -208,6 +213,7 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("claw_back", "nothing_left"): USED_UP,
     ("close_month", "month_running"): _fields(month="2015-08"),
     (USAGE, "conflict"): _fields(usage_id="u", account="ann", bytes=6),
+    (USAGE, "newer_version"): Change({"account": "ann"}, _meet_newer),
     (USAGE, "account_not_found"): _fields(account="nobody"),
     (USAGE, "account_kind"): _fields(account="partner:p"),
     (USAGE, "account_closed"): CLOSED,
@@ -235,6 +241,16 @@ def known_key(command: str) -> Change:
     return _fields(key=BOUND, account=account)
 
 
+def newer(command: str) -> Change:
+    """Return the change by which a command is about an account that waits for a newer version."""
+    return Change({"account": "ann"} if command == "open_account" else {}, _meet_newer)
+
+
+def _turn(change: Change) -> tuple[bool, bool, bool]:
+    """Return when a change has its turn: what keeps anything from being done is last."""
+    return change.before is _meet_newer, change is FORGOTTEN, change is USED_UP
+
+
 def provoke(command: str, changes: Sequence[Change]) -> Any:
     """Return the outcome of a command under all these changes; a later one wins over an earlier."""
     world = a_world()
@@ -247,8 +263,7 @@ def provoke(command: str, changes: Sequence[Change]) -> Any:
         if change.kind not in (None, account_kind(asked.get("account", ""))):
             asked |= NEW[change.kind or ""]
         asked |= change.fields
-    # Without its plan nothing more could be done to an account, and little without any data.
-    for change in sorted(changes, key=lambda change: (change is FORGOTTEN, change is USED_UP)):
+    for change in sorted(changes, key=_turn):
         change.before(world)
     if command == USAGE:
         return world.ask(usage(**{name: asked[name] for name in asked if name != "key"}))
