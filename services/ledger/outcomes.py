@@ -83,7 +83,10 @@ def _lots(event: DataEarned) -> dict[str, Any]:
 
 def _departed(event: DataTransferred) -> dict[str, Any]:
     legs = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
-    return {"transfer_id": event.transfer_id, "to": event.to, "legs": legs}
+    result: dict[str, Any] = {"transfer_id": event.transfer_id, "to": event.to, "legs": legs}
+    if event.undoes is not None:
+        result |= {"undoes": event.undoes, "shortfall_bytes": event.shortfall_bytes}
+    return result
 
 
 def _adjusted(event: DataAdjusted) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.gateway.views import View
 from services.ledger.domain.commands import (
     Award,
     Buy,
+    ClawBack,
     CloseMonth,
     Fund,
     OpenAccount,
@@ -23,6 +24,7 @@ from services.ledger.domain.commands import (
 )
 from shared.calendar import add_months
 from shared.contracts.envelope import Batch, Decode, Envelope, log_of, source_of, time_text
+from shared.contracts.ledger import DataReceived
 from shared.errors import NotFoundError, UnavailableError
 from shared.ids import log_name
 from tests.support.memory import CALENDAR, MemoryBank
@@ -156,12 +158,23 @@ def lived_bank(seed: int, steps: int = 25) -> MemoryBank:
             Award(key=key, account="campaign:ride", subscriber=to, bytes=amount),
             CloseMonth(key=f"c{month}", account=who, month=month),
         ]  # fmt: skip
+        if arrived := _arrived(bank):
+            account, transfer_id = dice.choice(arrived)
+            commands.append(
+                ClawBack(key=key, account=account, transfer_id=transfer_id, reason="test")
+            )
         bank.do(dice.choice(commands))
         if dice.random() < 0.2:
             bank.clock.at += dice.randint(1, 20) * DAY_MS
         if dice.random() < 0.4:
             bank.settle()
     return bank
+
+
+def _arrived(bank: MemoryBank) -> list[tuple[str, str]]:
+    """Return who has received which transfers."""
+    events = [event for partition in bank.partitions for event in partition.events()]
+    return [(each.account, each.transfer_id) for each in events if isinstance(each, DataReceived)]
 
 
 def empty_views(url: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.ledger.domain import (
+    clawback,
     closing,
     correcting,
     holds,
@@ -37,6 +38,8 @@ DECISIONS: dict[type, Decision] = {
     asked.TakeBack: transfers.take_back,
     asked.Reverse: correcting.refuse_unknown,
     asked.ReverseUsage: correcting.reverse_usage,
+    asked.ClawBack: clawback.refuse_unknown,
+    asked.PutBack: clawback.put_back,
 }
 # These name something new (a lot, a transfer, a hold) by the command's id.
 NAMING_DECISIONS: dict[type, NamingDecision] = {
@@ -47,6 +50,7 @@ NAMING_DECISIONS: dict[type, NamingDecision] = {
     asked.Hold: holds.hold,
     asked.Post: holds.post,
     asked.Adjust: correcting.adjust,
+    asked.ClawBackArrived: clawback.claw_back,
 }
 
 

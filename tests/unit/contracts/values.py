@@ -14,6 +14,7 @@ from shared.contracts.ledger import (
     ArrivalRefused,
     DataAdjusted,
     DataCarriedOver,
+    DataClawedBack,
     DataEarned,
     DataExpired,
     DataHeld,
@@ -50,6 +51,7 @@ ALL: dict[str, Any] = {
     "rule_version": 3,
 }
 TRANSFER = "7b3bdb70e14bfef4215cbce0e41628ee"
+CLAWBACK = "9d0e4c6b2a1f48d7b3c5e6f708192a3b"
 HOLD = "1c5f0c2d8a3b4e6f9d7a2b1c3d4e5f60"
 SOURCE = Source("award", TRANSFER, partner="partner:didi", campaign="campaign:august")
 LOT = LotTerms(
@@ -94,6 +96,8 @@ FULL: list[Event] = [
     ArrivalRefused(**ALL, transfer_id=TRANSFER, to="bob", code="account_not_found"),
     TransferReturned(**ALL, transfer_id=TRANSFER, to="bob", purpose="award", code="account_closed",
                      legs=[LEG, SMALL_LEG], **SPONSOR),
+    DataClawedBack(**ALL, transfer_id=CLAWBACK, undoes=TRANSFER, sender="bob", purpose="award",
+                   legs=[LEG, SMALL_LEG], shortfall_bytes=17, **SPONSOR),
     DataCarriedOver(**ALL, **MONTH, slices=SLICES, lot=LOT),
     DataExpired(**ALL, **MONTH, slices=SLICES),
     MonthClosed(**ALL, **MONTH),
@@ -121,6 +125,8 @@ MINIMAL: list[Event] = [
     ArrivalRefused(**LEAST, transfer_id=TRANSFER, to="bob", code="account_closed"),
     TransferReturned(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                      code="account_closed", legs=[SMALL_LEG]),
+    DataClawedBack(**LEAST, transfer_id=CLAWBACK, undoes=TRANSFER, sender="bob", purpose="gift",
+                   legs=[SMALL_LEG]),
     DataCarriedOver(**LEAST, **MONTH, slices=[Slice("pack:1", 1)], lot=SMALL_LOT),
     DataExpired(**LEAST, slices=[Slice("pack:1", 1)]),
     MonthClosed(**LEAST, **MONTH),
@@ -134,3 +140,8 @@ VALUES: dict[str, dict[str, Event]] = {
     full.TYPE: {"full": full, "minimal": minimal}
     for full, minimal in zip(FULL, MINIMAL, strict=True)
 }
+# Fields that came later.
+VALUES[DataTransferred.TYPE]["clawback"] = DataTransferred(
+    **LEAST, transfer_id=CLAWBACK, to="campaign:august", purpose="clawback", legs=[SMALL_LEG],
+    **SPONSOR, undoes=TRANSFER, shortfall_bytes=17,
+)  # fmt: skip

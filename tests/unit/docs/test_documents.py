@@ -8,6 +8,7 @@ from flask import Flask
 
 from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
+from services.gateway.history import KINDS
 from services.ledger import api as ledger_api
 from services.ledger import rules_api
 
@@ -22,6 +23,7 @@ MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 ROUTE = re.compile(r"`(GET|POST) (/[^`?]*)`")
+REQUEST = re.compile(r"^```http\n(GET|POST) (\S+)$", re.MULTILINE)
 COMMON_ROUTES = {("GET", "/health"), ("GET", "/ready")}
 
 README = (ROOT / "README.md").read_text()
@@ -95,6 +97,19 @@ def test_every_route_is_documented_and_no_other():
         if rule.endpoint != "static"
     }
     assert documented == there | COMMON_ROUTES
+
+
+def test_every_route_has_an_example():
+    shown = {(method, path.partition("?")[0]) for method, path in REQUEST.findall(HTTP)}
+    for method, path in ROUTE.findall(HTTP):
+        fits = re.compile(re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(path)))
+        assert any(each == method and fits.fullmatch(asked) for each, asked in shown), path
+
+
+def test_the_page_of_http_names_every_kind_of_a_historys_entries_and_no_other():
+    listed = HTTP.partition("Kinds: ")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", listed))
+    assert sorted(named) == sorted(KINDS)
 
 
 def plain(path: str) -> str:
