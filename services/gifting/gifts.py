@@ -24,9 +24,11 @@ HOUR_MS = 3_600_000
 BY_GIFTING = "gifting"
 MESSAGE_MAX = 200
 
-SubscriberId = Annotated[str, Limits(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+# Not `$` alone, which takes a line break behind it.
+SubscriberId = Annotated[str, Limits(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 Amount = Annotated[int, Limits(ge=1, le=AMOUNT_MAX)]
-Message = Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX)]
+# PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
+Message = Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX, pattern=r"^[^\x00]*$")]
 
 
 class GiftTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,10 +87,9 @@ class RequestGift(Request):
     # The ask that the gift answers.
     ask_id: str | None = None
 
-    def __init__(self, asking: Asking, terms: GiftTerms, facts: Facts | None) -> None:
+    def __init__(self, asking: Asking, terms: GiftTerms) -> None:
         super().__init__(asking)
         self.terms = terms
-        self.facts = facts
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
@@ -225,7 +226,7 @@ class ActOnGift(Request):
 class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an operator lets a delayed gift go, or denies it."""
 
-    reason: Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX)]
+    reason: Message
 
 
 class DecideDelayed(Request):
