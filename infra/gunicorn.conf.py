@@ -6,7 +6,9 @@ import sys
 from shared.config import load_settings
 
 settings = load_settings()
-service = next(name for name in ("ledger", "gateway") if f"services.{name}" in " ".join(sys.argv))
+service = next(
+    name for name in ("ledger", "gateway", "gifting") if f"services.{name}" in " ".join(sys.argv)
+)
 
 bind = f"{settings.bind_host}:{getattr(settings, f'{service}_port')}"
 worker_class = "gthread"

@@ -19,14 +19,14 @@ from psycopg import Connection, sql
 
 from infra.errors import CliError
 from infra.runtime.environment import Environment
+from infra.runtime.programs import SERVICES
 from infra.runtime.state import Bank
 from infra.runtime.urls import database_url
 from shared.db import connect
-from shared.ids import log_name
+from shared.ids import GIFTING_LOG, log_name
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 GRANTS = "grants.sql"
-SERVICES = ("ledger", "gateway")
 LOCK_SPACE = 0x6D69_6772
 LOCK_TIMEOUT_MS = 60_000
 PARTITION_SCHEMA = re.compile(r"ledger_\d+")
@@ -52,7 +52,7 @@ def migrate(bank: Bank, environment: Environment, admin_url: str, say: Say) -> B
     were made. Raises CliError `migration_edited`, `migration_failed`, `partitions_differ`,
     `database_refused` or UnavailableError.
     """
-    bank = with_passwords(bank)
+    bank = with_secrets(bank)
     try:
         for target in targets(bank, environment, admin_url):
             if target.role is not None:
@@ -79,19 +79,23 @@ def targets(bank: Bank, environment: Environment, admin_url: str) -> list[Target
 
 
 def schemas_of(service: str, bank: Bank) -> tuple[str, ...]:
-    """Return the schemas of a service: one for each partition of the ledger, else its name."""
+    """Return the schemas of a service: one for each of its logs, else its name."""
     if service == "ledger":
         return tuple(log_name(partition) for partition in range(bank.partitions))
-    return (service,)
+    return (GIFTING_LOG,) if service == "gifting" else (service,)
 
 
-def with_passwords(bank: Bank) -> Bank:
-    """Return the bank with a password for every service's role, made once and stored."""
+def with_secrets(bank: Bank) -> Bank:
+    """Return the bank with a password for every service's role and all tokens, made once."""
     missing = [service for service in SERVICES if service not in bank.service_passwords]
-    if not missing:
+    if not missing and bank.gifting_token:
         return bank
     made = {service: secrets.token_urlsafe(32) for service in missing}
-    bank = dataclasses.replace(bank, service_passwords=bank.service_passwords | made)
+    bank = dataclasses.replace(
+        bank,
+        service_passwords=bank.service_passwords | made,
+        gifting_token=bank.gifting_token or secrets.token_urlsafe(32),
+    )
     bank.save()
     return bank
 

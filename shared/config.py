@@ -39,12 +39,21 @@ class Settings:
     )
     gateway_url: str = setting("http://127.0.0.1:8080", "where the gateway's web process answers")
     gateway_port: int = setting(8080, "port of the gateway's web process")
+    gifting_database_url: SecretStr = setting(SecretStr(""), "database of gifting (its own role)")
+    gifting_url: str = setting("http://127.0.0.1:8082", "where gifting's web process answers")
+    gifting_port: int = setting(8082, "port of gifting's web process")
+    gifting_rules_file: str = setting(
+        "", "rules of gifts (limits, fee, expiry of offers, abuse); built-in if empty"
+    )
     bind_host: str = setting("127.0.0.1", "address at which processes listen")
     ledger_worker_port: int = setting(
         0, "port of the ledger's worker for metrics and health; 0: none"
     )
     gateway_worker_port: int = setting(
         0, "port of the gateway's worker for metrics and health; 0: none"
+    )
+    gifting_worker_port: int = setting(
+        0, "port of gifting's worker for metrics and health; 0: none"
     )
     amqp_url: SecretStr = setting(
         SecretStr(""), "RabbitMQ; empty: consumers pull the logs over HTTP"

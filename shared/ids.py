@@ -38,6 +38,10 @@ def partition_of(account: str, partitions: int) -> int:
     return int.from_bytes(hashlib.blake2b(account.encode(), digest_size=8).digest()) % partitions
 
 
+# Gifting's only log, and the name of its schema.
+GIFTING_LOG = "gifting_00"
+
+
 def log_name(partition: int) -> str:
     """Return the name of a ledger partition's log and schema."""
     return f"ledger_{partition:02d}"

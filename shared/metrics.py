@@ -5,6 +5,7 @@ database knows (positions, parked events) is read at each scrape, so that it cos
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from prometheus_client import (
@@ -22,7 +23,7 @@ from prometheus_client.registry import Collector
 from shared.bus.inbox import Counts
 from shared.bus.types import LogReader
 from shared.contracts.envelope import log_of
-from shared.errors import DatabankError
+from shared.errors import DatabankError, UnavailableError
 from shared.logs import logger
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -96,6 +97,17 @@ def lags_behind(reader: LogReader, lane: str, positions: dict[str, dict[str, int
         for consumer, reached in positions.items()
         for source, head in heads.items()
     }
+
+
+def lags_behind_each(
+    readers: Iterable[LogReader], lane: str, positions: dict[str, dict[str, int]]
+) -> Lags:
+    """Do `lags_behind` for each producer; of one that is away nothing can be told."""
+    lags: Lags = {}
+    for reader in readers:
+        with suppress(UnavailableError):
+            lags |= lags_behind(reader, lane, positions)
+    return lags
 
 
 class _AtScrape(Collector):

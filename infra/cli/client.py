@@ -87,11 +87,15 @@ class Service:
 
     def get(self, path: str, **query: str) -> Any:
         """Return what a path answers. Raises CliError."""
-        return self._repeat("GET", path, None, query, READ_PATIENCE_S).body
+        return self._repeat("GET", path, None, query, READ_PATIENCE_S, {}).body
 
     def post(self, path: str, body: Any, **query: str) -> Answer:
         """Send a body until it is answered. Raises CliError."""
-        return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s)
+        return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s, {})
+
+    def write(self, path: str, body: Any, headers: dict[str, str]) -> Answer:
+        """Send a body with headers of its own until it is answered. Raises CliError."""
+        return self._repeat("POST", path, orjson.dumps(body), {}, self._patience_s, headers)
 
     def stream(self, path: str, report: Report, body: Any = None) -> dict[str, Any]:
         """Ask for a long job, follow its progress and return its result. Raises CliError."""
@@ -109,9 +113,10 @@ class Service:
         content: bytes | None,
         query: dict[str, str],
         patience_s: float,
+        more: dict[str, str],
     ) -> Answer:
         request_id = uuid4().hex
-        headers = {"X-Request-Id": request_id}
+        headers = {"X-Request-Id": request_id, **more}
         with self._failures_are_clear():
             for attempt in self._attempts(patience_s):
                 with attempt:
@@ -206,6 +211,15 @@ def ledger_of(bank: Bank, output: Output | None = None) -> Service:
 def gateway_of(bank: Bank) -> Service:
     """Return the bank's gateway."""
     return Service("gateway", bank.gateway_url, bank.operator_token)
+
+
+def gifting_of(bank: Bank, output: Output | None = None) -> Service:
+    """Return the bank's gifting; where the bank does not run, nobody waits long for it."""
+    patience_s = PATIENCE_S if lock_holder(bank.run_dir) else READ_PATIENCE_S
+    note = output.note if output else None
+    return Service(
+        "gifting", bank.gifting_url, bank.operator_token, patience_s=patience_s, note=note
+    )
 
 
 def heads_token(bank: Bank, ledger: Service, account: str | None = None) -> str:

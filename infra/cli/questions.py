@@ -104,12 +104,22 @@ def _change(entry: dict[str, Any]) -> str:
     return ("+" if change > 0 else "") + human_bytes(change) if change else ""
 
 
-def _what(entry: dict[str, Any]) -> str:
-    facts = _amounts(entry)
+def _whom(entry: dict[str, Any]) -> list[str]:
+    """Return with whom bytes were moved, and for what."""
+    facts = []
     if "counterparty" in entry:
         came = entry["kind"] in ("received", "clawed_back")
         facts.append(("from " if came else "to ") + entry["counterparty"])
-    facts += [entry[name] for name in ("purpose", "code", "usage_id", "month") if name in entry]
+    if "purpose" in entry:
+        facts.append(entry["purpose"].replace("_", " "))
+    if "fee_bytes" in entry:
+        facts.append(f"of it a fee of {entry['fee_bytes']:,} B")
+    return facts
+
+
+def _what(entry: dict[str, Any]) -> str:
+    facts = _amounts(entry) + _whom(entry)
+    facts += [entry[name] for name in ("code", "usage_id", "month") if name in entry]
     facts += [tell(entry) for name, tell in _TOLD.items() if name in entry]
     if len(entry["lots"]) == 1:
         facts.append(entry["lots"][0]["lot_id"])

@@ -6,12 +6,12 @@ from typing import Any
 
 import rich_click as click
 
-from infra.cli.client import Service, gateway_of, ledger_of, read_fresh
+from infra.cli.client import Service, gateway_of, gifting_of, ledger_of, read_fresh
 from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
 from shared.ids import account_kind
 
-VIEWS = ("balances", "partner_spend", "trial_balance", "history", "all")
+VIEWS = ("balances", "partner_spend", "trial_balance", "history", "gifts", "all")
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
     "expired", "adjusted", "unfunded", "in_transit",
@@ -98,18 +98,21 @@ def verify(bank: Bank, output: Output) -> None:
 
 
 def verify_bank(bank: Bank, output: Output) -> dict[str, Any]:
-    """Return what ledger and gateway found, together."""
+    """Return what ledger, gateway and gifting found, together."""
     with ledger_of(bank) as ledger, output.progress("Refolding the ledger") as report:
         found = ledger.stream("/v1/verify", report)
     with gateway_of(bank) as gateway, output.progress("Comparing the views") as report:
         views = gateway.stream("/v1/verify", report)
+    with gifting_of(bank) as gifting, output.progress("Refolding gifts") as report:
+        gifts = gifting.stream("/v1/verify", report)
+    checked = {"ledger": found, "views": views, "gifting": gifts}
+    differences = [each.get("first_difference") for each in checked.values()]
     return {
-        "ok": bool(found["ok"] and views["ok"]),
+        "ok": all(each["ok"] for each in checked.values()),
         "events": found["events"],
         "accounts": found["accounts"],
-        "first_difference": found.get("first_difference") or views.get("first_difference"),
-        "ledger": found,
-        "views": views,
+        "first_difference": next((each for each in differences if each), None),
+        **checked,
     }
 
 
@@ -119,10 +122,10 @@ def verify_bank(bank: Bank, output: Output) -> dict[str, Any]:
 def parked(bank: Bank, output: Output, action: str) -> None:
     """List events that could not be applied, or apply them again, each account's in order."""
     if action == "retry":
-        results = _of_both(bank, lambda service: service.post("/v1/parked:retry", {}).body)
+        results = _of_all(bank, lambda service: service.post("/v1/parked:retry", {}).body)
         output.show(results, lambda: _show_retried(output, results))
     else:
-        answers = _of_both(bank, _all_parked)
+        answers = _of_all(bank, _all_parked)
         rows = [
             {"service": name, **row} for name, answer in answers.items() for row in answer["parked"]
         ]
@@ -138,9 +141,9 @@ def _all_parked(service: Service) -> dict[str, Any]:
     return {"parked": rows}
 
 
-def _of_both(bank: Bank, ask: Callable[[Service], Any]) -> dict[str, Any]:
-    with ledger_of(bank) as ledger, gateway_of(bank) as gateway:
-        return {service.name: ask(service) for service in (ledger, gateway)}
+def _of_all(bank: Bank, ask: Callable[[Service], Any]) -> dict[str, Any]:
+    with ledger_of(bank) as ledger, gateway_of(bank) as gateway, gifting_of(bank) as gifting:
+        return {service.name: ask(service) for service in (ledger, gateway, gifting)}
 
 
 def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:

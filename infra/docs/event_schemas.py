@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from infra.docs import gifting_texts
 from infra.docs.event_texts import MEANINGS
+from shared.contracts import gifting
 from shared.contracts.ledger import (
     EVENTS,
     Event,
@@ -21,12 +23,14 @@ from shared.contracts.ledger import (
 )
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, *gifting.EVENTS)
 PARTS: tuple[type[msgspec.Struct], ...] = (LotTerms, Slice, UsageLine, Leg, Source, Thresholds)
 
 
 def meaning(kind: type, field: str) -> str:
     """Return what a field means. Raises KeyError for one without a meaning."""
-    return MEANINGS.get(f"{kind.__name__}.{field}") or MEANINGS[field]
+    known = gifting_texts.MEANINGS | MEANINGS
+    return known.get(f"{kind.__name__}.{field}") or known[field]
 
 
 def file_name(event: type[Event]) -> str:
@@ -36,7 +40,7 @@ def file_name(event: type[Event]) -> str:
 
 def pages() -> dict[str, Callable[[], str]]:
     """Return the function that writes each event's schema, by file name."""
-    return {file_name(event): partial(page, event) for event in EVENTS}
+    return {file_name(event): partial(page, event) for event in ALL_EVENTS}
 
 
 def page(event: type[Event]) -> str:

@@ -33,6 +33,7 @@ from shared.contracts.ledger import (
     ThresholdCrossed,
     Thresholds,
     ThresholdsSet,
+    TransferRefused,
     TransferReturned,
     UsageLine,
     UsageReversed,
@@ -47,7 +48,7 @@ MEANINGS: dict[str, str] = {
     "causation_id": "id of the event that caused it",
     "reason": "the caller's words",
     "rule_version": "version of the rules that decided",
-    "AccountOpened.kind": "`subscriber`, `partner` or `campaign`",
+    "AccountOpened.kind": "`subscriber`, `partner`, `campaign` or `operator`",
     "plan": "a subscriber's plan",
     "from_month": "first month of the new plan",
     "UsageReversed.legs": "what went back into which lot, with the lot's terms",
@@ -61,6 +62,10 @@ MEANINGS: dict[str, str] = {
     "HoldReleased.slices": "what is free again in which lots",
     "cause": "`released` or `timed_out`",
     "HoldRefused.code": "why nothing was held",
+    "TransferRefused.code": "why nothing left",
+    "TransferRefused.hold_id": "the hold that was to be posted",
+    "DataReceived.fee_legs": "what goes on to the operator, with the lots' terms",
+    "Leg.to": "where this leg goes, if not to the transfer's receiver: a fee, to `operator:fees`",
     "detail": "the same for people",
     "undoes": "the transfer that a clawback undoes",
     "shortfall_bytes": "what was not left of it: used, expired or held",
@@ -84,7 +89,8 @@ MEANINGS: dict[str, str] = {
     "partner": "who pays, where a partner does",
     "campaign": "out of which campaign",
     "DataEarned.lots": "the lots that were created",
-    "DataReceived.lots": "the lots that arrived, one for each leg",
+    "DataReceived.lots": "the lots that arrived, one for each leg that is no fee; a month's fees "
+    "are one lot, which grows",
     "months": "months whose plan lots these are; empty for a pack",
     "lines": "the usage records, at most 200",
     "usage_id": "the record's id, unique per subscriber",
@@ -103,8 +109,10 @@ MEANINGS: dict[str, str] = {
     "sender": "giver",
     "DataClawedBack.sender": "from whom it was clawed back",
     "DataClawedBack.legs": "what went back into which lot, with the lot's terms",
-    "purpose": "`gift`, `funding` (of a campaign) or `award`",
-    "DataTransferred.purpose": "`gift`, `funding` (of a campaign), `award` or `clawback`",
+    "purpose": "`gift`, `red_packet`, `funding` (of a campaign) or `award`",
+    "DataTransferred.purpose": "`gift`, `red_packet`, `funding` (of a campaign), `award` or "
+    "`clawback`",
+    "DataReceived.purpose": "`gift`, `red_packet`, `funding` (of a campaign), `award` or `fee`",
     "legs": "what left which lot, with the lot's terms",
     "code": "why it could not arrive: `account_not_found`, `account_kind`, "
     "`campaign_of_other_partner`",
@@ -113,7 +121,8 @@ MEANINGS: dict[str, str] = {
     "month_ends_at": "the month's end, ms",
     "lot": "the carry lot; its `granted` is what this event moved",
     "lot_id": "unique within the account",
-    "LotTerms.kind": "`plan`, `pack`, `carry`, `gift` or `award`",
+    "LotTerms.kind": "`plan`, `pack`, `carry`, `voucher`, `gift`, `red_packet`, `award`, "
+    "`adjustment` or `fee`",
     "Leg.kind": "the lot's kind",
     "granted": "bytes it begins with",
     "valid_from": "first instant of use, ms",
@@ -137,12 +146,15 @@ WRITTEN_BY: dict[type[Event], str] = {
     UsageReversed: "`reverse`",
     DataAdjusted: "`adjust`",
     DataHeld: "`hold`",
-    HoldRefused: "nobody yet: a hold that another service asks for; on the hold's own stream",
+    HoldRefused: "the giver's partition, in answer to gifting; on the hold's own stream",
     HoldReleased: "`release`, `close_account`, and the job that times holds out",
     DataEarned: "`open_account`, `buy`, and the first touch of an account in a new month",
     DataSpent: "`POST /v1/usage`; the records of one account in a batch share an event",
-    DataTransferred: "`transfer`, `fund`, `award`, `post`, `claw_back`",
-    DataReceived: "the receiver's partition, in answer to a `data_transferred`",
+    DataTransferred: "`transfer`, `fund`, `award`, `post`, `claw_back`; also in answer to gifting",
+    TransferRefused: "the giver's partition, in answer to gifting; it lies on the transfer's own "
+    "stream",
+    DataReceived: "the receiver's partition, in answer to a `data_transferred`; the operator's, in "
+    "answer to a `data_received` with a fee",
     ArrivalRefused: "the receiver's partition, in answer to a `data_transferred`; it lies on the "
     "transfer's own stream in that partition's log",
     TransferReturned: "the giver's partition, in answer to an `arrival_refused`",
@@ -163,14 +175,16 @@ READ_BY: dict[type[Event], str] = {
     UsageReversed: "views: lots grow again; *spent* -= Σ legs, *unfunded* -= `unfunded_bytes`",
     DataAdjusted: "views: lots appear and shrink; *adjusted* += Σ slices, -= Σ granted",
     DataHeld: "views: *held* += Σ slices",
-    HoldRefused: "views: nothing changes",
+    HoldRefused: "gifting: the gift is refused. Views: nothing changes",
     HoldReleased: "views: *held* -= Σ slices",
     DataEarned: "views: each lot appears; *earned* += Σ granted",
     DataSpent: "views: lots shrink; *spent* += Σ slices, *unfunded* += Σ unfunded",
     DataTransferred: "the receiver's partition: arrival or refusal. Views: lots shrink; "
     "*transferred* and *in transit* += Σ legs",
-    DataReceived: "views: each lot appears; *received* += Σ granted, *in transit* -= the same; "
-    "with purpose `award` it is a row's bytes in `partner_spend`",
+    TransferRefused: "gifting: the gift is refused. Views: nothing changes",
+    DataReceived: "gifting, and the operator's partition where there is a fee. Views: each lot "
+    "appears, or grows; *received* += Σ granted, *in transit* -= the same; with purpose `award` it "
+    "is a row's bytes in `partner_spend`",
     ArrivalRefused: "the giver's partition: return. Views: nothing changes",
     TransferReturned: "views: lots grow again; *returned* += Σ legs, *in transit* -= the same",
     DataClawedBack: "views: lots grow again; *received* += Σ legs, *in transit* -= the same; with "
@@ -244,6 +258,8 @@ EXAMPLES: list[Event] = [
                  slices=[Slice("plan:2015-08", 5242880)]),
     DataTransferred(**_by_operator(_GIVER), transfer_id=_TRANSFER, to=_RECEIVER, purpose="gift",
                     legs=[_LEG]),
+    TransferRefused(**_by_ledger(_GIVER, 124), transfer_id=_TRANSFER, to=_RECEIVER,
+                    code="insufficient_data", detail="0 bytes can be given"),
     DataReceived(**_by_ledger(_RECEIVER, 124), transfer_id=_TRANSFER, sender=_GIVER,
                  purpose="gift", lots=[_GIFT]),
     ArrivalRefused(**_by_ledger(_GIVER, 124), transfer_id=_TRANSFER, to=_RECEIVER,

@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
-from infra.docs.event_schemas import PARTS, file_name, meaning
+from infra.docs import gifting_texts
+from infra.docs.event_schemas import ALL_EVENTS, PARTS, file_name, meaning
 from infra.docs.event_texts import EXAMPLES, READ_BY, WRITTEN_BY
 from infra.docs.markdown import code, table
+from shared.contracts import gifting
 from shared.contracts.envelope import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Envelope
 from shared.contracts.ledger import EVENTS, Event
 
@@ -16,8 +18,9 @@ HEAD = f"""\
 
 <!-- Made from code by `python -m infra.docs --write`. Do not edit. -->
 
-Every change in the ledger is one of these events. What is stored is what travels: the stored state
-of an event is the `data` below, as JSON. The code is `shared/contracts/ledger.py`.
+Every change in the ledger, and of a gift, is one of these events. What is stored is what travels:
+the stored state of an event is the `data` below, as JSON. The code is `shared/contracts/ledger.py`
+and `shared/contracts/gifting.py`.
 
 Amounts are whole **bytes**. Instants (`*_at`) are whole **milliseconds** since 1970-01-01Z, in bank
 time. Months are `YYYY-MM` in the bank's time zone. A field that has its default is left out of the
@@ -34,7 +37,8 @@ batches (`application/cloudevents-batch+json`): consecutive events of one lane o
 A log is offered as two **lanes**, each with its own chain of `previous`:
 
 * `all`: every event. The gateway's views read it.
-* `sagas`: {{sagas}}. The ledger's own partitions read it.
+* `sagas`: what other partitions and services wait for. Of the ledger: {{sagas}}; its own partitions
+  and gifting read them. Of gifting: {{gifting}}; the ledger's partitions read them.
 
 `sequence` and `previous` are decimal text: sequences have holes, so only `previous` tells whether
 something is missing. A consumer that sees a gap pulls `GET /log/{{{{partition}}}}` until it is
@@ -55,15 +59,19 @@ ENVELOPE_MEANINGS = {
     "datacontenttype": "always `application/json`",
     "data": "the event, see below",
 }
+_EXAMPLES = [*EXAMPLES, *gifting_texts.EXAMPLES]
+_WRITTEN_BY = WRITTEN_BY | gifting_texts.WRITTEN_BY
+_READ_BY = READ_BY | gifting_texts.READ_BY
 COLUMNS = ["field", "type", "if left out", "meaning"]
 
 
 def page() -> str:
     """Return the page."""
     sagas = ", ".join(code(short_name(event)) for event in EVENTS if event.SAGAS)
+    gifts = ", ".join(code(short_name(event)) for event in gifting.EVENTS if event.SAGAS)
     envelope = table(["field", "meaning"], [[code(k), v] for k, v in ENVELOPE_MEANINGS.items()])
-    parts = [HEAD.format(envelope=envelope, sagas=sagas), _overview(), _common()]
-    parts += [_event(kind) for kind in EVENTS]
+    parts = [HEAD.format(envelope=envelope, sagas=sagas, gifting=gifts), _overview(), _common()]
+    parts += [_event(kind) for kind in ALL_EVENTS]
     parts += ["## Parts of events\n", *(_part(kind) for kind in PARTS)]
     return "\n".join(parts)
 
@@ -79,11 +87,22 @@ def missing_envelope_fields() -> set[str]:
 
 
 def _overview() -> str:
+    return "\n".join(
+        [
+            "## The events\n\n### Of the ledger\n",
+            _list_of(EVENTS),
+            "### Of gifting\n",
+            _list_of(gifting.EVENTS),
+        ]
+    )
+
+
+def _list_of(kinds: tuple[type[Event], ...]) -> str:
     rows = [
         [f"[`{short_name(kind)}`](#{short_name(kind)})", _first_line(kind), _lanes(kind)]
-        for kind in EVENTS
+        for kind in kinds
     ]
-    return "## The events\n\n" + table(["event", "what happened", "lanes"], rows)
+    return table(["event", "what happened", "lanes"], rows)
 
 
 def _lanes(kind: type[Event]) -> str:
@@ -98,13 +117,13 @@ def _common() -> str:
 def _event(kind: type[Event]) -> str:
     common = set(Event.__struct_fields__)
     own = [each for each in msgspec.structs.fields(kind) if each.name not in common]
-    example = next(event for event in EXAMPLES if type(event) is kind)
+    example = next(event for event in _EXAMPLES if type(event) is kind)
     body = json.dumps(msgspec.to_builtins(example), indent=2)
     return (
         f"## {short_name(kind)}\n\n{_text(kind)}\n\n"
         f"* Type: `{kind.TYPE}` ([JSON Schema]({file_name(kind)}))\n"
-        f"* Written by: {WRITTEN_BY[kind]}\n"
-        f"* Read by: {READ_BY[kind]}\n\n"
+        f"* Written by: {_WRITTEN_BY[kind]}\n"
+        f"* Read by: {_READ_BY[kind]}\n\n"
         + table(COLUMNS, [_field_row(kind, each) for each in own])
         + f"\n```json\n{body}\n```\n"
     )
@@ -131,9 +150,9 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 def _type(kind: Any) -> str:
     name = getattr(kind, "__name__", "") if "[" not in str(kind) else ""
-    return name if isinstance(kind, type) and name else str(kind).replace(
-        "shared.contracts.ledger.", ""
-    )  # fmt: skip
+    if isinstance(kind, type) and name:
+        return name
+    return str(kind).replace("shared.contracts.ledger.", "").replace("typing.", "")
 
 
 def _text(kind: type) -> str:

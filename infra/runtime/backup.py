@@ -33,7 +33,11 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 STATE_PART = "state"
 POSTGRES_PART = "postgres"
-RULES_FILE = "ledger-rules.json"
+# The rules that a service runs with, where they are not the built-in ones, by their setting.
+RULES_FILES = {
+    "LEDGER_RULES_FILE": "ledger-rules.json",
+    "GIFTING_RULES_FILE": "gifting-rules.json",
+}
 POSTGRES_MANIFEST = "backup_manifest"
 # Made anew by every start, or the operator's own.
 NOT_KEPT = ("run", "logs", "rejects", "postgres")
@@ -151,17 +155,19 @@ def _copy_state(bank: Bank, target: Path) -> None:
             shutil.copytree(path, target / path.name)
         else:
             shutil.copyfile(path, target / path.name)
-    if rules := _rules_file(bank):
-        shutil.copyfile(rules, target / RULES_FILE)
+    for variable, name in RULES_FILES.items():
+        if rules := _rules_file(bank, variable):
+            shutil.copyfile(rules, target / name)
 
 
-def _rules_file(bank: Bank) -> str:
-    """Return the rules that the ledger runs with, empty for the built-in ones."""
+def _rules_file(bank: Bank, variable: str) -> str:
+    """Return the rules that the bank runs with, empty for the built-in ones."""
+    service = variable.partition("_")[0].lower()
     for process, name in bank_processes(bank.state).items():
-        if name == "ledger-web":
+        if name == f"{service}-web":
             with suppress(*GONE):
-                return str(process.environ().get("LEDGER_RULES_FILE", ""))
-    return load_settings().ledger_rules_file
+                return str(process.environ().get(variable, ""))
+    return str(getattr(load_settings(), variable.lower()))
 
 
 def _seal(bank: Bank, folder: Path) -> Manifest:

@@ -74,7 +74,10 @@ def store_clock(bank: Bank, at: int) -> None:
 def _await_seen(bank: Bank) -> None:
     wanted = offset_ms(bank)
     deadline = time.monotonic() + SEEN_TIMEOUT_S
-    waiting = [f"{bank.ledger_url}/v1/clock?barrier=1", f"{bank.gateway_url}/v1/clock"]
+    waiting = [
+        f"{bank.ledger_url}/v1/clock?barrier=1", f"{bank.gifting_url}/v1/clock?barrier=1",
+        f"{bank.gateway_url}/v1/clock",
+    ]  # fmt: skip
     while waiting:
         waiting = [url for url in waiting if _seen_offset(bank, url) != wanted]
         if waiting and time.monotonic() > deadline:

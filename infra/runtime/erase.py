@@ -9,7 +9,7 @@ from psycopg import sql
 
 from infra.errors import CliError
 from infra.migrate import Target, targets
-from infra.runtime.backup import RULES_FILE
+from infra.runtime.backup import RULES_FILES
 from infra.runtime.environment import Environment
 from infra.runtime.postgres import shared_home, short_folder
 from infra.runtime.processes import bank_processes, state_lock
@@ -120,7 +120,8 @@ def _erase_queues(bank: Bank, environment: Environment, say: Say) -> list[str]:
 def _erase_files(bank: Bank, home: Path, say: Say) -> list[str]:
     own = (
         home, bank.state / "postgres", bank.logs_dir, bank.rejects_dir, bank.clock_file,
-        bank.state / RULES_FILE, short_folder(bank.run_dir), bank.run_dir, bank.file,
+        *(bank.state / name for name in RULES_FILES.values()), short_folder(bank.run_dir),
+        bank.run_dir, bank.file,
     )  # fmt: skip
     removed = [str(path) for path in own if _remove(path)]
     if others := sorted(path.name for path in bank.state.iterdir()):

@@ -17,10 +17,10 @@ from typing import Any
 from psycopg import Connection, sql
 
 from infra.errors import CliError
-from infra.migrate import SERVICES, migrate, targets
+from infra.migrate import migrate, targets
 from infra.runtime.backup import (
     POSTGRES_PART,
-    RULES_FILE,
+    RULES_FILES,
     STATE_PART,
     Manifest,
     check_backup,
@@ -28,7 +28,7 @@ from infra.runtime.backup import (
 from infra.runtime.environment import Environment
 from infra.runtime.postgres import Cluster, install_data, prepare_cluster
 from infra.runtime.processes import state_lock, stop_bank
-from infra.runtime.programs import Program, postgres_program, service_programs
+from infra.runtime.programs import SERVICES, Program, postgres_program, service_programs
 from infra.runtime.state import Bank, make_folders
 from infra.runtime.up import Listener, RunningBank, StopRequested, stop_signals
 from infra.runtime.wish import OWN_DATABASE, check_ports, needs_own_database
@@ -36,6 +36,8 @@ from shared.contracts.envelope import log_of, source_of
 from shared.db import connect
 
 Heads = dict[str, int]
+# The services whose schemas are logs; the others have only views.
+WITH_LOGS = ("ledger", "gifting")
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,11 @@ def _programs(
     bank: Bank, environment: Environment, cluster: Cluster, urls: dict[str, str]
 ) -> list[Program]:
     """Return the database and the web processes: no worker changes a bank that is not proved."""
-    rules = bank.state / RULES_FILE
-    extra = {"LEDGER_RULES_FILE": str(rules)} if rules.exists() else {}
+    extra = {
+        variable: str(bank.state / name)
+        for variable, name in RULES_FILES.items()
+        if (bank.state / name).exists()
+    }
     webs = [
         dataclasses.replace(program, environment=program.environment | extra)
         for program in service_programs(bank, environment, urls)
@@ -146,16 +151,19 @@ def begin_epoch(bank: Bank, environment: Environment, admin_url: str) -> Heads:
     beginning, views begin at nothing: they are built anew next.
     """
     heads: Heads = {}
-    for target in targets(bank, environment, admin_url):
+    found = targets(bank, environment, admin_url)
+    for target in found:
         assert target.service in SERVICES
+        if target.service in WITH_LOGS:
+            with connect(target.owner_url) as connection:
+                heads |= {log: _head(connection, log) for log in target.schemas}
+    for target in found:
         with connect(target.owner_url) as connection, connection.transaction():
-            if target.service == "ledger":
-                heads = {log: _head(connection, log) for log in target.schemas}
             for schema in target.schemas:
                 connection.execute(
                     sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema))
                 )
-                if target.service == "ledger":
+                if target.service in WITH_LOGS:
                     _carry_over(connection, bank, heads)
                 else:
                     connection.execute("DELETE FROM inbox_positions")
@@ -171,7 +179,7 @@ def _head(connection: Connection[Any], log: str) -> int:
 
 
 def _carry_over(connection: Connection[Any], bank: Bank, heads: Heads) -> None:
-    """Give one partition's inbox and parked events the new sources, and clear its relay."""
+    """Give one log's inbox and parked events the new sources, and clear its relay."""
     connection.execute("DELETE FROM relay_positions")
     rows = connection.execute(
         "DELETE FROM inbox_positions RETURNING consumer, source, lane, sequence"

@@ -36,6 +36,8 @@ class Bank:
     gateway_token: str = field(repr=False)
     ledger_token: str = field(repr=False)
     postgres_password: str = field(repr=False)
+    # Empty in a bank that an earlier version made, until its next start.
+    gifting_token: str = field(repr=False, default="")
     service_passwords: dict[str, str] = field(repr=False, default_factory=dict)
     transport: str = "log"
     database: str = ""
@@ -53,6 +55,11 @@ class Bank:
         return self.port + 1
 
     @property
+    def gifting_port(self) -> int:
+        """Return the port of gifting's web process."""
+        return self.port + 2
+
+    @property
     def gateway_worker_port(self) -> int:
         """Return the port at which the gateway's worker tells metrics and health."""
         return self.port + 10
@@ -63,11 +70,17 @@ class Bank:
         return self.port + 11
 
     @property
+    def gifting_worker_port(self) -> int:
+        """Return the port at which gifting's worker tells metrics and health."""
+        return self.port + 12
+
+    @property
     def urls(self) -> dict[str, str]:
         """Return where each process answers, by its name."""
         ports = {
             "ledger-web": self.ledger_port, "ledger-worker": self.ledger_worker_port,
             "gateway-web": self.gateway_port, "gateway-worker": self.gateway_worker_port,
+            "gifting-web": self.gifting_port, "gifting-worker": self.gifting_worker_port,
         }  # fmt: skip
         return {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
 
@@ -80,6 +93,11 @@ class Bank:
     def ledger_url(self) -> str:
         """Return where the ledger answers."""
         return f"http://127.0.0.1:{self.ledger_port}"
+
+    @property
+    def gifting_url(self) -> str:
+        """Return where gifting answers."""
+        return f"http://127.0.0.1:{self.gifting_port}"
 
     @property
     def file(self) -> Path:
@@ -113,7 +131,10 @@ class Bank:
     def save(self) -> None:
         """Write `bank.json`, whole or not at all, with the URLs for people who look into it."""
         kept = {name: value for name, value in asdict(self).items() if name != "state"}
-        kept |= {"gateway_url": self.gateway_url, "ledger_url": self.ledger_url}
+        kept |= {
+            "gateway_url": self.gateway_url, "ledger_url": self.ledger_url,
+            "gifting_url": self.gifting_url,
+        }  # fmt: skip
         write_private(self.file, json.dumps(kept, indent=2) + "\n")
 
 
@@ -152,6 +173,7 @@ def make_bank(
         gateway_token=secrets.token_urlsafe(32),
         ledger_token=secrets.token_urlsafe(32),
         postgres_password=secrets.token_urlsafe(32),
+        gifting_token=secrets.token_urlsafe(32),
     )
     bank.save()
     return bank

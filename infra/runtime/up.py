@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Protocol
 
 from infra.errors import CliError
-from infra.migrate import migrate, targets, with_passwords
+from infra.migrate import migrate, targets, with_secrets
 from infra.runtime.environment import Environment
 from infra.runtime.postgres import prepare_cluster
 from infra.runtime.processes import POSTGRES, bank_processes, state_lock, stop_bank
@@ -148,7 +148,7 @@ def _start(wish: Wish, environment: Environment, listener: Listener) -> RunningB
     if left := bank_processes(wish.state):
         listener.note(f"an earlier start left {len(left)} processes: they are ended")
         stop_bank(wish.state)
-    bank = with_passwords(wished_bank(wish, environment))
+    bank = with_secrets(wished_bank(wish, environment))
     check_ports(bank)
     if remark := wished_clock(bank, wish):
         listener.note(remark)

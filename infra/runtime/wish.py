@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from infra.errors import CliError
 from infra.runtime import clock
 from infra.runtime.environment import Environment
+from infra.runtime.programs import SERVICES
 from infra.runtime.state import (
     DEFAULT_PARTITIONS,
     DEFAULT_PORT,
@@ -21,7 +22,7 @@ from infra.runtime.state import (
 OWN_DATABASE = "own"
 GIVEN_DATABASE = "given"
 PARTITIONS_MAX = 64
-PORT_MAX = 65_524
+PORT_MAX = 65_523
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def wished_bank(wish: Wish, environment: Environment) -> Bank:
 
 def needs_own_database(environment: Environment) -> bool:
     """Say whether no database was given, so that `up` runs its own."""
-    given = [bool(environment.service_url(service)) for service in ("ledger", "gateway")]
+    given = [bool(environment.service_url(service)) for service in SERVICES]
     return not environment.database_url and not all(given)
 
 

@@ -8,6 +8,7 @@ from services.gateway.application import Gateway
 from services.gateway.schemas import (
     BalanceQuery,
     FreshQuery,
+    GiftsQuery,
     HistoryQuery,
     LotsQuery,
     NoQuery,
@@ -79,6 +80,14 @@ def get_lots(account: str) -> Response:
     """Show an account's lots with all their terms, or those that fit."""
     asked = query(LotsQuery())
     return json_response(gateway().lots(checked(account), asked, asked["at_least"]))
+
+
+@blueprint.get("/v1/accounts/<account>/gifts")
+@allow("operator")
+def get_gifts(account: str) -> Response:
+    """Show what an account gave and got: gifts, red packets and shares, the newest first."""
+    asked = query(GiftsQuery())
+    return json_response(gateway().gifts(checked(account), asked, asked["at_least"]))
 
 
 @blueprint.get("/v1/partners/<partner>/spend")

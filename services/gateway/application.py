@@ -1,13 +1,14 @@
 """What the gateway answers and does: reads of the views, rebuilds, checks, parked events."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 from services.gateway import queries, store
 from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer
+from services.gateway.gifts import gift_document
 from services.gateway.metrics import count_read
 from services.gateway.projections import SUM_TERMS
 from services.gateway.rebuild import Rebuild, Step
@@ -34,16 +35,16 @@ Answer = dict[str, Any]
 
 
 class Gateway:
-    """The gateway of one bank. Threads may share it."""
+    """The gateway of one bank; `readers` are of the services' logs. Threads may share it."""
 
     def __init__(
-        self, store_: Store, reader: LogReader, clock: BankClock, calendar: Calendar, *,
-        bank_id: str, epoch: int,
+        self, store_: Store, readers: Mapping[str, LogReader], clock: BankClock,
+        calendar: Calendar, *, bank_id: str, epoch: int,
     ) -> None:  # fmt: skip
         self.store = store_
         self.clock = clock
         self.calendar = calendar
-        self.reader = self._reader = reader
+        self.readers = readers
         self._bank_id = bank_id
         self._epoch = epoch
         self.consumers = [ViewConsumer(make(calendar), store_, clock) for make in VIEWS.values()]
@@ -189,6 +190,28 @@ class Gateway:
             **self._meta(positions or {}, wanted, now),
         }  # fmt: skip
 
+    def gifts(self, account: str, filters: Answer, at_least: str | None = None) -> Answer:
+        """Return a page of what an account gave and got, the newest first.
+
+        Raises NotFoundError account_not_found where no view knows the account.
+        """
+        wanted, now = self._wait("gifts", at_least), self.clock.now()
+        at, last = parts_of(filters["after"], (int, str))
+        with self.store.cursor() as cursor:
+            values = filters | {"at": at, "last": last, "limit": filters["limit"] + 1}
+            reached, known, found = queries.gifts(cursor, account, values)
+        answer = self._meta(reached or {}, wanted, now)
+        rows = found or []
+        if not rows and not known:
+            raise _no_account(account, stale=answer["stale"])
+        page, more = rows[: filters["limit"]], len(rows) > filters["limit"]
+        place = [page[-1]["requested_at"], page[-1]["gift_id"]] if more else []
+        return {
+            "subscriber": account, **answer,
+            "gifts": [gift_document(row, account, self.calendar) for row in page],
+            "next_after": cursor_of(*place) if more else None,
+        }  # fmt: skip
+
     def positions(self) -> Answer:
         """Return how far each view is, as position tokens."""
         with self.store.cursor() as cursor:
@@ -219,7 +242,8 @@ class Gateway:
 
     def make_rebuild(self, name: str) -> Rebuild:
         """Return a rebuild of a view, not begun."""
-        return Rebuild(VIEWS[name], self.store, self._reader, self.clock, self.calendar)
+        reader = self.readers[VIEWS[name].service]
+        return Rebuild(VIEWS[name], self.store, reader, self.clock, self.calendar)
 
     def verify(self) -> Iterator[Step]:
         """Yield progress, then the result of comparing every view with a fold of the logs."""
@@ -233,7 +257,7 @@ class Gateway:
     def _verify(self, held: ExitStack) -> Iterator[Step]:
         with held:
             views = [consumer.view for consumer in self.consumers]
-            yield from verify(self.store, views, self._reader)
+            yield from verify(self.store, views, self.readers)
 
     def parked(
         self, consumer: str | None = None, account: str | None = None, after: str | None = None,
@@ -297,11 +321,18 @@ class Gateway:
         }
 
     def _wait(self, view: str, at_least: str | None) -> Sequences:
-        """Wait up to 2 s until a view has what is wanted; return what that is, by source."""
+        """Wait up to 2 s until a view has what is wanted; return what that is, by source.
+
+        What a token says of logs that the view does not follow is nothing to wait for.
+        """
         if at_least is None:
             return {}
         logs = parse_token(at_least, self._epoch)
-        wanted = {source_of(self._bank_id, self._epoch, log): at for log, at in logs.items()}
+        wanted = {
+            source_of(self._bank_id, self._epoch, log): at
+            for log, at in logs.items()
+            if log.rpartition("_")[0] == VIEWS[view].service
+        }
         deadline = time.monotonic() + WAIT_S
         while True:
             with self.store.cursor() as cursor:

@@ -1,6 +1,6 @@
 """The only place that puts the gateway's parts together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from threading import Event
 
 from flask import Flask
@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 
 from services.gateway import api, metrics
 from services.gateway.application import Gateway
-from services.gateway.catalogue import VIEWS
+from services.gateway.catalogue import SERVICES, VIEWS
 from services.gateway.integration import decode_page
 from services.gateway.store import Store
 from shared import http
@@ -21,18 +21,22 @@ from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
+from shared.contracts.envelope import source_of
 from shared.errors import DatabankError, UnavailableError
+from shared.ids import GIFTING_LOG
 from shared.logs import configure_logs, logger
 from shared.worker import serve_face
 
 CLEAN_UP_EVERY_S = 1.0
+# A queue for each service that is followed, so that one's events cost the others' views nothing.
+QUEUES = {"ledger": "gateway", "gifting": "gateway.gifts"}
 
 
-def make_gateway(settings: Settings, reader: LogReader | None = None) -> Gateway:
+def make_gateway(settings: Settings, readers: Mapping[str, LogReader] | None = None) -> Gateway:
     """Put the parts together; nothing connects before it is used."""
     return Gateway(
         Store(settings.gateway_database_url, overflow=5),
-        reader or make_reader(settings),
+        readers or make_readers(settings),
         BankClock(settings.clock_file),
         Calendar(settings.bank_timezone),
         bank_id=settings.bank_id,
@@ -40,9 +44,14 @@ def make_gateway(settings: Settings, reader: LogReader | None = None) -> Gateway
     )
 
 
-def make_reader(settings: Settings) -> HttpLogReader:
-    """Return a reader of the ledger's logs."""
-    return HttpLogReader(settings.ledger_url, settings.service_token, decode=decode_page)
+def make_readers(settings: Settings) -> dict[str, LogReader]:
+    """Return a reader of each service's logs; gifting's log is known while it is away, too."""
+    token, gifts = settings.service_token, GIFTING_LOG
+    known = [source_of(settings.bank_id, settings.bank_epoch, gifts)]
+    return {
+        "ledger": HttpLogReader(settings.ledger_url, token, decode=decode_page),
+        "gifting": HttpLogReader(settings.gifting_url, token, decode=decode_page, sources=known),
+    }
 
 
 def create_app() -> Flask:
@@ -65,7 +74,7 @@ def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
 
 def web_gauges(gateway: Gateway) -> Iterator[Metric]:
     """Return what the web process reads when Prometheus asks."""
-    return metrics.web_gauges(gateway.store, gateway.reader, list(VIEWS))
+    return metrics.web_gauges(gateway.store, gateway.readers)
 
 
 def ready(gateway: Gateway) -> dict[str, str]:
@@ -77,28 +86,37 @@ def ready(gateway: Gateway) -> dict[str, str]:
 
 
 def run_worker(stop: Event) -> None:
-    """Follow the ledger's logs until `stop` is set."""
+    """Follow the services' logs until `stop` is set."""
     settings = load_settings()
     configure_logs("gateway-worker", settings.log_level)
-    reader = make_reader(settings)
-    gateway = make_gateway(settings, reader)
+    gateway = make_gateway(settings)
     counts: dict[str, Counts] = {}
-    following: list[Threads] = []
+    following: dict[str, Threads] = {}
 
     def parts() -> dict[str, str]:
         states = ready(gateway)
-        return states | (following[0].ready() if following else {"consumers": "not started"})
+        for service in SERVICES:
+            threads = following.get(service)
+            followed = {"consumers": "not started"} if threads is None else threads.ready()
+            prefix = "" if service == "ledger" else f"{service}-"
+            states |= {f"{prefix}{name}": state for name, state in followed.items()}
+        return states
 
     def gauges() -> Iterator[Metric]:
-        return metrics.worker_gauges(gateway.store, reader, list(VIEWS), counts)
+        return metrics.worker_gauges(gateway.store, gateway.readers, counts)
 
     collect_rarely()
     with serve_face("gateway", settings, settings.gateway_worker_port, parts, gauges):
         clean_up(gateway, stop)
-        views = Subscription("gateway", ["ledger.*.all"], gateway.consumers)
-        following.append(start_consumers(settings, [views], reader, stop, counts=counts))
+        for service, queue in QUEUES.items():
+            own = [each for each in gateway.consumers if each.view.service == service]
+            views = Subscription(queue, [f"{service}.*.all"], own)
+            following[service] = start_consumers(
+                settings, [views], gateway.readers[service], stop, counts=counts
+            )
         stop.wait()
-    following[0].join()
+    for threads in following.values():
+        threads.join()
 
 
 def clean_up(gateway: Gateway, stop: Event) -> None:

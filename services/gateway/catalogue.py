@@ -1,11 +1,12 @@
 """All views of the gateway, by name."""
 
-from collections.abc import Callable
-
+from services.gateway.gifts import GiftsView
 from services.gateway.history import HistoryView
 from services.gateway.views import BalancesView, PartnerSpendView, TrialBalanceView, View
 
-MakeView = Callable[..., View]
-VIEWS: dict[str, MakeView] = {
-    view.name: view for view in (BalancesView, PartnerSpendView, TrialBalanceView, HistoryView)
+VIEWS: dict[str, type[View]] = {
+    view.name: view
+    for view in (BalancesView, PartnerSpendView, TrialBalanceView, HistoryView, GiftsView)
 }
+# The services whose logs are followed, each by its own views alone.
+SERVICES = tuple(dict.fromkeys(view.service for view in VIEWS.values()))

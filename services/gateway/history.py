@@ -36,7 +36,7 @@ from shared.contracts.ledger import (
 from shared.pgarrays import int8s, texts
 
 # They are on streams of their own and change nothing of an account.
-WITHOUT_ACCOUNT = ("arrival_refused", "hold_refused", "rules_published")
+WITHOUT_ACCOUNT = ("arrival_refused", "hold_refused", "transfer_refused", "rules_published")
 KIND_OF: dict[type[ViewEvent], str] = {
     contract: kind.removeprefix("data_")
     for name, contract in CONTRACTS.items()
@@ -79,8 +79,10 @@ def _transfer(
 
 def _departed(event: DataTransferred) -> dict[str, Any]:
     held = {} if event.hold_id is None else {"hold_id": event.hold_id}
+    fee = sum(leg.bytes for leg in event.legs if leg.to is not None)
+    paid = {"fee_bytes": fee} if fee else {}
     undone = {} if event.undoes is None else _undone(event)
-    return {"counterparty": event.to, **_transfer(event), **held, **undone}
+    return {"counterparty": event.to, **_transfer(event), **held, **paid, **undone}
 
 
 def _undone(event: DataTransferred | DataClawedBack) -> dict[str, Any]:

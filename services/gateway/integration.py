@@ -1,7 +1,8 @@
-"""From the ledger's envelopes to what the views need of them."""
+"""From envelopes to what the views need of them."""
 
 import msgspec
 
+from shared.contracts import gifting
 from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.ledger import EVENT_BY_TYPE, DataSpent, Event, Slice
 
@@ -33,7 +34,8 @@ class RawEnvelope(Envelope, kw_only=True, omit_defaults=True):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_DECODERS = {contract: msgspec.json.Decoder(contract).decode for contract in CONTRACTS.values()}
+ALL_CONTRACTS: dict[str, type[ViewEvent]] = {**CONTRACTS, **gifting.EVENT_BY_TYPE}
+_DECODERS = {kind: msgspec.json.Decoder(kind).decode for kind in ALL_CONTRACTS.values()}
 _decode_envelopes = msgspec.json.Decoder(list[RawEnvelope]).decode
 
 
@@ -54,7 +56,7 @@ def decode_event(envelope: Envelope) -> ViewEvent:
     Raises KeyError for a type that this version does not know, so that its event is put aside and
     not lost; msgspec.ValidationError.
     """
-    contract = CONTRACTS[envelope.type]
+    contract = ALL_CONTRACTS[envelope.type]
     if isinstance(envelope.data, msgspec.Raw):
         return _DECODERS[contract](envelope.data)
     return msgspec.convert(envelope.data, contract)

@@ -1,14 +1,15 @@
 """What the gateway measures: as it answers, and from its database when Prometheus asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import Counter
 from prometheus_client.metrics_core import Metric
 
-from services.gateway.store import LANE, Store, parked_counts, positions_of
+from services.gateway.catalogue import VIEWS
+from services.gateway.store import LANE, Sequences, Store, parked_counts, positions_of
 from shared.bus.inbox import Counts
 from shared.bus.types import LogReader
-from shared.metrics import gauge, inbox_metrics, lags_behind
+from shared.metrics import Lags, gauge, inbox_metrics, lags_behind_each
 
 READS = Counter(
     "databank_gateway_reads",
@@ -22,8 +23,9 @@ def count_read(*, stale: bool) -> None:
     READS.labels("yes" if stale else "no").inc()
 
 
-def web_gauges(store: Store, reader: LogReader, views: list[str]) -> Iterator[Metric]:
+def web_gauges(store: Store, readers: Mapping[str, LogReader]) -> Iterator[Metric]:
     """Yield what is parked and how far the views are behind. Raises UnavailableError."""
+    views = list(VIEWS)
     with store.cursor() as cursor:
         positions, parked = positions_of(cursor, views), parked_counts(cursor, views)
     yield gauge(
@@ -32,18 +34,27 @@ def web_gauges(store: Store, reader: LogReader, views: list[str]) -> Iterator[Me
     )  # fmt: skip
     yield gauge(
         "databank_view_lag_events", "Sequence numbers that a view is behind a log",
-        ("view", "log"), lags_behind(reader, LANE, positions),
+        ("view", "log"), _lags(readers, positions),
     )  # fmt: skip
 
 
 def worker_gauges(
-    store: Store, reader: LogReader, views: list[str], counts: dict[str, Counts]
+    store: Store, readers: Mapping[str, LogReader], counts: dict[str, Counts]
 ) -> Iterator[Metric]:
     """Yield how far the inboxes are. Raises UnavailableError."""
     yield inbox_metrics(counts)
     with store.cursor() as cursor:
-        positions = positions_of(cursor, views)
+        positions = positions_of(cursor, list(VIEWS))
     yield gauge(
         "databank_inbox_lag_events", "Sequence numbers that a consumer is behind a log",
-        ("consumer", "log"), lags_behind(reader, LANE, positions),
+        ("consumer", "log"), _lags(readers, positions),
     )  # fmt: skip
+
+
+def _lags(readers: Mapping[str, LogReader], positions: dict[str, Sequences]) -> Lags:
+    """Return how far each view is behind the logs that it follows, of services that answer."""
+    lags: Lags = {}
+    for service, reader in readers.items():
+        own = {name: positions[name] for name in VIEWS if VIEWS[name].service == service}
+        lags |= lags_behind_each([reader], LANE, own)
+    return lags

@@ -95,6 +95,29 @@ WHERE %(after_partner)s::text IS NULL OR (partner, campaign, day, kind)
     > (%(after_partner)s, %(after_campaign)s::text, %(after_day)s::text, %(after_kind)s::text)
 ORDER BY partner, campaign, day, kind LIMIT %(limit)s
 """
+# Who gives to itself is refused, so nobody is found on both sides.
+GIFTS = """
+SELECT
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'gifts')
+        AS positions,
+    EXISTS (SELECT FROM balances WHERE account = %(account)s)
+        OR EXISTS (SELECT FROM gifts WHERE sender = %(account)s)
+        OR EXISTS (SELECT FROM gifts WHERE receiver = %(account)s) AS known,
+    (SELECT jsonb_agg(to_jsonb(one)) FROM (
+        (SELECT * FROM gifts
+        WHERE %(role)s::text IS DISTINCT FROM 'receiver' AND sender = %(account)s AND $
+        ORDER BY requested_at DESC, gift_id DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT * FROM gifts
+        WHERE %(role)s::text IS DISTINCT FROM 'sender' AND receiver = %(account)s AND $
+        ORDER BY requested_at DESC, gift_id DESC LIMIT %(limit)s)
+        ORDER BY requested_at DESC, gift_id DESC LIMIT %(limit)s) AS one) AS gifts
+""".replace(
+    "$",
+    "(%(at)s::bigint IS NULL OR (requested_at, gift_id) < (%(at)s, %(last)s::text))"
+    " AND (%(state)s::text IS NULL OR state = %(state)s)"
+    " AND (%(kind)s::text IS NULL OR kind = %(kind)s)",
+)
 TRIAL_BALANCE = """
 SELECT
     (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions
@@ -135,6 +158,11 @@ def balance_at(cursor: AnyCursor, account: str, at: int) -> Any:
 def history(cursor: AnyCursor, account: str, filters: dict[str, Any], limit: int) -> Any:
     """Return positions and up to `limit` entries of an account, None if it is not known."""
     return cursor.execute(HISTORY, {"account": account, **filters, "limit": limit}).fetchone()
+
+
+def gifts(cursor: AnyCursor, account: str, filters: dict[str, Any]) -> Any:
+    """Return positions, whether the account is known, and what it gave and got, newest first."""
+    return cursor.execute(GIFTS, {"account": account, **filters}).fetchone()
 
 
 def is_partner(cursor: AnyCursor, partner: str) -> bool:

@@ -1,4 +1,4 @@
-"""Builds a view anew from the ledger's logs beside the old one, and swaps it in.
+"""Builds a view anew from its service's logs beside the old one, and swaps it in.
 
 Until the swap the view answers as before; a rebuild that dies leaves nothing but rows in shadow
 tables, which the next start or rebuild removes.
@@ -11,10 +11,10 @@ from threading import Event
 from typing import Any
 
 from services.gateway import store
-from services.gateway.catalogue import MakeView
 from services.gateway.consumers import ViewConsumer, fold
 from services.gateway.pages import heads, read_logs
 from services.gateway.store import Sequences, Store
+from services.gateway.views import View
 from shared.bus import parking
 from shared.bus.inbox import Inbox
 from shared.bus.types import LogReader
@@ -40,7 +40,7 @@ class Rebuild:
     """One rebuild of one view."""
 
     def __init__(
-        self, make_view: MakeView, store_: Store, reader: LogReader, clock: BankClock,
+        self, make_view: type[View], store_: Store, reader: LogReader, clock: BankClock,
         calendar: Calendar,
     ) -> None:  # fmt: skip
         view = make_view(calendar, shadow=True)

@@ -3,6 +3,8 @@
 from marshmallow import Schema, fields, validate
 
 from services.gateway.catalogue import VIEWS
+from services.gateway.gifts import KINDS as GIFT_KINDS
+from services.gateway.gifts import STATES
 from services.gateway.history import KINDS
 from services.gateway.projections import AWARD
 from services.gateway.queries import LOTS_MAX
@@ -16,6 +18,7 @@ PAGE_MAX = 500
 SPEND_ROWS_MAX = 20_000
 LOT_KINDS = (
     "plan", "pack", "carry", "voucher", "gift", "red_packet", "reward", "award", "adjustment",
+    "fee",
 )  # fmt: skip
 LOT_STATES = ("available", "upcoming", "lapsed")
 LOT_CURSOR = r"^[0-9]{1,16}\.[0-9]{1,16}\.[^\x00]{1,200}$"
@@ -55,6 +58,16 @@ class HistoryQuery(FreshQuery):
     kind = fields.String(load_default=None, validate=validate.OneOf(KINDS))
     from_ = fields.String(load_default=None, data_key="from", validate=validate.Length(max=40))
     to = fields.String(load_default=None, validate=validate.Length(max=40))
+
+
+class GiftsQuery(FreshQuery):
+    """A read of gifts, red packets and shares behind `after`: of one side, state or kind."""
+
+    role = fields.String(load_default=None, validate=validate.OneOf(("sender", "receiver")))
+    state = fields.String(load_default=None, validate=validate.OneOf(STATES))
+    kind = fields.String(load_default=None, validate=validate.OneOf(GIFT_KINDS))
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=PAGE_MAX))
 
 
 class SpendQuery(FreshQuery):

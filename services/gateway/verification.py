@@ -1,6 +1,6 @@
 """Folds the logs in memory up to the views' positions and compares every row."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from services.gateway.pages import LogTooShortError, read_logs
 from services.gateway.projections import Delta, Key, Rows, TrialDelta
 from services.gateway.store import Sequences, Store, Waiting
 from services.gateway.views import View
+from shared.bus.readers import Readers
 from shared.bus.types import LogReader
 from shared.contracts.envelope import Batch, Envelope, log_of
 from shared.errors import NotFoundError
@@ -55,11 +56,12 @@ class Check(msgspec.Struct):
             }  # fmt: skip
 
 
-def verify(store_: Store, views: list[View], reader: LogReader) -> Iterator[Step]:
+def verify(store_: Store, views: list[View], readers: Mapping[str, LogReader]) -> Iterator[Step]:
     """Yield progress `{done, of}`; the last item is `{"result": …}`.
 
-    All views are read in one snapshot, so that writers may go on meanwhile. Raises BusyError
-    while a view is being rebuilt, UnavailableError.
+    `readers` are of the services whose logs the views follow. All views are read in one snapshot,
+    so that writers may go on meanwhile. Raises BusyError while a view is being rebuilt,
+    UnavailableError.
     """
     with store_.alone() as conn:
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -68,8 +70,8 @@ def verify(store_: Store, views: list[View], reader: LogReader) -> Iterator[Step
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             for view in views:
                 view.lock_for_reading(cursor)
-            checks = [_begin(cursor, view, reader) for view in views]
-            events = yield from _fold_logs(checks, reader)
+            checks = [_begin(cursor, view, readers[view.service]) for view in views]
+            events = yield from _fold_logs(checks, Readers(*readers.values()))
             for check in checks:
                 yield {"view": check.view.name, "done": events, "of": events}
                 _compare(check, conn)

@@ -34,9 +34,13 @@ Table = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class View(ABC):
-    """Tables that one projection fills; `tables` gives each one's key and other columns."""
+    """Tables that one projection fills; `tables` gives each one's key and other columns.
+
+    It follows the logs of one `service`.
+    """
 
     name: ClassVar[str]
+    service: ClassVar[str] = "ledger"
     tables: ClassVar[dict[str, Table]]
 
     def __init__(self, calendar: Calendar, *, shadow: bool = False) -> None:

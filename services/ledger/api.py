@@ -1,7 +1,6 @@
 """The ledger's HTTP face: thin; it reads, calls the application and writes JSON."""
 
 from collections.abc import Iterator
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -16,7 +15,6 @@ from services.ledger.schemas import (
     ClockQuery,
     EventsQuery,
     ForecastQuery,
-    LogQuery,
     NoQuery,
     ParkedQuery,
     UsageQuery,
@@ -29,15 +27,14 @@ from services.ledger.schemas import (
 from services.ledger.verification import verify_partition
 from shared.auth import allow
 from shared.calendar import is_month
-from shared.contracts.envelope import BATCH_CONTENT_TYPE, LANES
-from shared.errors import InvalidError, NotFoundError
+from shared.errors import InvalidError
 from shared.http import body, json_response, query, stream
 from shared.ids import account_kind
+from shared.log_api import Served
 from shared.paging import cursor_of, parts_of
 from shared.positions import format_token
 
 blueprint = Blueprint("ledger", __name__)
-DOORBELL_S = 1.0
 # Who may change something; the gateway only reads.
 WRITERS = ("operator", "gifting", "tasks")
 
@@ -46,6 +43,11 @@ def bank() -> Bank:
     """Return the parts that bootstrap has put together."""
     found: Bank = current_app.extensions["bank"]
     return found
+
+
+def served() -> Served:
+    """Return the logs that are served to other services."""
+    return Served(bank().bank_id, bank().epoch, bank().logs, bank().doorbell)
 
 
 def meta() -> Meta:
@@ -170,40 +172,6 @@ def checked(account_id: str) -> str:
             "an account is named by a subscriber's reference, partner:NAME or campaign:NAME"
         )
     return account_id
-
-
-@blueprint.get("/log/<int:partition>")
-@allow()
-def get_log(partition: int) -> Response:
-    """Serve a lane of a partition's log, waiting up to `wait` seconds for the first event."""
-    asked = query(LogQuery())
-    logs = bank().logs
-    if partition >= len(logs):
-        raise NotFoundError(f"there are {len(logs)} partitions")
-    log, until, bell = logs[partition], monotonic() + asked["wait"], bank().doorbell
-    rings = bell.rings
-    page = log.page(asked["lane"], asked["after"], asked["limit"])
-    while page.count == 0 and (left := until - monotonic()) > 0:
-        bell.wait(min(left, DOORBELL_S), since=rings)
-        rings = bell.rings
-        page = log.page(asked["lane"], asked["after"], asked["limit"])
-    headers = {
-        "Databank-Source": page.source, "Databank-Head": str(page.head),
-        "Databank-Previous": str(page.previous), "Databank-Sequence": str(page.sequence),
-    }  # fmt: skip
-    return Response(page.body, content_type=BATCH_CONTENT_TYPE, headers=headers)
-
-
-@blueprint.get("/v1/heads")
-@allow()
-def get_heads() -> Response:
-    """Tell how far each lane of each log is."""
-    query(NoQuery())
-    logs = bank().logs
-    heads = {log.name: {lane: log.head(lane) for lane in LANES} for log in logs}
-    token = format_token(bank().epoch, {name: lanes["all"] for name, lanes in heads.items()})
-    prefix = f"/{bank().bank_id}/{bank().epoch}"
-    return json_response({"source_prefix": prefix, "heads": heads, "position": token})
 
 
 @blueprint.get("/v1/clock")

@@ -18,9 +18,10 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.context import Meta, known
 from services.ledger.outcomes import Outcome, UsageOutcome
-from services.ledger.partition import InboxPosition, Partition
+from services.ledger.partition import Partition
 from services.ledger.undoing import UNDOING, resolved
 from services.ledger.writer import Writer
+from shared.bus.positions import InboxPosition
 from shared.calendar import add_months
 from shared.errors import RefusedError, UnavailableError
 from shared.ids import partition_of

@@ -16,6 +16,7 @@ from services.ledger.domain.commands import (
     PutBack,
     ReverseUsage,
     TakeBack,
+    TakeFee,
     Touch,
     Usage,
 )
@@ -25,12 +26,21 @@ from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
+from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
 from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
-from services.ledger.recorder import EventRow
-from shared.contracts.ledger import ArrivalRefused, DataSpent, Event, ThresholdCrossed, UsageLine
+from shared.contracts.ledger import (
+    ArrivalRefused,
+    DataSpent,
+    Event,
+    HoldRefused,
+    ThresholdCrossed,
+    TransferRefused,
+    UsageLine,
+)
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
+from shared.recorder import EventRow
 
 # A usage record's terms, as its key's body: bytes and instant fill the 16 bytes of a hash.
 pack_terms = Struct(">qq").pack
@@ -63,13 +73,24 @@ class Item:
             if what.rating_group is not None:
                 self.body = digest(self.body.hex(), what.rating_group)
         else:
-            self.key = digest(caller, what.account, what.key)
+            self.key = key_of(caller, what.account, what.key)
             self.body = digest(encode(what).decode())
             # A record or transfer is undone once, whoever asks and by whatever key.
             if isinstance(what, ReverseUsage):
                 self.once = digest("reversal", what.account, what.line.usage_id)
             elif isinstance(what, ClawBackArrived):
                 self.once = digest("clawback", what.account, what.arrived.transfer_id)
+
+
+class AwaitedItem(Item):
+    """A command of another service's saga: its refusal is an event, and binds the key too."""
+
+    __slots__ = ()
+
+
+def key_of(caller: str, account: str, key: str) -> bytes:
+    """Return the id of a command: unique in the bank, it names what the command makes."""
+    return digest(caller, account, key)
 
 
 class KeyRow(msgspec.Struct):
@@ -137,17 +158,32 @@ class Batch:
                 else:
                     self._command(item, item.what)
             except RefusedError as error:
-                self._refuse(item, error)
+                self._refuse(item, error, told=self._tell(item, error))
         for desk in self.desks.values():
             self._flush(desk)
             if desk.unwatched:
                 self._watch(desk, HOUSEKEEPING)
 
-    def _refuse(self, item: Item, error: RefusedError) -> None:
+    def _refuse(self, item: Item, error: RefusedError, *, told: bool = False) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
-        if isinstance(item.what, Arrive | TakeBack | PutBack):
+        from_log = isinstance(item.what, Arrive | TakeBack | PutBack | TakeFee)
+        if from_log or (isinstance(item, AwaitedItem) and not told):
             raise error
         item.outcome = refused(item.what, error, item.meta)
+
+    def _tell(self, item: Item, error: RefusedError) -> bool:
+        """Tell a refusal to the saga that waits for it; return whether it needs no more telling."""
+        if not isinstance(item, AwaitedItem) or isinstance(item.what, Usage):
+            return False
+        if error.code == "newer_version":  # It waits, parked, until it can be decided.
+            return False
+        event = refusal_event(item.what, error, self.context, item.meta, item.key.hex())
+        if event is not None:
+            stream = own_stream(event)
+            self.rows.append((stream, 1, event.TYPE, encode(event)))
+            self.keys.append(KeyRow(item.key, item.body, stream, 1, 1))
+            self._seen[item.key] = item
+        return True
 
     def _is_repeat(self, item: Item) -> bool:
         if not item.key:
@@ -220,7 +256,7 @@ class Batch:
         events: list[Event] = []
         for event in decide(desk.state, command, self.context, item.meta, item.key.hex()):
             if isinstance(event, ArrivalRefused):
-                stream, version = stream_id(f"transfer:{event.transfer_id}"), 1
+                stream, version = own_stream(event), 1
                 self.rows.append((stream, 1, event.TYPE, encode(event)))
             else:
                 self._append(desk, event)
@@ -331,6 +367,14 @@ class Batch:
             [self._due(desk) for desk in changed],
             [encode(desk.state) for desk in changed],
         )
+
+
+def own_stream(event: Event) -> bytes:
+    """Return the stream of an event that belongs to no account's."""
+    if isinstance(event, HoldRefused):
+        return stream_id(f"hold:{event.hold_id}")
+    assert isinstance(event, ArrivalRefused | TransferRefused)
+    return stream_id(f"transfer:{event.transfer_id}")
 
 
 def of_newer_version(account_id: str) -> RefusedError:

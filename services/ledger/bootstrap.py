@@ -7,27 +7,35 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.ledger import api, rules_api
+from services.ledger import api, gifting_api, rules_api
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
 from services.ledger.gauges import web_gauges, worker_gauges
 from services.ledger.integration import PartitionConsumer
 from services.ledger.jobs import parse_close_at, run_jobs
-from services.ledger.log import LocalLogReader, PartitionLog
+from services.ledger.log import PartitionLog
 from services.ledger.partition import Partition
 from services.ledger.rules import BUILT_IN, load_rules
 from shared import http
 from shared.auth import Tokens
 from shared.bus.doorbell import Doorbell
+from shared.bus.http_reader import HttpLogReader
 from shared.bus.inbox import Counts
 from shared.bus.runner import Subscription, start_consumers, start_relays
+from shared.bus.stored_log import LocalLogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
+from shared.contracts.envelope import source_of
 from shared.errors import DatabankError
+from shared.ids import GIFTING_LOG
+from shared.log_api import log_blueprint
 from shared.logs import configure_logs
 from shared.worker import serve_face
+
+# What every partition follows: the other partitions' sagas and gifting's.
+SAGAS = ("ledger.*.sagas", "gifting.*.sagas")
 
 
 def make_bank(settings: Settings) -> Bank:
@@ -68,6 +76,8 @@ def create_app() -> Flask:
         lambda: web_gauges(bank))  # fmt: skip
     app.register_blueprint(api.blueprint)
     app.register_blueprint(rules_api.blueprint)
+    app.register_blueprint(gifting_api.blueprint)
+    app.register_blueprint(log_blueprint(api.served))
     collect_rarely()
     return app
 
@@ -83,6 +93,12 @@ def ready(bank: Bank) -> dict[str, str]:
     return {"database": "ok"}
 
 
+def gifting_reader(settings: Settings) -> HttpLogReader:
+    """Return a reader of gifting's log, whose name is known while nobody answers there too."""
+    source = source_of(settings.bank_id, settings.bank_epoch, GIFTING_LOG)
+    return HttpLogReader(settings.gifting_url, settings.service_token, sources=[source])
+
+
 def run_worker(stop: Event) -> None:
     """Run relay, inbox and jobs until `stop` is set."""
     settings = load_settings()
@@ -91,9 +107,7 @@ def run_worker(stop: Event) -> None:
     jobs = Thread(target=run_jobs, args=(bank, stop), name="jobs", daemon=True)
     jobs.start()
     subscriptions = [
-        Subscription(
-            queue=f"ledger.{consumer.name[-2:]}", bindings=["ledger.*.sagas"], consumers=[consumer]
-        )
+        Subscription(f"ledger.{consumer.name[-2:]}", SAGAS, [consumer])
         for consumer in bank.consumers
     ]
     bank.doorbell.start()
@@ -101,16 +115,17 @@ def run_worker(stop: Event) -> None:
         settings, bank.logs, settings.ledger_database_url, stop, bell=bank.doorbell
     )
     reader = LocalLogReader(bank.logs)
+    gifts = gifting_reader(settings)
     counts: dict[str, Counts] = {}
     consumers = start_consumers(
-        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts
+        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts, remote=gifts
     )
 
     def parts() -> dict[str, str]:
         return ready(bank) | consumers.ready() | relays.ready()
 
     def gauges() -> Iterator[Metric]:
-        return worker_gauges(bank, counts, relays=bool(settings.amqp_url))
+        return worker_gauges(bank, gifts, counts, relays=bool(settings.amqp_url))
 
     collect_rarely()
     with serve_face("ledger", settings, settings.ledger_worker_port, parts, gauges):

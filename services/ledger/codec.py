@@ -15,17 +15,7 @@ _account_decoder = msgspec.json.Decoder(Account)
 encode: Any = _encoder.encode
 
 
-class EventFacts(msgspec.Struct):
-    """The few fields of a stored event that an envelope shows; the rest is skipped unread."""
-
-    account: str
-    recorded_at: int
-    correlation_id: str = ""
-    causation_id: str = ""
-
-
 decode_rules = msgspec.json.Decoder(Rules).decode
-decode_facts = msgspec.json.Decoder(EventFacts).decode
 
 
 def decode_event(topic: str, state: bytes) -> Event:

@@ -6,11 +6,12 @@ from prometheus_client.metrics_core import Metric
 from psycopg.rows import tuple_row
 
 from services.ledger.bank import Bank
-from services.ledger.log import LocalLogReader
 from services.ledger.partition import Partition
 from shared.bus.inbox import Counts
+from shared.bus.stored_log import LocalLogReader
+from shared.bus.types import LogReader
 from shared.contracts.envelope import LANES
-from shared.metrics import gauge, inbox_metrics, lags_behind
+from shared.metrics import gauge, inbox_metrics, lags_behind_each
 
 SAGAS = "sagas"
 
@@ -27,16 +28,18 @@ def web_gauges(bank: Bank) -> Iterator[Metric]:
     )
 
 
-def worker_gauges(bank: Bank, counts: dict[str, Counts], *, relays: bool) -> Iterator[Metric]:
+def worker_gauges(
+    bank: Bank, gifts: LogReader, counts: dict[str, Counts], *, relays: bool
+) -> Iterator[Metric]:
     """Yield how far inboxes, and relays if there are any, are. Raises UnavailableError."""
-    reader = LocalLogReader(bank.logs)
+    readers = [LocalLogReader(bank.logs), gifts]
+    sources = [source for reader in readers for source in reader.sources()]
     positions = {
-        each.name: {source: each.position(source) for source in reader.sources()}
-        for each in bank.consumers
+        each.name: {source: each.position(source) for source in sources} for each in bank.consumers
     }
     yield gauge(
         "databank_inbox_lag_events", "Sequence numbers that a consumer is behind a log",
-        ("consumer", "log"), lags_behind(reader, SAGAS, positions),
+        ("consumer", "log"), lags_behind_each(readers, SAGAS, positions),
     )  # fmt: skip
     yield inbox_metrics(counts)
     if relays:

@@ -1,20 +1,31 @@
-"""What other partitions' events ask of this one: arrivals, and returns of refused transfers."""
+"""What events of other partitions and of gifting ask of this one: arrivals, returns, gifts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
+from services.ledger import gifting
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
-from services.ledger.domain.commands import Arrive, PutBack, TakeBack
+from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
-from services.ledger.partition import UPSERT_POSITION, InboxPosition, Partition
+from services.ledger.partition import Partition
+from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
-from shared.contracts.ledger import ArrivalRefused, DataTransferred, decode_data
+from shared.contracts.gifting import EVENT_BY_TYPE as EVENT_OF_GIFTING
+from shared.contracts.ledger import (
+    EVENT_BY_TYPE,
+    FEES_ACCOUNT,
+    ArrivalRefused,
+    DataReceived,
+    DataTransferred,
+    Event,
+)
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
@@ -22,13 +33,14 @@ INSERT_PARKED = """
 INSERT INTO parked (consumer, source, sequence, account, event, error, attempts, parked_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
+STORE_EVERY_S = 1.0
 # Whoever parks events of a partition, or takes them away, waits for its turn.
 PARKED_LOCK_SPACE = 0x7061726B
 BEHIND = "waits behind an earlier parked event of this account"
 
 
 class PartitionConsumer:
-    """One partition's inbox: it follows lane `sagas` of every partition, its own included."""
+    """One partition's inbox: it follows lane `sagas` of gifting and of every partition."""
 
     lane = "sagas"
 
@@ -37,9 +49,10 @@ class PartitionConsumer:
         self._ledger = ledger
         self._partition = partition
         self._positions: dict[str, int] = {}
+        self._stored_at: dict[str, float] = {}
 
     def position(self, source: str) -> int:
-        """Return the durable position, 0 at the beginning.
+        """Return the position, 0 at the beginning; what came of all before it is durable.
 
         It is kept in memory: where another process has moved it since, what is applied again is
         known by its keys, and the stored position never goes back.
@@ -64,13 +77,16 @@ class PartitionConsumer:
         self._positions.pop(batch.source, None)
         fresh = [envelope for envelope in batch.events if int(envelope.sequence) > at]
         asked = [(envelope, item) for envelope in fresh if (item := self.item_of(envelope))]
-        items = self._not_waiting(asked)
+        items = self._not_waiting(asked) if asked else []
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         if items:
             self._ledger.apply(self._partition, items, position)
-        elif batch.sequence > at:
+        elif batch.sequence > at and self._stored_at.get(batch.source, 0.0) < _long_ago():
+            # Most events are other partitions' business: what nothing came of may be seen again,
+            # so its position need not be stored each time, which would be a commit for each page.
             with self._partition.connection() as conn:
                 conn.execute(UPSERT_POSITION, position)
+            self._stored_at[batch.source] = monotonic()
         self._positions[batch.source] = max(at, batch.sequence)
 
     def _not_waiting(self, asked: list[tuple[Envelope, Item]]) -> list[Item]:
@@ -147,10 +163,17 @@ class PartitionConsumer:
         """Return the command that an event asks of this partition, None if it asks nothing.
 
         Raises NotFoundError when the departure of a transfer that was refused, or is clawed back,
-        is not in this partition's log.
+        is not in this partition's log, KeyError, msgspec.ValidationError.
         """
-        event = decode_data(envelope.type, envelope.data)
-        meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=envelope.id)
+        if envelope.type in EVENT_OF_GIFTING:
+            asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
+            return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
+        event = msgspec.convert(envelope.data, EVENT_BY_TYPE[envelope.type])
+        return self._answer(event, envelope.id)
+
+    def _answer(self, event: Event, event_id: str) -> Item | None:
+        """Return what an event of a partition asks of this one."""
+        meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=event_id)
         if isinstance(event, DataTransferred) and event.undoes and self._is_mine(event.to):
             departed = self._departed(event.undoes)
             key = f"arrive:{event.transfer_id}"
@@ -168,6 +191,9 @@ class PartitionConsumer:
                 code=event.code,
             )
             return Item(back, "ledger", meta)
+        if isinstance(event, DataReceived) and event.fee_legs and self._is_mine(FEES_ACCOUNT):
+            fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
+            return Item(fee, "ledger", meta)
         return None
 
     def _departed(self, transfer_id: str) -> DataTransferred:
@@ -180,9 +206,11 @@ class PartitionConsumer:
         return partition_of(account, len(self._ledger.partitions)) == self._partition.number
 
     def _target(self, envelope: Envelope) -> str:
-        """Return the account that waits: a transfer's receiver; of a refusal, the giver."""
+        """Return the account that waits: a transfer's receiver, a fee's; else the giver."""
         if envelope.type == DataTransferred.TYPE and isinstance(envelope.data, dict):
             return str(envelope.data.get("to") or envelope.subject)
+        if envelope.type == DataReceived.TYPE:
+            return FEES_ACCOUNT
         return envelope.subject
 
     def _waiting(self, conn: Connection[Any]) -> set[str]:
@@ -210,3 +238,7 @@ class PartitionConsumer:
                 " WHERE consumer = %s AND source = %s AND sequence = %s",
                 (error[:2000], self.name, source, sequence),
             )
+
+
+def _long_ago() -> float:
+    return monotonic() - STORE_EVERY_S

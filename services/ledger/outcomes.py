@@ -19,7 +19,10 @@ from shared.contracts.ledger import (
     DataSpent,
     DataTransferred,
     Event,
+    HoldRefused,
+    HoldReleased,
     PlanChanged,
+    TransferRefused,
     UsageReversed,
 )
 from shared.errors import RefusedError
@@ -84,6 +87,8 @@ def _lots(event: DataEarned) -> dict[str, Any]:
 def _departed(event: DataTransferred) -> dict[str, Any]:
     legs = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
     result: dict[str, Any] = {"transfer_id": event.transfer_id, "to": event.to, "legs": legs}
+    if fee := sum(leg.bytes for leg in event.legs if leg.to is not None):
+        result["fee_bytes"] = fee
     if event.undoes is not None:
         result |= {"undoes": event.undoes, "shortfall_bytes": event.shortfall_bytes}
     return result
@@ -135,8 +140,16 @@ def repeat_usage(what: Usage, event: DataSpent) -> UsageOutcome:
 
 def repeat_command(what: AnyCommand, events: list[Event], version: int) -> Outcome:
     """Return the first outcome of a command again, read from the events that it made."""
+    first = events[0]
+    if isinstance(first, HoldRefused | TransferRefused):
+        return Outcome(
+            key=what.key, account=what.account, status="refused", repeated=True, code=first.code,
+            detail=first.detail, request_id=first.correlation_id,
+        )  # fmt: skip
     refs = [EventRef(f"{what.account}:{version + n}", event.TYPE) for n, event in enumerate(events)]
+    # A hold that ends with its account is told to who asked for the hold.
+    asked = next((each for each in events if not isinstance(each, HoldReleased)), first)
     return Outcome(
         key=what.key, account=what.account, status="done", repeated=True, events=refs,
-        result=result_of(events), request_id=events[0].correlation_id,
+        result=result_of(events), request_id=asked.correlation_id,
     )  # fmt: skip

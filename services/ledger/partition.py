@@ -8,17 +8,13 @@ lost may simply be run once more.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import psycopg
-from eventsourcing.application import Application
-from eventsourcing.persistence import IntegrityError, InternalError, OperationalError
+from eventsourcing.persistence import IntegrityError
 from psycopg import Connection, Cursor
 from psycopg.rows import dict_row, tuple_row
-from psycopg_pool import PoolTimeout
 
 from services.ledger import metrics
 from services.ledger.batch import (
@@ -30,39 +26,25 @@ from services.ledger.batch import (
     keys_of,
     of_newer_version,
 )
-from services.ledger.codec import decode_account, decode_event, decode_facts
+from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import refused, repeat_command, repeat_usage
 from services.ledger.publishing import StoredRules
-from services.ledger.recorder import LOCK_TIMEOUT_S, PartitionRecorder, make_application
+from shared.bus.positions import UPSERT_POSITION, InboxPosition
+from shared.bus.stored_log import decode_facts
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.ledger import EVENT_BY_TYPE, DataSpent, Event
-from shared.db import AWAY, away_is_unavailable
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
+from shared.log_database import LogDatabase, NoConnectionError, take_turn
 from shared.logs import logger
 from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 
-# The writers' advisory locks; the relay's have a space of their own.
-WRITER_LOCK_SPACE = 0x6C656467
 ATTEMPTS_MAX = 4
-# A writer that stops in the middle lets go of its lock. `idle_in_transaction_session_timeout` does
-# not see to that: a pipeline ends with a Flush, which disarms it for as long as the client is mute.
-HOLD_S = 10
-HOLD_TIMEOUT_FROM = 170000
-
-# One statement is less work than four; PostgreSQL evaluates its terms from left to right. The last
-# one tells how long the lock took: in a pipeline nobody else knows.
-TAKE_TURN = f"""
-SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), set_config('search_path', %s, true),
-pg_advisory_xact_lock(%s, %s),
-extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
-"""
-HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
 INSERT_KEYS = """
 INSERT INTO command_keys (key, body, stream, version, events)
 SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
@@ -78,11 +60,6 @@ SET version = excluded.version, format = excluded.format,
         ELSE excluded.next_deadline END,
     state = excluded.state
 """
-UPSERT_POSITION = """
-INSERT INTO inbox_positions AS p (consumer, source, lane, sequence) VALUES (%s, %s, %s, %s)
-ON CONFLICT (consumer, source, lane)
-DO UPDATE SET sequence = greatest(p.sequence, excluded.sequence)
-"""
 SELECT_EVENTS = """
 SELECT uuid_send(e.originator_id), e.originator_version, e.topic, e.state
 FROM stored_events e JOIN unnest(%b::uuid[], %b::int8[], %b::int4[]) AS k(stream, version, events)
@@ -91,23 +68,7 @@ AND e.originator_version < k.version + k.events
 """
 
 
-TIMEOUTS = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
-
-
-class NoConnectionError(UnavailableError):
-    """No connection was to be had for 5 s; nothing was sent."""
-
-
-class InboxPosition(NamedTuple):
-    """How far a consumer is in a lane of a source."""
-
-    consumer: str
-    source: str
-    lane: str
-    sequence: int
-
-
-class Partition:
+class Partition(LogDatabase):
     """Executes batches on one partition and reads its state. Threads may share it."""
 
     def __init__(
@@ -119,62 +80,16 @@ class Partition:
         calendar: Calendar,
         rulebook: RuleBook,
     ) -> None:
+        super().__init__(log_name(number), conninfo)
         self.number = number
-        self.name = log_name(number)
         self.clock = clock
         self.calendar = calendar
         self.rules = StoredRules(rulebook)
-        self._conninfo = conninfo
-        self._application: Application[UUID] | None = None
-        self._connecting = Lock()
 
     @property
     def rulebook(self) -> RuleBook:
         """Return the rules as the last batch had them."""
         return self.rules.book
-
-    @property
-    def recorder(self) -> PartitionRecorder:
-        """Return the recorder, connecting at first use. Raises UnavailableError."""
-        with self._connecting:
-            if self._application is None:
-                with away_is_unavailable():
-                    self._application = make_application(self.number, self._conninfo)
-            recorder = self._application.recorder
-        assert isinstance(recorder, PartitionRecorder)
-        return recorder
-
-    def close(self) -> None:
-        """Give the connections back."""
-        if self._application is not None:
-            self._application.close()
-
-    @contextmanager
-    def connection(self) -> Iterator[Connection[Any]]:
-        """Lend a connection of the partition's pool. Raises UnavailableError, BusyError."""
-        with self._lend() as conn:
-            conn.execute(f"SET search_path = {self.name}")
-            yield conn
-
-    @contextmanager
-    def _lend(self) -> Iterator[Connection[Any]]:
-        recorder = self.recorder
-        try:
-            with recorder.datastore.get_connection() as conn:
-                yield conn
-        except OperationalError as error:
-            cause = error.__cause__
-            if isinstance(cause, psycopg.errors.LockNotAvailable):
-                raise BusyError(f"partition {self.name} is busy, try again") from error
-            if isinstance(cause, PoolTimeout):
-                raise NoConnectionError("the database does not answer, try again") from error
-            raise UnavailableError(f"the database is not reachable: {error}") from error
-        except InternalError as error:
-            if isinstance(error.__cause__, TIMEOUTS):
-                raise UnavailableError(f"the database ended the transaction: {error}") from error
-            raise
-        except AWAY as error:
-            raise UnavailableError(f"the database is not reachable: {error}") from error
 
     def execute(self, items: list[Item], positions: Sequence[InboxPosition] = ()) -> int:
         """Decide and store a batch; every item then has its outcome. Returns the log's position.
@@ -202,7 +117,7 @@ class Partition:
         raise AssertionError
 
     def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
-        with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        with self.lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             now, loaded, known, head = self._load(conn, items)
             batch = Batch(Context(now, self.calendar, self.rulebook), loaded, known)
             batch.run(items)
@@ -215,7 +130,7 @@ class Partition:
 
         Raises BusyError, UnavailableError.
         """
-        with self._lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        with self.lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
             now, loaded, known, _ = self._load(conn, items)
             Batch(Context(now, self.calendar, self.rulebook), loaded, known).run(items)
             self._answer_repeats(cursor, items)
@@ -226,9 +141,7 @@ class Partition:
         ids = [stream_id(account) for account in accounts_of(items)]
         keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
         with conn.pipeline():
-            held = conn.info.server_version >= HOLD_TIMEOUT_FROM
-            turn = (self.name, WRITER_LOCK_SPACE, self.number)
-            lock.execute(TAKE_TURN + (HOLD if held else ""), turn, binary=True)
+            take_turn(lock, self.name, self.number)
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
@@ -264,7 +177,7 @@ class Partition:
 
         The rulebook is then the stored one. Raises BusyError, UnavailableError.
         """
-        with self._lend() as conn, conn.transaction():
+        with self.lend() as conn, conn.transaction():
             now, *_ = self._load(conn, [])
             yield conn, now
 
@@ -411,9 +324,7 @@ class Partition:
 
     def barrier(self) -> int:
         """Wait until every batch that began before has ended; return bank time then."""
-        with self.connection() as conn, conn.transaction():
-            conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
-            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (WRITER_LOCK_SPACE, self.number))
+        self.wait_for_turns(self.number)
         return self.clock.now()
 
 

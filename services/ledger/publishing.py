@@ -14,9 +14,9 @@ from psycopg.rows import tuple_row
 
 from services.ledger.codec import decode_rules, encode
 from services.ledger.domain.rules import RuleBook, Rules
-from services.ledger.recorder import PartitionRecorder
 from shared.contracts.ledger import RULES_STREAM, RulesPublished
 from shared.ids import stream_id
+from shared.recorder import LogRecorder
 
 SELECT = "SELECT version, effective_from, rules FROM rules ORDER BY version"
 LAST_VERSION = "SELECT coalesce(max(version), 0) FROM rules"
@@ -69,7 +69,7 @@ def last_version(conn: Connection[Any]) -> int:
 
 def add_versions(
     conn: Connection[Any],
-    recorder: PartitionRecorder,
+    recorder: LogRecorder,
     versions: list[Version],
     event_of: Callable[[Version], RulesPublished],
 ) -> int:

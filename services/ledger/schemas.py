@@ -10,7 +10,7 @@ from msgspec import Meta
 from services.ledger.domain.commands import ONE_LINE, PublicCommand, SubscriberId
 from services.ledger.domain.rules import Bytes
 from shared.bus.parking import LIST_MAX
-from shared.contracts.envelope import BATCH_EVENTS_MAX, LANES
+from shared.contracts.envelope import BATCH_EVENTS_MAX
 from shared.errors import InvalidError
 from shared.http import Duration
 from shared.paging import CURSOR_LENGTH_MAX
@@ -19,18 +19,6 @@ T = TypeVar("T")
 
 COMMANDS_MAX = 1_000
 USAGE_LINES_MAX = 5_000
-WAIT_S_MAX = 25
-
-
-class LogQuery(Schema):
-    """Query of `GET /log/{partition}`."""
-
-    lane = fields.String(load_default="all", validate=validate.OneOf(LANES))
-    after = fields.Integer(load_default=0, validate=validate.Range(min=0))
-    limit = fields.Integer(
-        load_default=BATCH_EVENTS_MAX, validate=validate.Range(min=1, max=BATCH_EVENTS_MAX)
-    )
-    wait = fields.Float(load_default=0.0, validate=validate.Range(min=0, max=WAIT_S_MAX))
 
 
 class EventsQuery(Schema):

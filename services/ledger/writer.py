@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from threading import Thread
 
 from services.ledger.batch import Item
-from services.ledger.partition import InboxPosition, Partition
+from services.ledger.partition import Partition
+from shared.bus.positions import InboxPosition
 from shared.errors import UnavailableError
 
 # Above this a batch's transaction gets long for the others that wait for their turn.

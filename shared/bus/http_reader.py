@@ -4,6 +4,7 @@ The log `ledger_02` is at `/log/2?lane=all&after=120`.
 """
 
 import time
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
@@ -30,11 +31,16 @@ class Heads(msgspec.Struct, frozen=True):
 class HttpLogReader:
     """A LogReader over a producer's HTTP interface. Threads may share it.
 
-    `decode` reads a page: from its body, source, lane and head.
+    `decode` reads a page: from its body, source, lane and head. Where the `sources` are known
+    beforehand nobody need be asked for them, and a producer that is away hides none.
     """
 
-    def __init__(self, base_url: str, token: str, *, decode: Decode = decode_batch) -> None:
+    def __init__(
+        self, base_url: str, token: str, *, decode: Decode = decode_batch,
+        sources: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.decode = decode
+        self._fixed = list(sources)
         self._client = httpx2.Client(
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
@@ -55,6 +61,8 @@ class HttpLogReader:
 
         Raises UnavailableError when they were never known.
         """
+        if self._fixed:
+            return self._fixed
         with self._lock:
             known, fresh = self._sources, time.monotonic() < self._sources_until
         if fresh:

@@ -12,8 +12,12 @@ from shared.bus.types import LogReader
 WAIT_S = 1.0
 # A reader that does not wait by itself is asked at this pace.
 POLL_S = 0.1
-# After an empty look at a log with a bell.
+# After an empty look at a log with a bell: a busy log rings at every commit; looking once for
+# several costs less than it delays.
 REST_S = 0.02
+# So does a page of several commits: after one that was not full the next one waits.
+PACE_S = 0.1
+FULL_EVENTS = 250
 
 
 class LogFeed:
@@ -38,21 +42,23 @@ class LogFeed:
         seen = self._bell.rings if self._bell else 0
         began = time.monotonic()
         wait_s = 0.0 if self._bell or len(self._inbox.lanes) > 1 else WAIT_S
-        if sum(self._pull(source, lane, wait_s) for lane in self._inbox.lanes):
+        pulled = [self._pull(source, lane, wait_s) for lane in self._inbox.lanes]
+        if any(pulled):
+            if max(pulled) < FULL_EVENTS:
+                self._stop.wait(PACE_S)
             return
         if self._bell:
-            # A busy log rings at every commit; looking once for several costs less than it delays.
             self._stop.wait(REST_S)
             self._bell.wait(WAIT_S, since=seen)
         elif time.monotonic() - began < wait_s / 2 or not wait_s:
             self._stop.wait(POLL_S)
 
-    def _pull(self, source: str, lane: str, wait_s: float) -> bool:
-        """Hand one page to the inbox; return whether there was one."""
+    def _pull(self, source: str, lane: str, wait_s: float) -> int:
+        """Hand one page to the inbox; return how many events it had."""
         after = self._inbox.position(source, lane)
         batch = self._reader.read(source, lane, after, wait_s=wait_s)
         if not batch.events:
-            return False
+            return 0
         if not self._inbox.receive(batch):
             self._inbox.catch_up(source)
-        return True
+        return len(batch.events)

@@ -24,7 +24,14 @@ from shared.logs import logger
 RELAY_LOCK_SPACE = 0x72656C61
 HEADS_EVERY_S = 1.0
 POLL_S = 0.5
+# Somebody waits for a saga's next step; views may see it a moment later.
+IN_ORDER = ("sagas", "all")
+assert set(IN_ORDER) == set(LANES)
 LOCK_POLL_S = 1.0
+# A busy log commits often, and each message costs every consumer a transaction: after a page that
+# was not full the next one waits a moment, so that it carries several commits. What comes after a
+# rest goes at once.
+PACE_S = 0.1
 
 
 class Publisher(Protocol):
@@ -77,6 +84,8 @@ class SqlRelayState:
             self._one("SELECT 1")
             return True
         conn = connect(self._conninfo, schema=self._schema, row_factory=scalar_row)
+        # A position that a crash loses is a page that is published twice.
+        conn.execute("SET synchronous_commit = off")
         key = (RELAY_LOCK_SPACE, self._schema)
         with away_is_unavailable():
             had = conn.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key).fetchone()
@@ -158,16 +167,18 @@ class Relay:
         self._state.close()
 
     def _serve(self, backoff: Backoff) -> None:
-        self._positions = {lane: self._start(lane) for lane in LANES}
+        self._positions = {lane: self._start(lane) for lane in IN_ORDER}
         while not self._stop.is_set():
             rings = self._bell.rings if self._bell else 0
-            moved = [self._publish_page(lane) for lane in LANES]
+            moved = [self._publish_page(lane) for lane in IN_ORDER]
             if time.monotonic() >= self._heads_at_s:
                 self._state.hold()
                 self._publish_heads()
             backoff.reset()
             if not any(moved):
                 self._wait(rings)
+            elif max(moved) < BATCH_EVENTS_MAX:
+                self._stop.wait(PACE_S)
 
     def _start(self, lane: str) -> int:
         """Return where to go on; a log that a restore made shorter is published from its head."""
@@ -177,14 +188,15 @@ class Relay:
             self._state.set(lane, head)
         return min(position, head)
 
-    def _publish_page(self, lane: str) -> bool:
+    def _publish_page(self, lane: str) -> int:
+        """Publish the lane's next events; return how many there were."""
         page = self._log.page(lane, self._positions[lane], BATCH_EVENTS_MAX)
         if page.count == 0:
-            return False
+            return 0
         self._publisher.publish(page)
         self._state.set(lane, page.sequence)
         self._positions[lane] = page.sequence
-        return True
+        return page.count
 
     def _publish_heads(self) -> None:
         """Tell how far each lane has been published, so that a lost tail is noticed."""

@@ -75,9 +75,13 @@ def matches(pattern: str, key: str) -> bool:
 
 def bank_topology(bank_id: str, ledger_partitions: int) -> Topology:
     """Return the exchange of a bank with the queues of all its consumers."""
-    queues: dict[str, Sequence[str]] = {"gateway": ("ledger.*.all",)}
+    queues: dict[str, Sequence[str]] = {
+        "gateway": ("ledger.*.all",),
+        "gateway.gifts": ("gifting.*.all",),
+        "gifting.00": ("ledger.*.sagas",),
+    }
     for partition in range(ledger_partitions):
-        queues[f"ledger.{partition:02d}"] = ("ledger.*.sagas",)
+        queues[f"ledger.{partition:02d}"] = ("ledger.*.sagas", "gifting.*.sagas")
     return Topology(bank_id, queues)
 
 

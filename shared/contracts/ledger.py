@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta
 
 ANY_SCOPE = "any"
+# The operator's account that takes fees.
+FEES_ACCOUNT = "operator:fees"
 # The name of the stream that tells the rules' versions; no account can have it.
 RULES_STREAM = "rules:book"
 
@@ -141,7 +143,10 @@ class DataSpent(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
 
 
 class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A part of a giver's lot on its way, with the lot's terms."""
+    """A part of a giver's lot on its way, with the lot's terms.
+
+    A leg with a `to` of its own goes there when the transfer has arrived: a fee, to the operator.
+    """
 
     lot_id: str
     bytes: int
@@ -152,6 +157,7 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     giftable: bool = False
     carries: bool = False
     source: Source
+    to: str | None = None
 
 
 class UsageReversed(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -208,9 +214,11 @@ class HoldReleased(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """Bytes left this account for another (`purpose`: gift, funding, award, clawback).
+    """Bytes left this account for another (`purpose`: gift, red_packet, funding, award, clawback).
 
-    A clawback takes back what is left of an earlier transfer; `shortfall_bytes` are not.
+    A leg with a `to` of its own is a fee: it counts as transferred too, and goes on to the operator
+    when the other legs have arrived. A clawback takes back what is left of an earlier transfer;
+    `shortfall_bytes` are not.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.data_transferred.v1"
@@ -227,8 +235,27 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=F
     shortfall_bytes: int = 0
 
 
+class TransferRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """A transfer, or a post, that somebody waits for was refused; on a stream of its own id.
+
+    Nothing left the giver (`account`); `code` is the command's refusal, `hold_id` the post's hold.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.transfer_refused.v1"
+    SAGAS: ClassVar[bool] = True
+
+    transfer_id: str
+    to: str
+    code: str
+    detail: str = ""
+    hold_id: str | None = None
+
+
 class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A transfer arrived. Counts as *received*; an award's arrival is an earning in public."""
+    """A transfer arrived. Counts as *received*; an award's arrival is an earning in public.
+
+    `fee_legs` go on to the operator, whose own arrival (`purpose`: fee) has the same `transfer_id`.
+    """
 
     TYPE: ClassVar[str] = "bank.ledger.data_received.v1"
     SAGAS: ClassVar[bool] = True
@@ -239,6 +266,7 @@ class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     lots: list[LotTerms]
     partner: str | None = None
     campaign: str | None = None
+    fee_legs: list[Leg] = []
 
 
 class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -253,7 +281,10 @@ class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
 
 
 class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A refused transfer came back into the lots it was taken from. Counts as *returned*."""
+    """A refused transfer came back into the lots it was taken from, its fee with it.
+
+    Counts as *returned*.
+    """
 
     TYPE: ClassVar[str] = "bank.ledger.transfer_returned.v1"
     SAGAS: ClassVar[bool] = True
@@ -367,11 +398,11 @@ class RulesPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
 EVENTS: tuple[type[Event], ...] = (
     AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
-    DataReceived, ArrivalRefused, TransferReturned, DataClawedBack, DataCarriedOver, DataExpired,
-    MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
+    TransferRefused, DataReceived, ArrivalRefused, TransferReturned, DataClawedBack,
+    DataCarriedOver, DataExpired, MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
 )  # fmt: skip
 # These lie on streams of their own and change no account.
-WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, RulesPublished)
+WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, TransferRefused, RulesPublished)
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
 

@@ -1,4 +1,4 @@
-"""Clients of the ledger's HTTP face that take little of the machine: a socket each, kept alive."""
+"""Clients of an HTTP face that take little of the machine: a socket each, kept alive."""
 
 import socket
 import time
@@ -13,6 +13,7 @@ from tests.benchmarks.together import await_others, together
 
 PROCESSES = 2
 TIMEOUT_S = 60.0
+OK = 200
 
 
 class Line:
@@ -22,9 +23,9 @@ class Line:
         self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self._socket.makefile("rb")
-        self._head = (
-            f"POST /v1/commands HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-            f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: "
+        self._common = (
+            f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Type: application/json\r\n"
         ).encode()
 
     def close(self) -> None:
@@ -32,10 +33,13 @@ class Line:
         self._answers.close()
         self._socket.close()
 
-    def command(self, fields: dict[str, str | int]) -> None:
-        """Have one command executed; it must be done. Raises AssertionError if it is refused."""
-        body = orjson.dumps({"commands": [fields]})
-        self._socket.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+        """Send a body and return the status and the answer's body."""
+        more = "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in headers.items())
+        self._socket.sendall(
+            b"POST %b HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n%b"
+            % (path.encode(), self._common, more.encode(), len(body), body)
+        )
         status = self._answers.readline()
         if not status:
             raise ConnectionResetError("the server hung up")
@@ -43,9 +47,13 @@ class Line:
         while (line := self._answers.readline().lower()) not in (b"\r\n", b""):
             if line.startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
-        answer = self._answers.read(length)
-        if b" 200 " not in status or orjson.loads(answer)["outcomes"][0]["status"] != "done":
-            raise AssertionError(f"not done: {status!r} {answer!r}")
+        return int(status.split()[1]), self._answers.read(length)
+
+    def command(self, fields: dict[str, str | int]) -> None:
+        """Have one command executed; it must be done. Raises AssertionError if it is refused."""
+        status, answer = self.post("/v1/commands", orjson.dumps({"commands": [fields]}))
+        if status != OK or orjson.loads(answer)["outcomes"][0]["status"] != "done":
+            raise AssertionError(f"not done: {status} {answer!r}")
 
 
 def load(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from infra.migrate import migrate, targets, with_passwords
+from infra.migrate import migrate, targets, with_secrets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
 from infra.runtime.postgres import SHARED_HOME, Cluster, prepare_cluster
@@ -85,7 +85,7 @@ class Server:
     def ledger(self, name: str) -> Iterator[tuple[Bank, str]]:
         """Lend a new bank with an empty, migrated ledger database; yields its service's URL."""
         environment = Environment()
-        bank = with_passwords(make_bank(self.folder / name, sandbox=True))
+        bank = with_secrets(make_bank(self.folder / name, sandbox=True))
         admin_url = self.cluster.admin_url
         migrate(bank, environment, admin_url, lambda _: None)
         made = targets(bank, environment, admin_url)

@@ -162,7 +162,15 @@ def test_reads_and_requests_are_counted_stale_ones_apart(bank: LocalBank):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "process", ["ledger-web", "ledger-worker", "gateway-web", "gateway-worker"]
+    "process",
+    [
+        "ledger-web",
+        "ledger-worker",
+        "gateway-web",
+        "gateway-worker",
+        "gifting-web",
+        "gifting-worker",
+    ],
 )
 def test_metrics_need_a_token_through_a_proxy_and_health_never(bank: LocalBank, process: str):
     url, forwarded = bank.bank.urls[process], {"X-Forwarded-For": "203.0.113.9"}

@@ -12,6 +12,7 @@ import infra.migrate
 from infra.errors import CliError
 from infra.migrate import migrate
 from infra.runtime.environment import Environment, read_environment
+from infra.runtime.programs import SERVICES
 from infra.runtime.urls import database_url
 from infra.runtime.wish import Wish, wished_bank
 from tests.support.database import Databases
@@ -142,7 +143,7 @@ def test_databases_that_were_made_by_hand_are_used_as_they_are(
     urls = {}
     with psycopg.connect(databases.admin_url, autocommit=True) as admin:
         admin.execute("CREATE ROLE by_hand LOGIN PASSWORD 'by-hand'")
-        for service in ("ledger", "gateway"):
+        for service in SERVICES:
             admin.execute(f"CREATE DATABASE {service}_by_hand OWNER by_hand")
             urls[service] = database_url(
                 databases.admin_url,
@@ -153,6 +154,7 @@ def test_databases_that_were_made_by_hand_are_used_as_they_are(
     environment = Environment(
         ledger_database_url=SecretStr(urls["ledger"]),
         gateway_database_url=SecretStr(urls["gateway"]),
+        gifting_database_url=SecretStr(urls["gifting"]),
     )
     bank = wished_bank(Wish(state=tmp_path / "state"), environment)
     assert bank.database == "given"

@@ -16,7 +16,10 @@ from tests.support.bank import LocalBank, wait_until
 STOP_S = 8.0
 RESTART_S = 5.0
 READY_S = 40.0
-NAMES = {"postgres", "ledger-web", "ledger-worker", "gateway-web", "gateway-worker"}
+NAMES = {
+    "postgres", "ledger-web", "ledger-worker", "gateway-web", "gateway-worker", "gifting-web",
+    "gifting-worker",
+}  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +79,8 @@ def test_every_child_names_its_service_and_no_command_line_holds_a_secret(
 
     bank = shared_bank.bank
     secrets = [
-        bank.operator_token, bank.gateway_token, bank.ledger_token, bank.postgres_password,
+        bank.operator_token, bank.gateway_token, bank.ledger_token, bank.gifting_token,
+        bank.postgres_password,
         *bank.service_passwords.values(),
     ]  # fmt: skip
     for name, pid in shared_bank.pids().items():

@@ -19,15 +19,17 @@ from infra.runtime.state import Bank, find_bank
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
-# A bank takes port, +1, +10 and +11. Runs of the tests at the same time begin at different places.
+# Where a bank's ports lie from its first one on.
+PLACES = (0, 1, 2, 10, 11, 12)
+# Runs of the tests at the same time begin at different places.
 PORTS = (
     18_100 + (os.getpid() * 20 + base) % 1_800 + n
     for base in range(0, 1_800, 20)
-    for n in range(0, 10, 2)
+    for n in range(0, 9, 3)
 )
 OWN_SETTINGS = (
-    "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL", "AMQP_URL",
-    "LEDGER_PARTITIONS", "BANK_TIMEZONE",
+    "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL",
+    "GIFTING_DATABASE_URL", "AMQP_URL", "LEDGER_PARTITIONS", "BANK_TIMEZONE",
 )  # fmt: skip
 
 
@@ -100,7 +102,7 @@ class LocalBank:
 def free_port() -> int:
     """Return a port such that a bank's ports from it on are free."""
     for port in PORTS:
-        if all(_is_free(port + n) for n in (0, 1, 10, 11)):
+        if all(_is_free(port + n) for n in PLACES):
             return port
     raise AssertionError("no free ports")
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.migrate import migrate, targets, with_passwords
+from infra.migrate import migrate, targets, with_secrets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
 from infra.runtime.postgres import SHARED_HOME, prepare_cluster
@@ -22,13 +22,14 @@ class Databases:
     admin_url: str
     ledger_url: str
     gateway_url: str
+    gifting_url: str
 
 
 @contextmanager
 def serve_databases(state: Path, partitions: int = 4) -> Iterator[Databases]:
     """Run a PostgreSQL with migrated databases while the block runs; nothing of it stays."""
     environment = Environment()
-    bank = with_passwords(make_bank(state, partitions=partitions, sandbox=True))
+    bank = with_secrets(make_bank(state, partitions=partitions, sandbox=True))
     cluster = prepare_cluster(bank, environment, lambda _: None)
     try:
         with serving(cluster, bank.log_file(POSTGRES)):
@@ -37,6 +38,8 @@ def serve_databases(state: Path, partitions: int = 4) -> Iterator[Databases]:
                 target.service: target.service_url
                 for target in targets(bank, environment, cluster.admin_url)
             }
-            yield Databases(bank, cluster.admin_url, urls["ledger"], urls["gateway"])
+            yield Databases(
+                bank, cluster.admin_url, urls["ledger"], urls["gateway"], urls["gifting"]
+            )
     finally:
         shutil.rmtree(SHARED_HOME / bank.bank_id, ignore_errors=True)

@@ -17,16 +17,20 @@ from services.ledger.domain.commands import (
     Buy,
     ClawBack,
     CloseMonth,
+    Fee,
     Fund,
     OpenAccount,
     Transfer,
     Usage,
 )
+from shared.bus.types import LogReader
 from shared.calendar import add_months
 from shared.contracts.envelope import Batch, Decode, Envelope, log_of, source_of, time_text
-from shared.contracts.ledger import DataReceived
+from shared.contracts.gifting import RedPacketOffered, ShareClaimed
+from shared.contracts.ledger import DataReceived, Event
 from shared.errors import NotFoundError, UnavailableError
 from shared.ids import log_name
+from tests.support.gifting import GiftingLog
 from tests.support.memory import CALENDAR, MemoryBank
 
 BANK_ID = "bank"
@@ -154,7 +158,7 @@ def lived_bank(seed: int, steps: int = 25) -> MemoryBank:
                 occurred_at=bank.clock.at - dice.randint(0, 40) * DAY_MS,
             ),
             Buy(key=key, account=who, bytes=amount),
-            Transfer(key=key, account=who, to=to, bytes=amount),
+            Transfer(key=key, account=who, to=to, bytes=amount, fee=Fee(bytes=1 + step)),
             Award(key=key, account="campaign:ride", subscriber=to, bytes=amount),
             CloseMonth(key=f"c{month}", account=who, month=month),
         ]  # fmt: skip
@@ -164,11 +168,24 @@ def lived_bank(seed: int, steps: int = 25) -> MemoryBank:
                 ClawBack(key=key, account=account, transfer_id=transfer_id, reason="test")
             )
         bank.do(dice.choice(commands))
+        if step % 4 == 0:
+            bank.hear(*packet_events(key, who, to, bank.clock.at + 2 * DAY_MS))
         if dice.random() < 0.2:
             bank.clock.at += dice.randint(1, 20) * DAY_MS
         if dice.random() < 0.4:
             bank.settle()
     return bank
+
+
+def packet_events(name: str, sender: str, to: str, deadline: int) -> list[Event]:
+    """Return what makes a red packet of 1 MiB with a fee, one of whose two shares is claimed."""
+    told: dict[str, Any] = {"account": sender, "recorded_at": 0, "actor": "gifting"}
+    half: dict[str, Any] = {"bytes": MIB // 2, "fee_bytes": 5}
+    return [
+        RedPacketOffered(**told, packet_id=name, bytes=MIB, deadline=deadline, fee_bytes=10),
+        ShareClaimed(**told, **half, claim_id=f"{name}:1", packet_id=name, hold_id="", receiver=to,
+                     position=0),
+    ]  # fmt: skip
 
 
 def _arrived(bank: MemoryBank) -> list[tuple[str, str]]:
@@ -185,9 +202,10 @@ def empty_views(url: str) -> None:
             conn.execute(f"DELETE FROM {table}")
 
 
-def make_gateway(url: str, reader: BankReader) -> Gateway:
+def make_gateway(url: str, reader: BankReader, gifts: GiftingLog | None = None) -> Gateway:
     """Return a gateway that reads this bank's logs and clock."""
-    return Gateway(Store(url), reader, reader.bank.clock, CALENDAR, bank_id=BANK_ID, epoch=EPOCH)
+    readers: dict[str, LogReader] = {"ledger": reader, "gifting": gifts or GiftingLog()}
+    return Gateway(Store(url), readers, reader.bank.clock, CALENDAR, bank_id=BANK_ID, epoch=EPOCH)
 
 
 def stored_rows(gateway: Gateway, view: View) -> dict[str, dict[Any, Any]]:

@@ -19,10 +19,11 @@ from services.ledger.application import Ledger
 from services.ledger.domain.commands import AnyCommand, Usage
 from services.ledger.domain.rules import RuleBook
 from services.ledger.integration import PartitionConsumer
-from services.ledger.log import LocalLogReader, PartitionLog
+from services.ledger.log import PartitionLog
 from services.ledger.partition import Partition
 from services.ledger.verification import verify_partition
 from shared.bus.inbox import Inbox
+from shared.bus.stored_log import LocalLogReader
 from shared.clock import BankClock, FixedClock
 from tests.support.bank import free_port, wait_until
 from tests.support.memory import CALENDAR, OPERATOR, RULEBOOK

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.errors import CliError
-from infra.migrate import migrate, targets, with_passwords
+from infra.migrate import migrate, targets, with_secrets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
 from infra.runtime.postgres import SHARED_HOME, prepare_cluster
@@ -27,13 +27,13 @@ class LedgerServer:
 
     def __init__(self, state: Path, partitions: int = 4) -> None:
         self._environment = Environment()
-        self._bank = with_passwords(make_bank(state, partitions=partitions, sandbox=True))
+        self._bank = with_secrets(make_bank(state, partitions=partitions, sandbox=True))
         self._running = ExitStack()
         self._numbers = count(1)
         self.start()
         migrate(self._bank, self._environment, self.admin_url, lambda _: None)
         found = targets(self._bank, self._environment, self.admin_url)
-        self._template = next(each for each in found if each.service == "ledger")
+        self._templates = {each.service: each.service_url for each in found}
 
     @property
     def pid(self) -> int:
@@ -71,16 +71,20 @@ class LedgerServer:
 
     def new_ledger(self) -> str:
         """Return the URL (of the service's role) of a new, empty ledger database."""
-        parts = conninfo_to_dict(self._template.service_url)
-        name = f"ledger_test_{next(self._numbers)}"
+        return self.new_database("ledger")
+
+    def new_database(self, service: str) -> str:
+        """Return the URL (of the service's role) of a new, empty database of a service."""
+        parts = conninfo_to_dict(self._templates[service])
+        name = f"{service}_test_{next(self._numbers)}"
         with psycopg.connect(self.admin_url, autocommit=True) as conn:
             names = {"new": sql.Identifier(name), "old": sql.Identifier(str(parts["dbname"]))}
             conn.execute(sql.SQL("CREATE DATABASE {new} TEMPLATE {old}").format(**names))
-        return make_conninfo(self._template.service_url, dbname=name)
+        return make_conninfo(self._templates[service], dbname=name)
 
-    def drop(self, ledger_url: str) -> None:
-        """Remove a ledger database, whoever is still connected."""
-        name = sql.Identifier(str(conninfo_to_dict(ledger_url)["dbname"]))
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is still connected."""
+        name = sql.Identifier(str(conninfo_to_dict(url)["dbname"]))
         with psycopg.connect(self.admin_url, autocommit=True) as conn:
             conn.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(name=name))
 

@@ -7,10 +7,18 @@ whatever is lost on the way to storage is lost here too.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from services.ledger import gifting
 from services.ledger.batch import Batch, Item, KeyRow, Loaded, accounts_of
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
-from services.ledger.domain.commands import AnyCommand, Arrive, PutBack, TakeBack, Usage
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Arrive,
+    PutBack,
+    TakeBack,
+    TakeFee,
+    Usage,
+)
 from services.ledger.domain.context import Context, Meta
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
@@ -19,8 +27,10 @@ from services.ledger.undoing import resolved
 from shared.calendar import Calendar
 from shared.clock import FixedClock
 from shared.contracts.ledger import (
+    FEES_ACCOUNT,
     WITHOUT_ACCOUNT,
     ArrivalRefused,
+    DataReceived,
     DataSpent,
     DataTransferred,
     Event,
@@ -225,7 +235,31 @@ class MemoryBank:
                 "ledger",
                 by,
             )
+        if isinstance(event, DataReceived) and event.fee_legs and self.of(FEES_ACCOUNT) is me:
+            fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
+            return Item(fee, "ledger", by)
         return None
+
+    def hear(self, *events: Event, crash: str = "") -> list[Any]:
+        """Do what events of gifting ask, as one batch per partition; return the outcomes."""
+        items = [
+            gifting.item_of(event, f"/bank/1/gifting_00/{n}") for n, event in enumerate(events)
+        ]
+        asked = [item for item in items if item is not None]
+        for partition in self.partitions:
+            share: list[Item] = [i for i in asked if self.of(i.what.account) is partition]
+            if share:
+                partition.execute(share, crash=crash)
+        return [item.outcome for item in asked]
+
+    def told(self, kind: type[Event], correlation_id: str = "") -> list[Any]:
+        """Return the events of a kind in all logs, of one saga if it is named."""
+        return [
+            event
+            for partition in self.partitions
+            for event in partition.events()
+            if isinstance(event, kind) and correlation_id in ("", event.correlation_id)
+        ]
 
     def settle(self) -> None:
         """Deliver everything until nothing is on its way."""

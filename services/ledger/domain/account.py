@@ -35,6 +35,7 @@ from shared.contracts.ledger import (
     Event,
     HoldReleased,
     Leg,
+    LotTerms,
     MonthClosed,
     PlanChanged,
     Slice,
@@ -57,7 +58,7 @@ __all__ = [
     "spend_line",
 ]
 
-STATE_FORMAT = 4
+STATE_FORMAT = 5
 
 # Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
 # its close can still be carried over.
@@ -242,8 +243,9 @@ def _threshold_crossed(account: Account, event: ThresholdCrossed) -> None:
 def _held(account: Account, event: DataHeld) -> None:
     parts = {part.lot_id: part.bytes for part in event.slices}
     account.holds[event.hold_id] = Hold(
-        hold_id=event.hold_id, purpose=event.purpose, deadline=event.deadline, parts=parts
-    )
+        hold_id=event.hold_id, purpose=event.purpose, deadline=event.deadline, parts=parts,
+        correlation_id=event.correlation_id,
+    )  # fmt: skip
     for lot_id, part in parts.items():
         account.lots[lot_id].held += part
 
@@ -283,7 +285,7 @@ def _count_carried_away(account: Account, leg: Leg, amount: int) -> None:
 
 def _received(account: Account, event: DataReceived) -> None:
     for terms in event.lots:
-        account.lots[terms.lot_id] = open_lot(terms, event.recorded_at)
+        _add_lot(account, terms, event.recorded_at)
         account.received += terms.granted
 
 
@@ -325,14 +327,19 @@ def _restored(leg: Leg, at: int) -> Lot:
     )
 
 
-def _carried(account: Account, event: DataCarriedOver) -> None:
-    carry = account.lots.get(event.lot.lot_id)
-    if carry is None:
-        carry = open_lot(event.lot, event.recorded_at)
-        account.lots[carry.lot_id] = carry
+def _add_lot(account: Account, terms: LotTerms, at: int) -> Lot:
+    """Add a lot, or let one grow that is there (a carry lot, a month's fees)."""
+    lot = account.lots.get(terms.lot_id)
+    if lot is None:
+        lot = account.lots[terms.lot_id] = open_lot(terms, at)
     else:
-        carry.granted += event.lot.granted
-        carry.remaining += event.lot.granted
+        lot.granted += terms.granted
+        lot.remaining += terms.granted
+    return lot
+
+
+def _carried(account: Account, event: DataCarriedOver) -> None:
+    carry = _add_lot(account, event.lot, event.recorded_at)
     known = {window.lot_id for window in carry.born_of}
     for part in event.slices:
         lot = account.lots[part.lot_id]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from services.ledger.domain.rules import Bytes, GivenThresholds
 from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
@@ -118,16 +118,27 @@ class Award(Command, frozen=True, kw_only=True, tag="award"):
     bytes: Bytes
 
 
+class Fee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the operator takes of a transfer: on top where the sender pays, else out of it."""
+
+    bytes: Bytes
+    payer: Literal["sender", "receiver"] = "sender"
+
+
 class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
     """Give bytes to another subscriber; they keep the terms of the giver's lots.
 
+    A fee goes to the operator when the transfer has arrived, and comes back with it.
+
     Refusals, in order: account_not_found, account_closed, account_suspended, same_account,
-    insufficient_data.
+    fee_exceeds_gift, insufficient_data.
     """
 
     account: SubscriberId
     to: SubscriberId
     bytes: Bytes
+    # Unset is not written: without a fee the body, and so its hash, is what it always was.
+    fee: Fee | UnsetType = UNSET
 
 
 class Hold(Command, frozen=True, kw_only=True, tag="hold"):
@@ -145,12 +156,17 @@ class Hold(Command, frozen=True, kw_only=True, tag="hold"):
 class Post(Command, frozen=True, kw_only=True, tag="post"):
     """Send held bytes (all that is left of the hold without `bytes`) to a subscriber.
 
-    Refusals, in order: account_not_found, same_account, hold_not_found, hold_exceeded.
+    A fee is held bytes too: on top of `bytes` where the sender pays it. Without `bytes` it is part
+    of what is left, whoever pays.
+
+    Refusals, in order: account_not_found, same_account, hold_not_found, fee_exceeds_gift,
+    hold_exceeded.
     """
 
     hold_id: HoldId
     to: SubscriberId
     bytes: Bytes | None = None
+    fee: Fee | UnsetType = UNSET
 
 
 class Release(Command, frozen=True, kw_only=True, tag="release"):
@@ -264,6 +280,15 @@ class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class TakeFee(msgspec.Struct, frozen=True, kw_only=True):
+    """Let the fee of a transfer that has arrived come to the operator (from the log)."""
+
+    key: str
+    account: str
+    arrived: DataReceived
+    reason: str | None = None
+
+
 class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Undo a usage record that was found in the log (what `reverse` comes to)."""
 
@@ -328,8 +353,9 @@ PublicCommand = (
     | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
 AnyCommand = (
-    PublicCommand | Arrive | TakeBack | PutBack | ReverseUsage | ClawBackArrived | Touch | Close
-)
+    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Touch
+    | Close
+)  # fmt: skip
 # What a job asks is asked again until it is done, so it needs no key to be done once.
 KEYLESS = (Touch, Close)
 

@@ -5,12 +5,14 @@ that the close gave that lot, and what comes back is treated as the closes since
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.account import Hold as OpenHold
 from services.ledger.domain.closing import after_close, settle_closed
-from services.ledger.domain.commands import Hold, Post, Release
+from services.ledger.domain.commands import Fee, Hold, Post, Release
 from services.ledger.domain.context import Context, Meta, active, facts, instant, known
+from services.ledger.domain.fees import check_fee, split_fee, with_fee
 from services.ledger.domain.transfers import leg_of, take_legs
 from shared.contracts.ledger import DataHeld, DataTransferred, Event, HoldReleased, Leg, Slice
 from shared.errors import RefusedError
@@ -51,7 +53,7 @@ def post(
     if command.to == command.account:
         raise RefusedError("same_account", "giver and receiver are the same")
     pinned = _open_hold(account, command.hold_id)
-    amount = command.bytes or pinned.bytes
+    amount, fee_bytes = _posted(command, pinned)
     if amount > pinned.bytes:
         raise RefusedError(
             "hold_exceeded",
@@ -61,8 +63,17 @@ def post(
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason), transfer_id=transfer_id,
         to=command.to, purpose=pinned.purpose, hold_id=pinned.hold_id,
-        legs=_posted_legs(account, pinned, amount, context),
+        legs=split_fee(_posted_legs(account, pinned, amount, context), fee_bytes),
     )  # fmt: skip
+
+
+def _posted(command: Post, pinned: OpenHold) -> tuple[int, int]:
+    """Return what leaves the hold, and how much of that is the fee."""
+    if command.bytes is not None:
+        return with_fee(command.bytes, command.fee)
+    fee_bytes = command.fee.bytes if isinstance(command.fee, Fee) else 0
+    check_fee(pinned.bytes, fee_bytes)
+    return pinned.bytes, fee_bytes
 
 
 def _posted_legs(account: Account, pinned: OpenHold, amount: int, context: Context) -> list[Leg]:
@@ -87,18 +98,23 @@ def release(
 
 
 def release_all(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
-    """Let every hold go (the account is about to be closed)."""
+    """Let every hold go (the account is about to be closed), each told to who waits for it."""
     for pinned in list(account.holds.values()):
-        yield _released(account, pinned, "released", context, meta)
+        yield _released(account, pinned, "released", context, _told(meta, pinned))
 
 
 def time_out_due(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
     """Let the holds go whose deadline has come."""
     due = [pinned for pinned in account.holds.values() if pinned.deadline <= context.now]
     for pinned in due:
-        yield _released(account, pinned, "timed_out", context, meta)
+        yield _released(account, pinned, "timed_out", context, _told(meta, pinned))
     if due:
         yield from settle_closed(account, context, meta)
+
+
+def _told(meta: Meta, pinned: OpenHold) -> Meta:
+    """Return who did it, on the request that asked for the hold."""
+    return replace(meta, correlation_id=pinned.correlation_id)
 
 
 def _released(

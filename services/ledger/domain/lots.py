@@ -50,6 +50,7 @@ class Hold(msgspec.Struct, omit_defaults=True, kw_only=True):
     purpose: str
     deadline: int
     parts: dict[str, int]
+    correlation_id: str = ""
 
     @property
     def bytes(self) -> int:

@@ -8,6 +8,7 @@ from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
 from services.ledger.domain.context import Context, Meta, active, facts, known
+from services.ledger.domain.fees import split_fee, together, with_fee
 from shared.contracts.ledger import (
     ANY_SCOPE,
     ArrivalRefused,
@@ -40,7 +41,8 @@ def transfer(
     account = active(known(account, command.account))
     if command.to == command.account:
         raise RefusedError("same_account", "giver and receiver are the same")
-    legs = take_legs(account, command.bytes, context)
+    amount, fee_bytes = with_fee(command.bytes, command.fee)
+    legs = split_fee(take_legs(account, amount, context), fee_bytes)
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason),
         transfer_id=transfer_id, to=command.to, purpose="gift", legs=legs,
@@ -71,6 +73,11 @@ def award(
         transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
         partner=account.partner, campaign=account.account,
     )  # fmt: skip
+
+
+def giftable(account: Account, now: int) -> int:
+    """Return the bytes that the account could give away now."""
+    return sum(lot.free for lot in account.lots.values() if _can_leave(lot, now))
 
 
 def take_legs(account: Account, amount: int, context: Context) -> list[Leg]:
@@ -120,14 +127,12 @@ def arrive(
             transfer_id=moved.transfer_id, to=moved.to, code=refusal,
         )  # fmt: skip
         return
-    lots = [
-        _on_arrival(account, _arriving(moved, index, leg), context)
-        for index, leg in enumerate(moved.legs)
-    ]
+    lots = arriving_lots(account, moved, context)
     common = facts(meta, context, moved.to, moved.reason)
     yield DataReceived(
         **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
         lots=lots, partner=moved.partner, campaign=moved.campaign,
+        fee_legs=[leg for leg in moved.legs if leg.to is not None],
     )  # fmt: skip
     gone = [Slice(lot.lot_id, lot.granted) for lot in lots if lot.expires_at <= context.now]
     if gone:
@@ -144,6 +149,17 @@ def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
     if moved.purpose == "funding" and account.partner != moved.account:
         return "campaign_of_other_partner"
     return None
+
+
+def arriving_lots(
+    account: Account | None, moved: DataTransferred, context: Context
+) -> list[LotTerms]:
+    """Return the lots that a transfer makes where it arrives; a fee is none of them."""
+    return [
+        _on_arrival(account, _arriving(moved, index, leg), context)
+        for index, leg in enumerate(moved.legs)
+        if leg.to is None
+    ]
 
 
 def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
@@ -166,11 +182,12 @@ def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
 def _on_arrival(account: Account | None, lot: LotTerms, context: Context) -> LotTerms:
     """Return an arriving lot on the terms that the rules give its kind."""
     rule = context.rules.arriving.get(lot.kind)  # type: ignore[call-overload]
-    if rule is None or rule.terms == "preserve" or account is None:
+    if rule is None or rule.terms == "preserve":
         return lot
     now, calendar = context.now, context.calendar
     if rule.terms == "later_of_two":
-        own = [one.expires_at for one in account.lots.values() if one.kind == lot.kind]
+        lots = account.lots.values() if account is not None else ()
+        own = [one.expires_at for one in lots if one.kind == lot.kind]
         return replace(lot, expires_at=max(lot.expires_at, *own) if own else lot.expires_at)
     end = calendar.month_end(context.month)
     expires_at = end if rule.terms == "end_of_month" else now + rule.days * DAY_MS
@@ -186,6 +203,6 @@ def take_back(
     yield TransferReturned(
         **facts(meta, context, account.account),
         transfer_id=moved.transfer_id, to=moved.to, purpose=moved.purpose, code=command.code,
-        legs=moved.legs, partner=moved.partner, campaign=moved.campaign,
+        legs=together(moved.legs), partner=moved.partner, campaign=moved.campaign,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)

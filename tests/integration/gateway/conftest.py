@@ -8,18 +8,19 @@ import structlog
 from services.gateway.application import Gateway
 from tests.support.database import Databases
 from tests.support.gateway import BankReader, empty_views, make_gateway
+from tests.support.gifting import GiftingLog
 
-MakeGateway = Callable[[BankReader], Gateway]
+MakeGateway = Callable[..., Gateway]
 
 
 @pytest.fixture
 def gateway_of(databases: Databases) -> Iterator[MakeGateway]:
-    """`gateway_of(reader)`: a gateway with empty views that reads these logs."""
+    """`gateway_of(reader, gifts)`: a gateway with empty views that reads these logs."""
     empty_views(databases.gateway_url)
     made: list[Gateway] = []
 
-    def make(reader: BankReader) -> Gateway:
-        made.append(make_gateway(databases.gateway_url, reader))
+    def make(reader: BankReader, gifts: GiftingLog | None = None) -> Gateway:
+        made.append(make_gateway(databases.gateway_url, reader, gifts))
         return made[-1]
 
     yield make

@@ -252,4 +252,4 @@ def test_a_rebuild_that_meets_poison_puts_it_aside_and_goes_on(gateway_of, kind:
 
 def test_an_unknown_view_is_refused(gateway_of) -> None:
     with pytest.raises(NotFoundError):
-        gateway_of(BankReader(opened_bank())).rebuild("gifts")
+        gateway_of(BankReader(opened_bank())).rebuild("sums")

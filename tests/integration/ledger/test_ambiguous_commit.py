@@ -32,13 +32,18 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.partition import ATTEMPTS_MAX
+from shared.bus.inbox import Inbox
+from shared.bus.readers import Readers
+from shared.contracts.gifting import GiftOffered
 from shared.errors import UnavailableError
 from tests.support.fault_proxy import Cut, FaultProxy
+from tests.support.gifting import SOURCE, GiftingLog
 from tests.support.ledger import MIB, kept
 from tests.support.memory import OPERATOR
 
 ROUNDS = 16
 HOLD_ROUNDS = 4
+LEDGER = "/bank/1/ledger_00"
 
 
 @pytest.fixture
@@ -139,7 +144,8 @@ def test_a_lost_commit_of_the_inbox_moves_effect_and_position_together(ledger, p
         ledger.do(Transfer(key=f"t{number}", account="ann", to=to, bytes=1))
         proxy.cut_next(cut, cut)
         ledger.settle()
-        assert stored_position(ledger) == ledger.logs[0].head("sagas")
+        assert stored_position(ledger) >= last_that_asked(ledger)
+        assert ledger.consumers[0].position(LEDGER) == ledger.logs[0].head("sagas")
 
     bob, ann = (ledger.ledger.account(name)[0] for name in ("bob", "ann"))
     assert (bob.received, ann.returned, ann.transferred) == (6, 6, 12)
@@ -147,8 +153,45 @@ def test_a_lost_commit_of_the_inbox_moves_effect_and_position_together(ledger, p
     ledger.verified()
 
 
-def stored_position(ledger) -> int:
-    ((sequence,),) = ledger.rows(0, "SELECT sequence FROM inbox_positions")
+def test_a_lost_commit_of_what_gifting_asks_answers_each_gift_once(ledger, proxy):
+    gifts, cuts = GiftingLog(), cycle(Cut)
+    inbox = Inbox(ledger.consumers, Readers(ledger.reader, gifts), pause_s=0.001)
+    for number in range(8):
+        much = 3 << 30 if number % 4 == 3 else 10
+        gifts.add(
+            GiftOffered(
+                account="ann", recorded_at=1, actor="gifting", gift_id=f"g{number}",
+                receiver="bob" if number % 2 else "nobody", bytes=much, fee_bytes=1,
+            )
+        )  # fmt: skip
+        cut = next(cuts)
+        proxy.cut_next(cut, cut)
+        inbox.catch_up(SOURCE)
+        ledger.settle()
+        assert stored_position(ledger, SOURCE) == number + 1
+
+    ann, bob, fees = (ledger.ledger.account(name)[0] for name in ("ann", "bob", "operator:fees"))
+    assert (bob.received, fees.received) == (20, 2)
+    assert (ann.transferred, ann.returned) == (6 * 11, 4 * 11)
+    refused = "SELECT count(*) FROM stored_events WHERE topic = 'bank.ledger.transfer_refused.v1'"
+    assert ledger.rows(0, refused) == [(2,)]
+    assert proxy.cut_count >= 8
+    ledger.verified()
+
+
+def last_that_asked(ledger) -> int:
+    """Return the sequence of the last event of which something came."""
+    asking = "'bank.ledger.data_transferred.v1', 'bank.ledger.arrival_refused.v1'"
+    ((sequence,),) = ledger.rows(
+        0, f"SELECT max(notification_id) FROM stored_events WHERE topic IN ({asking})"
+    )
+    return int(sequence)
+
+
+def stored_position(ledger, source: str = LEDGER) -> int:
+    ((sequence,),) = ledger.rows(
+        0, f"SELECT sequence FROM inbox_positions WHERE source = '{source}'"
+    )
     return int(sequence)
 
 

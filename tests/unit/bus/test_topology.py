@@ -22,7 +22,13 @@ def test_names_carry_the_bank_so_that_banks_share_a_broker():
 
     assert topology.exchange == "databank.8f3a"
     assert topology.queue("gateway") == "databank.8f3a.gateway"
-    assert sorted(topology.queues) == ["gateway", "ledger.00", "ledger.01"]
+    assert sorted(topology.queues) == [
+        "gateway",
+        "gateway.gifts",
+        "gifting.00",
+        "ledger.00",
+        "ledger.01",
+    ]
 
 
 def test_a_batch_is_read_as_it_was_published():

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from infra.docs.event_schemas import PARTS, schema
-from services.ledger.codec import decode_event, encode
-from shared.contracts.ledger import EVENT_BY_TYPE, EVENTS, decode_data
+from infra.docs.event_schemas import ALL_EVENTS, PARTS, schema
+from services.ledger.codec import decode_event as decode_ledger_event
+from services.ledger.codec import encode
+from shared.contracts import gifting, ledger
 from tests.unit.contracts.values import VALUES
 
 FOLDER = Path(__file__).parent / "golden"
@@ -24,7 +25,24 @@ STORED: dict[str, dict[str, msgspec.Raw]] = {
 ENTRIES = [(topic, name) for topic, entries in STORED.items() for name in entries]
 
 each_entry = pytest.mark.parametrize(("topic", "name"), ENTRIES)
-each_kind = pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
+each_kind = pytest.mark.parametrize("kind", ALL_EVENTS, ids=lambda kind: kind.__name__)
+
+
+EVENT_BY_TYPE: dict[str, type[ledger.Event]] = ledger.EVENT_BY_TYPE | gifting.EVENT_BY_TYPE
+
+
+def decode_event(topic: str, state: bytes) -> ledger.Event:
+    """Read a stored event as its service does."""
+    if topic in gifting.EVENT_BY_TYPE:
+        return msgspec.json.Decoder(gifting.EVENT_BY_TYPE[topic]).decode(state)
+    return decode_ledger_event(topic, state)
+
+
+def decode_data(topic: str, data: Any) -> ledger.Event:
+    """Read an envelope's data as its consumers do."""
+    if topic in gifting.EVENT_BY_TYPE:
+        return gifting.decode_data(topic, data)
+    return ledger.decode_data(topic, data)
 
 
 def full(topic: str) -> dict[str, Any]:

@@ -5,7 +5,10 @@ A golden file never changes. A new field gets another entry here and in the file
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from shared.contracts.ledger import (
+    FEES_ACCOUNT,
     RULES_STREAM,
     AccountClosed,
     AccountOpened,
@@ -34,10 +37,12 @@ from shared.contracts.ledger import (
     ThresholdCrossed,
     Thresholds,
     ThresholdsSet,
+    TransferRefused,
     TransferReturned,
     UsageLine,
     UsageReversed,
 )
+from tests.unit.contracts import gifting_values
 
 AUG, SEP, OCT = 1438358400000, 1441036800000, 1443628800000
 LEAST: dict[str, Any] = {"account": "ann", "recorded_at": 1440200000000, "actor": "operator"}
@@ -93,6 +98,8 @@ FULL: list[Event] = [
                     **SPONSOR, hold_id=HOLD),
     DataReceived(**ALL, transfer_id=TRANSFER, sender="bob", purpose="award", lots=[LOT, SMALL_LOT],
                  **SPONSOR),
+    TransferRefused(**ALL, transfer_id=TRANSFER, to="bob", code="hold_not_found", detail="no hold",
+                    hold_id=HOLD),
     ArrivalRefused(**ALL, transfer_id=TRANSFER, to="bob", code="account_not_found"),
     TransferReturned(**ALL, transfer_id=TRANSFER, to="bob", purpose="award", code="account_closed",
                      legs=[LEG, SMALL_LEG], **SPONSOR),
@@ -122,6 +129,7 @@ MINIMAL: list[Event] = [
     HoldReleased(**LEAST, hold_id=HOLD, cause="released", slices=[Slice("pack:1", 1)]),
     DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift", legs=[SMALL_LEG]),
     DataReceived(**LEAST, transfer_id=TRANSFER, sender="bob", purpose="gift", lots=[SMALL_LOT]),
+    TransferRefused(**LEAST, transfer_id=TRANSFER, to="bob", code="insufficient_data"),
     ArrivalRefused(**LEAST, transfer_id=TRANSFER, to="bob", code="account_closed"),
     TransferReturned(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                      code="account_closed", legs=[SMALL_LEG]),
@@ -135,13 +143,24 @@ MINIMAL: list[Event] = [
     RulesPublished(**LEAST | {"account": RULES_STREAM}, version=2, effective_from=OCT, rules={}),
 ]  # fmt: skip
 
+FEE_LEG = replace(SMALL_LEG, to=FEES_ACCOUNT)
+# Fields that came later; by the entry's name.
+LATER: list[tuple[str, Event]] = [
+    ("with_fee", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
+                                 legs=[SMALL_LEG, FEE_LEG])),
+    ("with_fee", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="gift",
+                              lots=[SMALL_LOT], fee_legs=[FEE_LEG])),
+    ("clawback", DataTransferred(**LEAST, transfer_id=CLAWBACK, to="campaign:august",
+                                 purpose="clawback", legs=[SMALL_LEG], **SPONSOR, undoes=TRANSFER,
+                                 shortfall_bytes=17)),
+]  # fmt: skip
+
 # By type, then by the entry's name in the golden file.
 VALUES: dict[str, dict[str, Event]] = {
     full.TYPE: {"full": full, "minimal": minimal}
-    for full, minimal in zip(FULL, MINIMAL, strict=True)
+    for full, minimal in zip(
+        [*FULL, *gifting_values.FULL], [*MINIMAL, *gifting_values.MINIMAL], strict=True
+    )
 }
-# Fields that came later.
-VALUES[DataTransferred.TYPE]["clawback"] = DataTransferred(
-    **LEAST, transfer_id=CLAWBACK, to="campaign:august", purpose="clawback", legs=[SMALL_LEG],
-    **SPONSOR, undoes=TRANSFER, shortfall_bytes=17,
-)  # fmt: skip
+for _name, _event in LATER:
+    VALUES[_event.TYPE][_name] = _event

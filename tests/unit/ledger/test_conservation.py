@@ -1,7 +1,10 @@
-"""No byte appears, vanishes or is used twice, whatever the commands, clocks and crashes."""
+"""No byte appears, vanishes or is used twice, whatever the commands, clocks and crashes.
+
+Gifts, red packets and their fees are asked as gifting does, by its events, which come again too.
+"""
 
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -32,7 +35,28 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.outcomes import Outcome, UsageOutcome
 from shared.calendar import add_months
-from shared.contracts.ledger import DataClawedBack, DataReceived, DataSpent, DataTransferred
+from shared.contracts.gifting import (
+    FeePayer,
+    GiftAccepted,
+    GiftCancelled,
+    GiftDeclined,
+    GiftOffered,
+    RedPacketOffered,
+    ShareClaimed,
+)
+from shared.contracts.ledger import (
+    FEES_ACCOUNT,
+    DataClawedBack,
+    DataHeld,
+    DataReceived,
+    DataSpent,
+    DataTransferred,
+    Event,
+    HoldRefused,
+    HoldReleased,
+    TransferRefused,
+    TransferReturned,
+)
 from shared.ids import digest
 from tests.support.memory import CALENDAR, CrashError, MemoryBank
 
@@ -49,6 +73,16 @@ def at_first(outcome: Outcome | UsageOutcome) -> Outcome | UsageOutcome:
     return replace(outcome, repeated=False)
 
 
+def as_told(outcome: Outcome) -> Outcome:
+    """Return what is the same each time that a saga asks: a refusal's event has no `extra`."""
+    return replace(outcome, repeated=False, extra={})
+
+
+def saga_of(event: GiftOffered | ShareClaimed) -> str:
+    """Return the id that all events of an offer's or a claim's saga have."""
+    return event.gift_id if isinstance(event, GiftOffered) else event.claim_id
+
+
 class BankMachine(RuleBasedStateMachine):
     """Random commands on a bank whose processes die and whose messages repeat, swap, get lost."""
 
@@ -57,6 +91,9 @@ class BankMachine(RuleBasedStateMachine):
         self.keys = 0
         self.used: dict[str, int] = {}
         self.holds: list[tuple[str, str]] = []
+        self.offers: list[GiftOffered] = []
+        self.packets: list[RedPacketOffered] = []
+        self.claims: list[ShareClaimed] = []
 
     @initialize(partitions=st.sampled_from([1, 2, 4]))
     def open_bank(self, partitions: int) -> None:
@@ -147,6 +184,80 @@ class BankMachine(RuleBasedStateMachine):
         if self.holds:
             who, name = data.draw(st.sampled_from(self.holds))
             self.do(Release(key=self.key(), account=who, hold_id=name), crash=crash)
+
+    def hear(self, event: Event, crash: str = "") -> None:
+        """Let the ledger hear of gifting's event, once more than once."""
+        if crash:
+            with suppress(CrashError):
+                self.bank.hear(event, crash=crash)
+        first = self.bank.hear(event)
+        assert list(map(as_told, self.bank.hear(event))) == list(map(as_told, first))
+
+    @rule(
+        giver=st.sampled_from(PEOPLE),
+        to=st.sampled_from(PEOPLE + STRANGERS),
+        amount=AMOUNTS,
+        fee=st.sampled_from([0, 0, 1, 1 << 20]),
+        payer=st.sampled_from(["sender", "receiver"]),
+        hours=st.none() | st.integers(1, 700),
+    )
+    def offer(
+        self, giver: str, to: str, amount: int, fee: int, payer: FeePayer, hours: int | None
+    ) -> None:  # fmt: skip
+        deadline = 0 if hours is None else self.bank.clock.at + hours * HOUR_MS
+        event = GiftOffered(
+            account=giver, recorded_at=0, actor="gifting", gift_id=self.key(), receiver=to,
+            bytes=amount, waits=hours is not None, deadline=deadline, fee_bytes=fee,
+            fee_payer=payer,
+        )  # fmt: skip
+        self.offers.append(event)
+        self.hear(event, "after")
+
+    @rule(data=st.data(), crash=CRASHES)
+    def answer_an_offer(self, data: st.DataObject, crash: str) -> None:
+        waiting = [offer for offer in self.offers if offer.waits]
+        if not waiting:
+            return
+        offer = data.draw(st.sampled_from(waiting))
+        kind = data.draw(st.sampled_from([GiftAccepted, GiftAccepted, GiftDeclined, GiftCancelled]))
+        told: dict[str, Any] = {"receiver": offer.receiver, "fee_bytes": offer.fee_bytes,
+                                "fee_payer": offer.fee_payer}  # fmt: skip
+        self.hear(
+            kind(
+                account=offer.account, recorded_at=0, actor="gifting", gift_id=offer.gift_id,
+                hold_id="", **(told if kind is GiftAccepted else {}),
+            ),
+            crash,
+        )  # fmt: skip
+
+    @rule(
+        giver=st.sampled_from(PEOPLE),
+        amount=AMOUNTS,
+        fee=st.sampled_from([0, 100]),
+        hours=st.integers(1, 72),
+        crash=CRASHES,
+    )
+    def wrap(self, giver: str, amount: int, fee: int, hours: int, crash: str) -> None:
+        event = RedPacketOffered(
+            account=giver, recorded_at=0, actor="gifting", packet_id=self.key(), bytes=amount,
+            deadline=self.bank.clock.at + hours * HOUR_MS, fee_bytes=fee,
+        )  # fmt: skip
+        self.packets.append(event)
+        self.hear(event, crash)
+
+    @rule(data=st.data(), to=st.sampled_from(PEOPLE + STRANGERS), crash=CRASHES)
+    def claim(self, data: st.DataObject, to: str, crash: str) -> None:
+        if not self.packets:
+            return
+        packet = data.draw(st.sampled_from(self.packets))
+        amount = data.draw(st.integers(1, packet.bytes))
+        event = ShareClaimed(
+            account=packet.account, recorded_at=0, actor="gifting", claim_id=self.key(),
+            packet_id=packet.packet_id, hold_id="", receiver=to, position=0, bytes=amount,
+            fee_bytes=packet.fee_bytes // 2,
+        )  # fmt: skip
+        self.claims.append(event)
+        self.hear(event, crash)
 
     @rule(who=st.sampled_from(PEOPLE))
     def look_at(self, who: str) -> None:
@@ -281,12 +392,51 @@ class BankMachine(RuleBasedStateMachine):
         assert len(set(put_back)) == len(put_back) <= len(clawed)
 
     def teardown(self) -> None:
-        """In the end everything that departed has arrived or is back."""
+        """In the end everything that departed has arrived or is back, and every saga has ended."""
         if hasattr(self, "bank"):
             assert self.bank.in_transit() >= 0
             self.bank.settle()
             assert self.bank.in_transit() == 0
+            self.bank.clock.at += 31 * DAY_MS
+            self.do(*(Touch(key="due", account=name) for name in PEOPLE))
+            self.bank.settle()
             self.every_account_balances()
+            self.every_saga_has_one_end()
+            self.fees_are_what_arrived_transfers_paid()
+
+    def asked(self) -> list[GiftOffered | ShareClaimed]:
+        return [*self.offers, *self.claims]
+
+    def every_saga_has_one_end(self) -> None:
+        for event in self.asked():
+            ends = self.ends_of(saga_of(event), event.receiver)
+            # A post that comes after the hold's end is refused beside it.
+            told = ends - {"TransferRefused"} or ends
+            assert len(told) == 1, (event, ends)
+        for packet in self.packets:
+            held = {h.hold_id: h for h in self.bank.told(DataHeld, packet.packet_id)}
+            gone = sum(leg.bytes for t in self.bank.told(DataTransferred) if t.hold_id in held
+                       for leg in t.legs)  # fmt: skip
+            back = sum(part.bytes for r in self.bank.told(HoldReleased) if r.hold_id in held
+                       for part in r.slices)  # fmt: skip
+            assert gone + back == sum(p.bytes for h in held.values() for p in h.slices)
+
+    def ends_of(self, saga: str, receiver: str) -> set[str]:
+        kinds = (HoldRefused, HoldReleased, TransferRefused, TransferReturned, DataReceived)
+        found = [event for kind in kinds for event in self.bank.told(kind, saga)]
+        ends = [e for e in found if not isinstance(e, DataReceived) or e.account == receiver]
+        names = [type(event).__name__ for event in ends]
+        assert len(names) == len(set(names)), ends
+        return set(names)
+
+    def fees_are_what_arrived_transfers_paid(self) -> None:
+        paid = sum(
+            event.fee_bytes
+            for event in self.asked()
+            if "DataReceived" in self.ends_of(saga_of(event), event.receiver)
+        )
+        fees = self.bank.of(FEES_ACCOUNT).account(FEES_ACCOUNT)
+        assert paid == (fees.received if fees is not None else 0)
 
 
 BankMachine.TestCase.settings = settings(

@@ -1,4 +1,4 @@
-"""A partition's log: eventsourcing's recorder, with an insert that takes four arrays.
+"""A log's storage: eventsourcing's recorder, with an insert that takes four arrays.
 
 The library's own `save()` sends rows as composites, one array of records, which PostgreSQL parses
 at about 13,000 rows/s; four binary arrays reach several times that. The table, its EXCLUSIVE lock
@@ -16,7 +16,6 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from shared.db import CONNECT_TIMEOUT_S
 from shared.errors import InvalidError
-from shared.ids import log_name
 from shared.pgarrays import bytea, int8s, texts, uuids
 
 LOCK_TIMEOUT_S = 5
@@ -35,8 +34,8 @@ SELECT max(notification_id), pg_notify({channel}, '') FROM inserted
 EventRow = tuple[bytes, int, str, bytes]
 
 
-class PartitionRecorder(PostgresApplicationRecorder):
-    """Stores the events of one partition in the table `stored_events` of its schema."""
+class LogRecorder(PostgresApplicationRecorder):
+    """Stores the events of one log in the table `stored_events` of its schema."""
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "") -> None:
         del events_table_name  # One table name in every schema, so that migrations are alike.
@@ -59,17 +58,16 @@ class PartitionRecorder(PostgresApplicationRecorder):
         cursor.execute(self._insert, columns)
 
 
-def make_application(partition: int, conninfo: str) -> Application[UUID]:
-    """Return the eventsourcing application of one partition, on its own schema."""
+def make_application(name: str, conninfo: str) -> Application[UUID]:
+    """Return the eventsourcing application of one log, on the schema of its name."""
     parts = conninfo_to_dict(conninfo)
     if not parts.get("dbname"):
-        raise InvalidError("LEDGER_DATABASE_URL must name a database")
-    name = log_name(partition)
+        raise InvalidError(f"the database URL of {name} must name a database")
     kind = type(name, (Application,), {"name": name})
     return kind(  # type: ignore[no-any-return]
         env={
             "PERSISTENCE_MODULE": "eventsourcing.postgres",
-            "APPLICATION_RECORDER_TOPIC": f"{__name__}:PartitionRecorder",
+            "APPLICATION_RECORDER_TOPIC": f"{__name__}:LogRecorder",
             "POSTGRES_DBNAME": str(parts["dbname"]),
             "POSTGRES_HOST": str(parts.get("host", "")),
             "POSTGRES_PORT": str(parts.get("port", 5432)),

@@ -1,0 +1,12 @@
+-- What gifting's processes may do in their schema.
+GRANT USAGE ON SCHEMA {schema} TO {role};
+-- The log: add and read. MAINTAIN allows the library's LOCK TABLE … IN EXCLUSIVE MODE, which keeps
+-- the order of commits equal to the order of ids, without allowing UPDATE or DELETE.
+GRANT SELECT, INSERT, MAINTAIN ON {schema}.stored_events TO {role};
+GRANT USAGE ON SEQUENCE {schema}.stored_events_notification_id_seq TO {role};
+GRANT USAGE ON TYPE {schema}.stored_event_uuid TO {role};
+GRANT SELECT, INSERT ON {schema}.request_keys TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    {schema}.gifts, {schema}.red_packets, {schema}.claims, {schema}.asks,
+    {schema}.inbox_positions, {schema}.relay_positions, {schema}.parked
+TO {role};

@@ -1,0 +1,1 @@
+"""Gifting: a gift arrives, or its sender has it back."""

@@ -1,0 +1,24 @@
+"""Gifting's parts as bootstrap puts them together, for routes, workers and tests."""
+
+from dataclasses import dataclass
+
+from services.gifting.application import Gifting
+from services.gifting.integration import LedgerConsumer
+from shared.bus.doorbell import Doorbell
+from shared.bus.stored_log import StoredLog
+from shared.calendar import Calendar
+from shared.clock import BankClock
+
+
+@dataclass(frozen=True)
+class Bank:
+    """One bank's gifting in this process."""
+
+    bank_id: str
+    epoch: int
+    calendar: Calendar
+    clock: BankClock
+    gifting: Gifting
+    log: StoredLog
+    consumer: LedgerConsumer
+    doorbell: Doorbell

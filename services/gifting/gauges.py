@@ -1,0 +1,63 @@
+"""What gifting reads from its database when Prometheus asks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+from psycopg.rows import tuple_row
+
+from services.gifting.bank import Bank
+from shared.bus.inbox import Counts
+from shared.bus.types import LogReader
+from shared.contracts.envelope import LANES
+from shared.metrics import gauge, inbox_metrics, lags_behind
+
+SAGAS = "sagas"
+# Those that are not final: they are few, whatever has been given before.
+OPEN_STATES = """
+SELECT state, count(*) FROM gifts
+WHERE state NOT IN ('completed', 'refused', 'returned') GROUP BY state
+"""
+
+
+def web_gauges(bank: Bank) -> Iterator[Metric]:
+    """Yield how long the log is, what is under way and what is parked. Raises UnavailableError."""
+    heads = {(bank.log.name, lane): bank.log.head(lane) for lane in LANES}
+    yield gauge(
+        "databank_log_head", "Sequence of the last event of a log's lane", ("log", "lane"), heads
+    )
+    yield gauge(
+        "databank_gifting_open_gifts", "Gifts that have not ended, by state", ("state",),
+        {(state,): count for state, count in _rows(bank, OPEN_STATES)},
+    )  # fmt: skip
+    [(parked,)] = _rows(bank, "SELECT count(*) FROM parked")
+    yield gauge(
+        "databank_parked_events", "Events put aside that wait for a retry", ("consumer",),
+        {(bank.consumer.name,): parked},
+    )  # fmt: skip
+
+
+def worker_gauges(
+    bank: Bank, reader: LogReader, counts: dict[str, Counts], *, relays: bool
+) -> Iterator[Metric]:
+    """Yield how far the inbox, and the relay if there is one, are. Raises UnavailableError."""
+    yield inbox_metrics(counts)
+    positions = {source: bank.consumer.position(source) for source in reader.sources()}
+    yield gauge(
+        "databank_inbox_lag_events", "Sequence numbers that a consumer is behind a log",
+        ("consumer", "log"), lags_behind(reader, SAGAS, {bank.consumer.name: positions}),
+    )  # fmt: skip
+    if relays:
+        stored = dict(_rows(bank, "SELECT lane, sequence FROM relay_positions"))
+        name = bank.log.name
+        position = {(name, lane): stored.get(lane, 0) for lane in LANES}
+        lag = {(name, lane): max(0, bank.log.head(lane) - stored.get(lane, 0)) for lane in LANES}
+        text = "Sequence up to which the broker has confirmed a log's lane"
+        yield gauge("databank_relay_position", text, ("log", "lane"), position)
+        text = "Sequence numbers that are stored and not yet published"
+        yield gauge("databank_relay_lag_events", text, ("log", "lane"), lag)
+
+
+def _rows(bank: Bank, statement: str) -> list[Any]:
+    with bank.gifting.store.connection() as conn:
+        return conn.cursor(row_factory=tuple_row).execute(statement).fetchall()
