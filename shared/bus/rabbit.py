@@ -134,7 +134,10 @@ class RabbitPublisher:
             return self._connection
         self.close()
         self._connection = open_connection(self._url)
-        with answer_within(self._connection, self._answer_timeout_s):
+        with (
+            self._topology.mending,
+            answer_within(self._connection, self._answer_timeout_s),
+        ):
             channel = self._connection.channel()
             for key in self._silent:
                 logger().error("queues_made_anew", key=key)
@@ -184,7 +187,7 @@ class RabbitFeed:
     def _consume(self, backoff: Backoff) -> None:
         connection = open_connection(self._url)
         try:
-            with answer_within(connection, ANSWER_TIMEOUT_S):
+            with self._topology.mending, answer_within(connection, ANSWER_TIMEOUT_S):
                 channel = connection.channel()
                 self._topology.declare(channel)
                 channel.basic_qos(prefetch_count=PREFETCH)

@@ -4,8 +4,11 @@ So a broker that lost its data is whole again as soon as either side is back. Me
 that carry the goods: a queue that is full drops its oldest, and the consumer pulls what it lacks.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from threading import Lock
 
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exchange_type import ExchangeType
@@ -14,6 +17,8 @@ from pika.exchange_type import ExchangeType
 QUEUE_BYTES_MAX = 256 << 20
 # RabbitMQ 4's default, said aloud for 3.x: a delivery that kills its consumer again and again ends.
 DELIVERIES_MAX = 20
+# Several relays find the same queue silent at about the same time; it is made anew once.
+REMOVED_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Topology:
     bank_id: str
     queues: Mapping[str, Sequence[str]] = field(default_factory=dict)
     queue_bytes_max: int = QUEUE_BYTES_MAX
+    # A broker that is told to remove and to make a queue at once may keep neither.
+    mending: Lock = field(default_factory=Lock, compare=False, repr=False)
+    removed: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def exchange(self) -> str:
@@ -59,10 +67,15 @@ class Topology:
         channel.exchange_delete(self.exchange)
 
     def remove(self, channel: BlockingChannel, key: str) -> None:
-        """Remove the queues that want a key. Raises a pika error."""
+        """Remove the queues that want a key and were not removed just now. Raises a pika error.
+
+        The caller has `mending`.
+        """
         for consumer, patterns in self.queues.items():
-            if any(matches(pattern, key) for pattern in patterns):
+            old = time.monotonic() - self.removed.get(consumer, -REMOVED_AGAIN_S)
+            if old >= REMOVED_AGAIN_S and any(matches(pattern, key) for pattern in patterns):
                 channel.queue_delete(self.queue(consumer))
+                self.removed[consumer] = time.monotonic()
 
 
 def matches(pattern: str, key: str) -> bool:
@@ -73,8 +86,9 @@ def matches(pattern: str, key: str) -> bool:
     )
 
 
+@cache
 def bank_topology(bank_id: str, ledger_partitions: int) -> Topology:
-    """Return the exchange of a bank with the queues of all its consumers."""
+    """Return the exchange of a bank with the queues of all its consumers; one in a process."""
     queues: dict[str, Sequence[str]] = {
         "gateway": ("ledger.*.all",),
         "gateway.gifts": ("gifting.*.all",),
