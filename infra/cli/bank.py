@@ -1,6 +1,7 @@
 """Commands that run a bank: up, down, status, clock, migrate."""
 
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from infra.cli.output import (
 from infra.runtime import clock as bank_clock
 from infra.runtime.detach import start_detached
 from infra.runtime.environment import read_environment
+from infra.runtime.erase import erase_bank, refuse_running
 from infra.runtime.processes import bank_processes, lock_holder, stop_bank
 from infra.runtime.readiness import bank_parts
 from infra.runtime.state import find_bank, state_path
@@ -94,6 +96,32 @@ def down(bank: Bank, output: Output) -> None:
     stopped = holder is not None or count > 0
     text = "the bank is stopped" if stopped else "the bank did not run"
     output.show({"stopped": stopped, "processes": count}, lambda: output.line(text))
+
+
+@click.command()
+@bank_option
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def erase(bank: Bank, output: Output, *, yes: bool) -> None:
+    """Remove a bank that is down, with all its data, wherever they lie.
+
+    The state folder; the data of its own PostgreSQL, also those outside the folder when root
+    started it; its databases on a server that was given (DATABASE_URL); its queues (AMQP_URL).
+    Backups stay.
+    """
+    refuse_running(bank)
+    if not yes:
+        _confirm(f"Erase the bank {bank.bank_id} in {bank.state} with all its data, for good?")
+    removed = erase_bank(bank, read_environment(), output.note)
+    data = {"bank_id": bank.bank_id, "removed": removed}
+    output.show(data, lambda: output.line("\n".join(f"removed {each}" for each in removed)))
+
+
+def _confirm(question: str) -> None:
+    """Ask the operator; whoever cannot be asked has to say it on the command line."""
+    if not sys.stdin.isatty():
+        raise CliError("not_confirmed", "nothing was erased: add --yes")
+    if not click.confirm(question, err=True):
+        raise CliError("not_confirmed", "nothing was erased")
 
 
 def _end(pid: int, bank: Bank) -> None:

@@ -13,6 +13,7 @@ from shared.errors import DatabankError
 COMMANDS = {
     "up": "infra.cli.bank:up",
     "down": "infra.cli.bank:down",
+    "erase": "infra.cli.bank:erase",
     "status": "infra.cli.bank:status",
     "clock": "infra.cli.bank:clock",
     "migrate": "infra.cli.bank:migrate",

@@ -1,5 +1,6 @@
 """Questions about one account or record: which lots paid, what happened, what is to come."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -107,7 +108,8 @@ def _whom(entry: dict[str, Any]) -> list[str]:
     """Return with whom bytes were moved, and for what."""
     facts = []
     if "counterparty" in entry:
-        facts.append(("from " if entry["kind"] == "received" else "to ") + entry["counterparty"])
+        came = entry["kind"] in ("received", "clawed_back")
+        facts.append(("from " if came else "to ") + entry["counterparty"])
     if "purpose" in entry:
         facts.append(entry["purpose"].replace("_", " "))
     if "fee_bytes" in entry:
@@ -116,21 +118,9 @@ def _whom(entry: dict[str, Any]) -> list[str]:
 
 
 def _what(entry: dict[str, Any]) -> str:
-    facts = []
-    if "lines" in entry:
-        facts.append(f"{entry['lines']:,} records")
-    if entry.get("unfunded_bytes"):
-        facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
-    facts += _whom(entry)
+    facts = _amounts(entry) + _whom(entry)
     facts += [entry[name] for name in ("code", "usage_id", "month") if name in entry]
-    if "plan" in entry:
-        facts.append(
-            entry["plan"] + (f" from {entry['from_month']}" if "from_month" in entry else "")
-        )
-    if "deadline" in entry:
-        facts.append(f"until {minutes(entry['deadline'])}")
-    if "cause" in entry:
-        facts.append(entry["cause"].replace("_", " "))
+    facts += [tell(entry) for name, tell in _TOLD.items() if name in entry]
     if len(entry["lots"]) == 1:
         facts.append(entry["lots"][0]["lot_id"])
     elif entry["lots"]:
@@ -138,6 +128,52 @@ def _what(entry: dict[str, Any]) -> str:
     if entry["reason"]:
         facts.append(f"{entry['reason']} ({entry['actor']})")
     return ", ".join(facts)
+
+
+def _amounts(entry: dict[str, Any]) -> list[str]:
+    facts = [f"{entry['lines']:,} records"] if "lines" in entry else []
+    if entry.get("unfunded_bytes"):
+        facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
+    if entry.get("shortfall_bytes"):
+        facts.append(f"{entry['shortfall_bytes']:,} B were not left")
+    return facts
+
+
+def _plan(entry: dict[str, Any]) -> str:
+    return str(entry["plan"]) + (f" from {entry['from_month']}" if "from_month" in entry else "")
+
+
+def _crossed(entry: dict[str, Any]) -> str:
+    """Tell which threshold was crossed, and how much can still be used."""
+    if entry["threshold"] == "plan_used":
+        edge = f"{entry['value']} % of {entry['lot_id']} used"
+    elif entry["threshold"] == "low_balance":
+        edge = f"no more than {human_bytes(entry['value'])} left"
+    else:
+        edge = f"{human_bytes(entry['expiring_bytes'])} end within {entry['value']} days"
+        edge += f", by {minutes(entry['expires_at'])}"
+    return f"{edge}; {human_bytes(entry['available_bytes'])} available"
+
+
+def _thresholds(entry: dict[str, Any]) -> str:
+    own = entry["thresholds"]
+    if own is None:
+        return "the rules' thresholds"
+    edges = [f"{percent} % of the plan" for percent in own.get("plan_used_percent", [])]
+    if own.get("low_balance_bytes"):
+        edges.append(f"{human_bytes(own['low_balance_bytes'])} left")
+    edges += [f"{days} days before an end" for days in own.get("expiring_days", [])]
+    return ", ".join(edges) or "none"
+
+
+# How a fact that only some kinds of entries have is told.
+_TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
+    "plan": _plan,
+    "deadline": lambda entry: f"until {minutes(entry['deadline'])}",
+    "cause": lambda entry: entry["cause"].replace("_", " "),
+    "threshold": _crossed,
+    "thresholds": _thresholds,
+}
 
 
 def _show_why(output: Output, answer: dict[str, Any]) -> None:

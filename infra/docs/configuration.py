@@ -51,7 +51,8 @@ readable by its owner only.
 
 PostgreSQL refuses to run as root. Where `up` is started by root, the server runs as
 `DATABANK_POSTGRES_USER` (else `postgres`, else `nobody`) and its data lie in
-`/var/lib/databank/<bank id>`, because that user often cannot reach the state folder.
+`/var/lib/databank/<bank id>`, because that user often cannot reach the state folder. `databank
+erase` removes a bank that is down with all of it.
 
 ## Ports
 

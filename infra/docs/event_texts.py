@@ -13,6 +13,7 @@ from shared.contracts.ledger import (
     ArrivalRefused,
     DataAdjusted,
     DataCarriedOver,
+    DataClawedBack,
     DataEarned,
     DataExpired,
     DataHeld,
@@ -66,6 +67,8 @@ MEANINGS: dict[str, str] = {
     "DataReceived.fee_legs": "what goes on to the operator, with the lots' terms",
     "Leg.to": "where this leg goes, if not to the transfer's receiver: a fee, to `operator:fees`",
     "detail": "the same for people",
+    "undoes": "the transfer that a clawback undoes",
+    "shortfall_bytes": "what was not left of it: used, expired or held",
     "DataTransferred.hold_id": "the hold that it was posted from",
     "thresholds": "its own thresholds; null for the rules' ones",
     "plan_used_percent": "percent of the month's plan lot that are used",
@@ -104,7 +107,11 @@ MEANINGS: dict[str, str] = {
     "transfer_id": "32 hex digits, the same in all events of a transfer",
     "to": "receiver",
     "sender": "giver",
+    "DataClawedBack.sender": "from whom it was clawed back",
+    "DataClawedBack.legs": "what went back into which lot, with the lot's terms",
     "purpose": "`gift`, `red_packet`, `funding` (of a campaign) or `award`",
+    "DataTransferred.purpose": "`gift`, `red_packet`, `funding` (of a campaign), `award` or "
+    "`clawback`",
     "DataReceived.purpose": "`gift`, `red_packet`, `funding` (of a campaign), `award` or `fee`",
     "legs": "what left which lot, with the lot's terms",
     "code": "why it could not arrive: `account_not_found`, `account_kind`, "
@@ -143,7 +150,7 @@ WRITTEN_BY: dict[type[Event], str] = {
     HoldReleased: "`release`, `close_account`, and the job that times holds out",
     DataEarned: "`open_account`, `buy`, and the first touch of an account in a new month",
     DataSpent: "`POST /v1/usage`; the records of one account in a batch share an event",
-    DataTransferred: "`transfer`, `fund`, `award`, `post`; also in answer to gifting",
+    DataTransferred: "`transfer`, `fund`, `award`, `post`, `claw_back`; also in answer to gifting",
     TransferRefused: "the giver's partition, in answer to gifting; it lies on the transfer's own "
     "stream",
     DataReceived: "the receiver's partition, in answer to a `data_transferred`; the operator's, in "
@@ -151,6 +158,7 @@ WRITTEN_BY: dict[type[Event], str] = {
     ArrivalRefused: "the receiver's partition, in answer to a `data_transferred`; it lies on the "
     "transfer's own stream in that partition's log",
     TransferReturned: "the giver's partition, in answer to an `arrival_refused`",
+    DataClawedBack: "the giver's partition, in answer to a `data_transferred` that undoes one",
     DataCarriedOver: "`close_month`, and a return to a lot whose month is closed",
     DataExpired: "`close_month`, a return to a closed lot, a transfer that arrives too late",
     MonthClosed: "`close_month`, where nothing was left",
@@ -179,6 +187,8 @@ READ_BY: dict[type[Event], str] = {
     "is a row's bytes in `partner_spend`",
     ArrivalRefused: "the giver's partition: return. Views: nothing changes",
     TransferReturned: "views: lots grow again; *returned* += Σ legs, *in transit* -= the same",
+    DataClawedBack: "views: lots grow again; *received* += Σ legs, *in transit* -= the same; with "
+    "purpose `award` a row's bytes in `partner_spend` -= Σ legs",
     DataCarriedOver: "views: lots shrink, the carry lot appears or grows; no sum changes",
     DataExpired: "views: lots shrink; *expired* += Σ slices",
     MonthClosed: "views: nothing changes",
@@ -189,6 +199,7 @@ READ_BY: dict[type[Event], str] = {
 
 _AUG, _SEP, _OCT = 1438358400000, 1441036800000, 1443628800000
 _HOLD = "1c5f0c2d8a3b4e6f9d7a2b1c3d4e5f60"
+_CLAWBACK = "9d0e4c6b2a1f48d7b3c5e6f708192a3b"
 _TRANSFER = "7b3bdb70e14bfef4215cbce0e41628ee"
 _PLAN = LotTerms(
     lot_id="plan:2015-08", kind="plan", granted=31457280, valid_from=_AUG, expires_at=_SEP,
@@ -255,6 +266,9 @@ EXAMPLES: list[Event] = [
                    code="account_not_found"),
     TransferReturned(**_by_ledger(_GIVER, 77), transfer_id=_TRANSFER, to=_RECEIVER,
                      purpose="gift", code="account_not_found", legs=[_LEG]),
+    DataClawedBack(**_by_ledger(_GIVER, 140), reason="sent by mistake", transfer_id=_CLAWBACK,
+                   undoes=_TRANSFER, sender=_RECEIVER, purpose="gift",
+                   legs=[msgspec.structs.replace(_LEG, bytes=4194304)], shortfall_bytes=1048576),
     DataCarriedOver(**_by_operator(_GIVER, _SEP), month="2015-08", month_ends_at=_SEP,
                     slices=[Slice("plan:2015-08", 26000000)], lot=_CARRY),
     DataExpired(**_by_operator(_RECEIVER, _SEP), month="2015-08", month_ends_at=_SEP,

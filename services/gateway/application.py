@@ -27,6 +27,8 @@ WAIT_S = 2.0
 POLL_S = 0.02
 PARTNER_PREFIX = "partner:"
 ALL = "all"
+# Facts of a history's entries that are instants.
+INSTANTS = ("deadline", "expires_at")
 OWNER = ("kind", "status", "plan", "next_plan", "next_plan_from", "partner", "active_from")
 
 Answer = dict[str, Any]
@@ -107,8 +109,7 @@ class Gateway:
 
     def _entry(self, account: str, row: Answer) -> Answer:
         facts = row["facts"]
-        if "deadline" in facts:
-            facts = {**facts, "deadline": self.calendar.text(facts["deadline"])}
+        instants = {name: self.calendar.text(facts[name]) for name in INSTANTS if name in facts}
         return {
             "entry": row["entry"], "event_id": f"{account}:{row['entry']}",
             "at": self.calendar.text(row["at"]), "kind": row["kind"], "bytes_in": row["bytes_in"],
@@ -117,7 +118,7 @@ class Gateway:
                 {"lot_id": lot, "bytes": change, **({"held_bytes": held} if held else {})}
                 for lot, change, held in row["lots"]
             ],
-            **facts, "actor": row["actor"], "reason": row["reason"],
+            **facts, **instants, "actor": row["actor"], "reason": row["reason"],
         }  # fmt: skip
 
     def lots(self, account: str, filters: Answer, at_least: str | None = None) -> Answer:

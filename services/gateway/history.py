@@ -20,6 +20,7 @@ from services.gateway.views import FETCH_ROWS, AnyCursor, View
 from shared.contracts.ledger import (
     AccountOpened,
     DataCarriedOver,
+    DataClawedBack,
     DataExpired,
     DataHeld,
     DataReceived,
@@ -28,6 +29,7 @@ from shared.contracts.ledger import (
     MonthClosed,
     PlanChanged,
     ThresholdCrossed,
+    ThresholdsSet,
     TransferReturned,
     UsageReversed,
 )
@@ -69,7 +71,9 @@ def facts_of(event: ViewEvent) -> dict[str, Any]:
     return {} if facts is None else facts(event)
 
 
-def _transfer(event: DataTransferred | DataReceived | TransferReturned) -> dict[str, Any]:
+def _transfer(
+    event: DataTransferred | DataReceived | TransferReturned | DataClawedBack,
+) -> dict[str, Any]:
     return {"transfer_id": event.transfer_id, "purpose": event.purpose}
 
 
@@ -77,12 +81,30 @@ def _departed(event: DataTransferred) -> dict[str, Any]:
     held = {} if event.hold_id is None else {"hold_id": event.hold_id}
     fee = sum(leg.bytes for leg in event.legs if leg.to is not None)
     paid = {"fee_bytes": fee} if fee else {}
-    return {"counterparty": event.to, **_transfer(event), **held, **paid}
+    undone = {} if event.undoes is None else _undone(event)
+    return {"counterparty": event.to, **_transfer(event), **held, **paid, **undone}
+
+
+def _undone(event: DataTransferred | DataClawedBack) -> dict[str, Any]:
+    return {"undoes": event.undoes, "shortfall_bytes": event.shortfall_bytes}
 
 
 def _spent(event: Spent) -> dict[str, Any]:
     unfunded = sum(line.unfunded_bytes for line in event.lines)
     return {"lines": len(event.lines), "unfunded_bytes": unfunded}
+
+
+def _crossed(event: ThresholdCrossed) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "threshold": event.threshold, "value": event.value,
+        "available_bytes": event.available_bytes,
+    }  # fmt: skip
+    if event.lot_id is not None:
+        facts["lot_id"] = event.lot_id
+    if event.slices:
+        expiring = sum(part.bytes for part in event.slices)
+        facts.update(expiring_bytes=expiring, expires_at=event.expires_at)
+    return facts
 
 
 def _month(event: DataCarriedOver | MonthClosed | DataExpired) -> dict[str, Any]:
@@ -105,9 +127,11 @@ _FACTS: dict[type[ViewEvent], Callable[[Any], dict[str, Any]]] = {
     TransferReturned: lambda event: {
         "counterparty": event.to, **_transfer(event), "code": event.code,
     },
-    ThresholdCrossed: lambda event: {
-        "threshold": event.threshold, "value": event.value,
+    DataClawedBack: lambda event: {
+        "counterparty": event.sender, **_transfer(event), **_undone(event),
     },
+    ThresholdsSet: lambda event: {"thresholds": msgspec.to_builtins(event.thresholds)},
+    ThresholdCrossed: _crossed,
     DataCarriedOver: _month,
     DataExpired: _month,
     MonthClosed: _month,

@@ -21,6 +21,7 @@ from shared.contracts.ledger import (
     AccountSuspended,
     DataAdjusted,
     DataCarriedOver,
+    DataClawedBack,
     DataEarned,
     DataExpired,
     DataHeld,
@@ -73,7 +74,7 @@ def lot_changes(event: ViewEvent) -> list[tuple[str, int]]:
             return [(part.lot_id, -part.bytes) for line in event.lines for part in line.slices]
         case DataTransferred():
             return [(leg.lot_id, -leg.bytes) for leg in event.legs]
-        case TransferReturned() | UsageReversed():
+        case TransferReturned() | UsageReversed() | DataClawedBack():
             return [(leg.lot_id, leg.bytes) for leg in event.legs]
         case DataCarriedOver() | DataExpired() | DataAdjusted():
             return [(part.lot_id, -part.bytes) for part in event.slices]
@@ -206,14 +207,21 @@ class SpendDelta:
         self._members = 0
 
     def add(self, log: str, event: ViewEvent) -> None:
-        """Add what an event changes; a day is the bank's day of `recorded_at`."""
+        """Add what an event changes; a day is the bank's day of `recorded_at`.
+
+        What is clawed back of an award counts against the day on which it is, which may come to
+        less than nothing: a settled day never changes. Awards and subscribers stay counted.
+        """
         del log
         if isinstance(event, AccountOpened) and event.kind == PARTNER:
             self.partners.add(event.account)
-        if not isinstance(event, DataReceived) or event.purpose != AWARD:
+        if not isinstance(event, DataReceived | DataClawedBack) or event.purpose != AWARD:
             return
         day = self._calendar.day_of(event.recorded_at)
         key = (event.partner or "", event.campaign or "", day, AWARD)
+        if isinstance(event, DataClawedBack):
+            self.bytes[key] -= sum(leg.bytes for leg in event.legs)
+            return
         self.bytes[key] += sum(lot.granted for lot in event.lots)
         self.count[key] += 1
         self.subscribers[key].add(event.account)
@@ -341,6 +349,13 @@ def _returned(
     delta.transit[event.transfer_id] -= moved
 
 
+def _clawed_back(
+    delta: TrialDelta, sums: Sums, event: DataClawedBack, _created: int, moved: int
+) -> None:
+    sums.received += moved
+    delta.transit[event.transfer_id] -= moved
+
+
 def _carried(
     _: TrialDelta, _sums: Sums, _event: DataCarriedOver, _created: int, _moved: int
 ) -> None:
@@ -370,7 +385,8 @@ def _closed(_: TrialDelta, _sums: Sums, _event: MonthClosed, _created: int, _mov
 
 _COUNT: dict[type[ViewEvent], Count] = {
     AccountOpened: _opened, DataEarned: _earned, Spent: _spent, DataTransferred: _transferred,
-    DataReceived: _received, TransferReturned: _returned, DataCarriedOver: _carried,
+    DataReceived: _received, TransferReturned: _returned, DataClawedBack: _clawed_back,
+    DataCarriedOver: _carried,
     DataExpired: _expired, MonthClosed: _closed, UsageReversed: _reversed,
     DataAdjusted: _adjusted, DataHeld: _no_sum, HoldReleased: _no_sum, PlanChanged: _no_sum,
     ThresholdsSet: _no_sum, ThresholdCrossed: _no_sum,

@@ -210,6 +210,9 @@ ON CONFLICT (partner, campaign, day, kind) DO UPDATE SET
 """
 
 
+SUBSCRIBER_COLUMNS = 5
+
+
 class PartnerSpendView(View):
     """What each partner's campaigns delivered, by day and kind."""
 
@@ -233,7 +236,8 @@ class PartnerSpendView(View):
         if delta.bytes:
             members = [(*key, one) for key, ones in delta.subscribers.items() for one in ones]
             rows = [(*key, amount, delta.count[key]) for key, amount in delta.bytes.items()]
-            self._run(cursor, INSERT_SPEND, *columns_of(members), *columns_of(rows))
+            columns = columns_of(members) or [[] for _ in range(SUBSCRIBER_COLUMNS)]
+            self._run(cursor, INSERT_SPEND, *columns, *columns_of(rows))
 
 
 _TYPES = ", ".join(["%s::bigint[]"] + ["%s::numeric[]"] * (len(SUM_TERMS) - 1))

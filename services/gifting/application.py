@@ -1,7 +1,8 @@
 """Gifting's use cases, as routes, jobs and tests call them."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from concurrent.futures import Future
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from services.gifting.store import Store
 from services.gifting.waiting import Waiting
 from services.gifting.writer import Writer, wait_for
 from shared.bus.doorbell import Doorbell
+from shared.errors import UnavailableError
 
 T = TypeVar("T", Gift, RedPacket, Ask)
 Place = listing.Place
@@ -57,15 +59,33 @@ class Gifting:
         self.store.close()
 
     def _facts(self, check: Check) -> Facts | None:
-        return wait_for(self.asker.ask(check))
+        heard: Future[Facts | None] = Future()
+        self.asker.ask(check, heard.set_result)
+        return wait_for(heard)
 
-    def _settled(self, job: Request, saga: str, kind: type[T], wait_s: float) -> tuple[T, Answer]:
+    def _run(self, job: Request, check: Check | None) -> Answer:
+        """Run a job, if it needs a check with what the ledger says of it."""
+        if check is None:
+            return self.writer.run(job)
+        self.asker.ask(check, partial(self._run_with, job))
+        return wait_for(job.future)
+
+    def _run_with(self, job: Request, facts: Facts | None) -> None:
+        job.facts = facts
+        try:
+            self.writer.submit(job)
+        except UnavailableError as error:
+            job.future.set_exception(error)
+
+    def _settled(
+        self, job: Request, saga: str, kind: type[T], wait_s: float, check: Check | None = None
+    ) -> tuple[T, Answer]:
         """Run a job; wait up to so long for its saga to come to rest; return what it is about."""
         if wait_s <= 0:
-            answer = self.writer.run(job)
+            answer = self._run(job, check)
             return _of(kind, answer), answer
         with self.waiting.for_rest(saga) as bell:
-            answer = self.writer.run(job)
+            answer = self._run(job, check)
             found = _of(kind, answer)
             if bell is not None and is_moving(found, saga):
                 bell.wait(wait_s)
@@ -94,9 +114,9 @@ class Gifting:
 
         Raises what limits, suspicion and the ledger refuse, ConflictError, UnavailableError.
         """
-        facts = self._facts(gifts.check_of(terms, self.store.rules()))
-        job = gifts.RequestGift(asking, terms, facts)
-        return self._settled(job, asking.subject.hex, Gift, wait_s)
+        check = gifts.check_of(terms, self.store.rules())
+        job = gifts.RequestGift(asking, terms)
+        return self._settled(job, asking.subject.hex, Gift, wait_s, check)
 
     def act_on_gift(
         self, asking: Asking, gift: UUID, verb: str, wait_s: float
@@ -134,9 +154,9 @@ class Gifting:
 
         Raises what limits and the ledger refuse, ConflictError, UnavailableError.
         """
-        facts = self._facts(packets.check_of(terms.sender, terms.bytes))
-        job = packets.MakePacket(asking, terms, facts)
-        return self._settled(job, asking.subject.hex, RedPacket, wait_s)
+        check = packets.check_of(terms.sender, terms.bytes)
+        job = packets.MakePacket(asking, terms)
+        return self._settled(job, asking.subject.hex, RedPacket, wait_s, check)
 
     def token(self, packet: RedPacket) -> str:
         """Return the token of a packet's link, for who made it."""
@@ -150,9 +170,9 @@ class Gifting:
         stream = self.store.packet_of(packets.token_hash(token))
         if stream is None:
             raise unknown_packet()
-        facts = self._facts(packets.check_person(asking.account))
+        check = packets.check_person(asking.account)
         saga = claim_name(stream.hex, asking.account)
-        return self._settled(packets.ClaimShare(asking, token, facts), saga, RedPacket, wait_s)
+        return self._settled(packets.ClaimShare(asking, token), saga, RedPacket, wait_s, check)
 
     def packet_by_token(self, token: str) -> RedPacket:
         """Return a packet for who has its link. Raises RefusedError packet_not_found."""
@@ -190,9 +210,9 @@ class Gifting:
             sender=terms.account, receiver=found.asker, bytes=terms.bytes or found.bytes,
             waits=terms.waits, message=terms.message, confirmed=terms.confirmed,
         )  # fmt: skip
-        facts = self._facts(gifts.check_of(gift, self.store.rules()))
-        job = asks.AnswerAsk(asking, ask, gift, facts)
-        return self._settled(job, asking.subject.hex, Gift, wait_s)
+        check = gifts.check_of(gift, self.store.rules())
+        job = asks.AnswerAsk(asking, ask, gift)
+        return self._settled(job, asking.subject.hex, Gift, wait_s, check)
 
     def decline_ask(self, asking: Asking, ask: UUID) -> tuple[Ask, Answer]:
         """Say no to an ask. Raises its refusals, ConflictError."""

@@ -5,7 +5,6 @@ from uuid import UUID
 import msgspec
 
 from services.gifting.domain.ask import Ask, AskWish, refuse_ask, unknown_ask
-from services.gifting.domain.checks import Facts
 from services.gifting.gifts import (
     BY_GIFTING,
     HOUR_MS,
@@ -72,8 +71,8 @@ class MakeAsk(Request):
 class AnswerAsk(RequestGift):
     """Answer an ask with a gift: both are decided in one go, or neither."""
 
-    def __init__(self, asking: Asking, ask: UUID, terms: GiftTerms, facts: Facts | None) -> None:
-        super().__init__(asking, terms, facts)
+    def __init__(self, asking: Asking, ask: UUID, terms: GiftTerms) -> None:
+        super().__init__(asking, terms)
         self.ask_id = ask.hex
         self._ask = ask
 

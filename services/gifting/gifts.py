@@ -24,9 +24,11 @@ HOUR_MS = 3_600_000
 BY_GIFTING = "gifting"
 MESSAGE_MAX = 200
 
-SubscriberId = Annotated[str, Limits(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+# Not `$` alone, which takes a line break behind it.
+SubscriberId = Annotated[str, Limits(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
 Amount = Annotated[int, Limits(ge=1, le=AMOUNT_MAX)]
-Message = Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX)]
+# PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
+Message = Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX, pattern=r"^[^\x00]*$")]
 
 
 class GiftTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,10 +87,9 @@ class RequestGift(Request):
     # The ask that the gift answers.
     ask_id: str | None = None
 
-    def __init__(self, asking: Asking, terms: GiftTerms, facts: Facts | None) -> None:
+    def __init__(self, asking: Asking, terms: GiftTerms) -> None:
         super().__init__(asking)
         self.terms = terms
-        self.facts = facts
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
@@ -110,7 +111,7 @@ class RequestGift(Request):
         gift = Gift.request(self._wish(turn), meta)
         turn.add(gift)
         turn.count(gift, opened(self.facts))
-        obey(gift, verdict, self.facts, meta)
+        obey(gift, verdict, turn, meta, is_checked=self.facts is not None)
         return subject
 
     def _wish(self, turn: Turn) -> Wish:
@@ -136,15 +137,20 @@ def verdict_on(turn: Turn, terms: GiftTerms, facts: Facts | None) -> Verdict:
     return judge(terms.bytes, traffic, turn.rules, turn.now, confirmed=terms.confirmed)
 
 
-def obey(gift: Gift, verdict: Verdict, facts: Facts | None, meta: Meta) -> None:
-    """Let a gift go as far as the verdict and the ledger's presence allow."""
+def obey(gift: Gift, verdict: Verdict, turn: Turn, meta: Meta, *, is_checked: bool) -> None:
+    """Let a gift go as far as the verdict and the ledger's check, if it was there, allow."""
     if verdict.outcome == "deny" and verdict.refusal is not None:
         because = msgspec.structs.replace(meta, reason=", ".join(verdict.reasons))
         gift.deny(verdict.refusal.code, verdict.refusal.detail, because)
     elif verdict.outcome == "delay":
         gift.delay(verdict.reasons, meta)
-    elif facts is not None:
-        gift.offer(meta)
+    elif is_checked:
+        offer(gift, turn, meta)
+
+
+def offer(gift: Gift, turn: Turn, meta: Meta) -> None:
+    """Offer a gift to the ledger; the time in which it can be accepted begins now."""
+    gift.offer(meta, accept_until(turn.rules.gifts, turn.now) if gift.waits else 0)
 
 
 class GoOn(Job[None]):
@@ -177,9 +183,9 @@ class GoOn(Job[None]):
         # Whether a second factor was needed was asked when the sender was there.
         verdict = judge(gift.bytes, traffic, turn.rules, turn.now, confirmed=True)
         if gift.released:
-            gift.offer(meta)
+            offer(gift, turn, meta)
         else:
-            obey(gift, verdict, self._facts, meta)
+            obey(gift, verdict, turn, meta, is_checked=True)
 
 
 class ByParty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -220,7 +226,7 @@ class ActOnGift(Request):
 class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an operator lets a delayed gift go, or denies it."""
 
-    reason: Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX)]
+    reason: Message
 
 
 class DecideDelayed(Request):

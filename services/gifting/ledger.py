@@ -1,7 +1,7 @@
 """What the ledger says of gifts before they are offered: a dry run, for many at once."""
 
 import queue
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 from typing import Protocol
@@ -18,6 +18,7 @@ TIMEOUT_S = 2.0
 GIFTS_PER_QUESTION_MAX = 500
 CONNECTIONS_MAX = 4
 QUEUE_MAX = 4_096
+ANSWER_SHOWN = 500
 
 
 class CheckedFee(msgspec.Struct, frozen=True):
@@ -48,6 +49,11 @@ class Checks(msgspec.Struct):
     checks: list[Facts]
 
 
+Hear = Callable[[Facts | None], None]
+# What the ledger would be told of that no account is named: it has no such account either.
+UNHEARD = Facts(sender=None, receiver=None)
+
+
 class Ledger(Protocol):
     """Whom gifting asks."""
 
@@ -75,6 +81,10 @@ class HttpLedger:
             answer = self._client.post("/v1/gift-checks", content=body)
         except httpx2.TransportError as error:
             raise UnavailableError(f"the ledger is not reachable: {error!r}") from error
+        if answer.status_code == httpx2.codes.UNPROCESSABLE_CONTENT:
+            # One that the ledger cannot even read must not keep all others waiting.
+            logger().error("check_malformed", count=len(checks), answer=answer.text[:ANSWER_SHOWN])
+            return [UNHEARD] if len(checks) == 1 else self._apart(checks)
         if answer.status_code != httpx2.codes.OK:
             raise UnavailableError(f"the ledger answered {answer.status_code}")
         try:
@@ -84,6 +94,10 @@ class HttpLedger:
         if len(found) != len(checks):
             raise UnavailableError("the ledger's answer is of another length")
         return found
+
+    def _apart(self, checks: list[Check]) -> list[Facts]:
+        middle = len(checks) // 2
+        return self.check(checks[:middle]) + self.check(checks[middle:])
 
     def close(self) -> None:
         """Give the connections back."""
@@ -95,15 +109,13 @@ class Asker:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._queue: queue.Queue[tuple[Check, Future[Facts | None]] | None] = queue.Queue(QUEUE_MAX)
+        self._queue: queue.Queue[tuple[Check, Hear] | None] = queue.Queue(QUEUE_MAX)
         self._thread = Thread(target=self._run, name="asker", daemon=True)
         self._thread.start()
 
-    def ask(self, check: Check) -> "Future[Facts | None]":
-        """Return what the ledger says, None while it is away."""
-        future: Future[Facts | None] = Future()
-        self._queue.put((check, future))
-        return future
+    def ask(self, check: Check, hear: Hear) -> None:
+        """Let `hear` have what the ledger says, None while it is away. It must not raise."""
+        self._queue.put((check, hear))
 
     def stop(self) -> None:
         """End the thread."""
@@ -121,8 +133,8 @@ class Asker:
                         break
                     waiting.append(more)
             answers = self._answers([check for check, _ in waiting])
-            for (_, future), answer in zip(waiting, answers, strict=True):
-                future.set_result(answer)
+            for (_, hear), answer in zip(waiting, answers, strict=True):
+                hear(answer)
 
     def _answers(self, checks: list[Check]) -> list[Facts] | list[None]:
         try:

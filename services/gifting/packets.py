@@ -65,10 +65,9 @@ def check_person(account: str) -> Check:
 class MakePacket(Request):
     """Make a red packet: refused at once, or requested and, where the ledger was there, offered."""
 
-    def __init__(self, asking: Asking, terms: PacketTerms, facts: Facts | None) -> None:
+    def __init__(self, asking: Asking, terms: PacketTerms) -> None:
         super().__init__(asking)
         self.terms = terms
-        self.facts = facts
         # Not in the turn: a turn that is run again must not know another seed.
         self._seed = secrets.token_bytes(SEED_BYTES)
 
@@ -133,16 +132,15 @@ class GoOnWithPacket(Job[None]):
         if refusal is not None:
             packet.deny(refusal.code, refusal.detail, meta)
         else:
-            packet.offer(meta)
+            packet.offer(meta, turn.now + turn.rules.red_packets.valid_hours * HOUR_MS)
 
 
 class ClaimShare(Request):
     """Take a share of a packet; one person has one, however often it asks."""
 
-    def __init__(self, asking: Asking, token: str, facts: Facts | None) -> None:
+    def __init__(self, asking: Asking, token: str) -> None:
         super().__init__(asking)
         self._token_hash = token_hash(token)
-        self._facts = facts
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
@@ -162,7 +160,7 @@ class ClaimShare(Request):
         if packet.claim_of(receiver) is None:
             packet.check_claim(receiver, turn.now)
             # While the ledger is away nobody knows; an arrival that it refuses comes back.
-            party = Party(account=receiver) if self._facts is None else self._facts.sender
+            party = Party(account=receiver) if self.facts is None else self.facts.sender
             used = turn.tallies.shares_used(receiver)
             refusal = refuse_claim(receiver, party, turn.rules, used, turn.now, turn.calendar)
             if refusal is not None:

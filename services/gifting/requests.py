@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from services.gifting.domain.aggregate import Aggregate
+from services.gifting.domain.checks import Facts
 from services.gifting.turn import Needs, Turn
 from services.gifting.writer import Job
 from shared.ids import digest
@@ -45,11 +46,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Request(Job[Answer]):
-    """A job that takes effect once per key; a refusal leaves the key free."""
+    """A job that takes effect once per key; a refusal leaves the key free.
+
+    `facts` is what the ledger says of it: None while the ledger is away, or need not be asked.
+    """
 
     def __init__(self, asking: Asking) -> None:
         super().__init__()
         self.asking = asking
+        self.facts: Facts | None = None
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""

@@ -28,7 +28,7 @@ GIFT_STATES = (
 )  # fmt: skip
 PACKET_STATES = ("requested", "offered", "open", "closed", "ended", "refused")
 ASK_STATES = ("made", "answered", "declined", "expired")
-ACCOUNT = validate.Regexp(r"^[A-Za-z0-9_-]{1,64}$")
+ACCOUNT = validate.Regexp(r"^[A-Za-z0-9_-]{1,64}\Z")
 
 
 class NoQuery(Schema):

@@ -13,20 +13,18 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
     AnyCommand,
     Close,
-    Reverse,
-    ReverseUsage,
     Touch,
     Usage,
 )
 from services.ledger.domain.context import Meta, known
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import Partition
+from services.ledger.undoing import UNDOING, resolved
 from services.ledger.writer import Writer
 from shared.bus.positions import InboxPosition
 from shared.calendar import add_months
-from shared.contracts.ledger import DataSpent
 from shared.errors import RefusedError, UnavailableError
-from shared.ids import digest, partition_of
+from shared.ids import partition_of
 from shared.positions import Positions
 
 ANSWER_TIMEOUT_S = 60
@@ -59,7 +57,7 @@ class Ledger:
         some may be stored, and a repeat with the same keys is safe.
         """
         items = [
-            Item(self._resolved(command) if isinstance(command, Reverse) else command, caller, meta)
+            Item(self._resolved(command) if isinstance(command, UNDOING) else command, caller, meta)
             for command in commands
         ]
         shares: list[list[Item]] = [[] for _ in self.partitions]
@@ -88,17 +86,10 @@ class Ledger:
         return [answered(item) for item in items]
 
     def _resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
-        """Return a reversal with the record that it undoes, as the log has it; others unchanged."""
-        if not isinstance(command, Reverse):
+        """Return a command with what it undoes, as the log has it; others unchanged."""
+        if not isinstance(command, UNDOING):
             return command
-        key = digest("usage", command.account, command.usage_id)
-        for event in self.partition_for(command.account).events_by_key(key):
-            if isinstance(event, DataSpent):
-                line = next(line for line in event.lines if line.usage_id == command.usage_id)
-                return ReverseUsage(
-                    key=command.key, account=command.account, line=line, reason=command.reason
-                )
-        return command
+        return resolved(command, self.partition_for(command.account).events_by_key)
 
     def apply(self, partition: Partition, items: list[Item], position: InboxPosition) -> None:
         """Execute what a batch of events asks of one partition, and move its position, together."""
@@ -207,7 +198,10 @@ def count_accounts(partition: Partition) -> int:
 
 
 def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
-    """Yield the partition's accounts in batches, by name, each with its state when it was read."""
+    """Yield the partition's accounts in batches, by name, each with its state when it was read.
+
+    An account that waits for a newer version is counted and left out.
+    """
     after = ""
     while True:
         with partition.connection() as conn:
@@ -216,11 +210,11 @@ def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
                 " ORDER BY account LIMIT %s",
                 (after, SCAN_BATCH), binary=True,
             ).fetchall()  # fmt: skip
-            states = [partition.load_state(conn, *row[1:]) for row in rows]
+            read = [partition.load_state(conn, *row[1:]) for row in rows]
         if not rows:
             return
         after = rows[-1][0]
-        yield len(rows), states
+        yield len(rows), [state for state in read if state is not None]
 
 
 def scan_names(partition: Partition) -> Iterator[list[str]]:

@@ -11,7 +11,9 @@ from services.ledger.domain.commands import (
     KEYLESS,
     AnyCommand,
     Arrive,
+    ClawBackArrived,
     OpenAccount,
+    PutBack,
     ReverseUsage,
     TakeBack,
     TakeFee,
@@ -19,6 +21,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta, active, facts
+from services.ledger.domain.correcting import undone_before
 from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.monitors import crossings, due_at, used_up
@@ -45,21 +48,23 @@ pack_terms = Struct(">qq").pack
 HOUSEKEEPING = Meta(actor="ledger")
 # Usage changes nothing about when an account is due.
 AS_BEFORE = -1
+# What a batch has loaded: accounts with their versions; None for one that it cannot read.
+Loaded = dict[bytes, tuple[Account, int] | None]
 Look = Callable[[Account, Context, Meta], list[ThresholdCrossed]]
 CONFLICT = "this key was used before with other terms"
-REVERSED = "this usage record was reversed before, by another command"
 
 
 class Item:
     """A command or usage record on its way through a batch."""
 
-    __slots__ = ("body", "key", "meta", "outcome", "repeats", "what")
+    __slots__ = ("body", "key", "meta", "once", "outcome", "repeats", "what")
 
     def __init__(self, what: AnyCommand | Usage, caller: str, meta: Meta) -> None:
         self.what = what
         self.meta = meta
         self.outcome: Outcome | UsageOutcome | None = None
         self.repeats: KeyRow | None = None
+        self.once: bytes | None = None
         if isinstance(what, KEYLESS):
             self.key = self.body = b""
         elif isinstance(what, Usage):
@@ -68,13 +73,13 @@ class Item:
             if what.rating_group is not None:
                 self.body = digest(self.body.hex(), what.rating_group)
         else:
-            # A record is reversed once, whoever asks and by whatever key.
-            self.key = (
-                digest("reversal", what.account, what.line.usage_id)
-                if isinstance(what, ReverseUsage)
-                else key_of(caller, what.account, what.key)
-            )
+            self.key = key_of(caller, what.account, what.key)
             self.body = digest(encode(what).decode())
+            # A record or transfer is undone once, whoever asks and by whatever key.
+            if isinstance(what, ReverseUsage):
+                self.once = digest("reversal", what.account, what.line.usage_id)
+            elif isinstance(what, ClawBackArrived):
+                self.once = digest("clawback", what.account, what.arrived.transfer_id)
 
 
 class AwaitedItem(Item):
@@ -132,9 +137,7 @@ class Desk:
 class Batch:
     """Decides the items in their order; afterwards `rows`, `keys` and `desks` are to be stored."""
 
-    def __init__(
-        self, context: Context, loaded: dict[bytes, tuple[Account, int]], known: dict[bytes, KeyRow]
-    ) -> None:
+    def __init__(self, context: Context, loaded: Loaded, known: dict[bytes, KeyRow]) -> None:
         self.context = context
         self.rows: list[EventRow] = []
         self.keys: list[KeyRow] = []
@@ -142,6 +145,7 @@ class Batch:
         self._loaded = loaded
         self._known = known
         self._seen: dict[bytes, Item] = {}
+        self._undone: dict[bytes, KeyRow] = {}
 
     def run(self, items: list[Item]) -> None:
         """Give every item its outcome, or mark it as a repeat of a bound key."""
@@ -162,7 +166,7 @@ class Batch:
 
     def _refuse(self, item: Item, error: RefusedError, *, told: bool = False) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
-        from_log = isinstance(item.what, Arrive | TakeBack | TakeFee)
+        from_log = isinstance(item.what, Arrive | TakeBack | PutBack | TakeFee)
         if from_log or (isinstance(item, AwaitedItem) and not told):
             raise error
         item.outcome = refused(item.what, error, item.meta)
@@ -170,6 +174,8 @@ class Batch:
     def _tell(self, item: Item, error: RefusedError) -> bool:
         """Tell a refusal to the saga that waits for it; return whether it needs no more telling."""
         if not isinstance(item, AwaitedItem) or isinstance(item.what, Usage):
+            return False
+        if error.code == "newer_version":  # It waits, parked, until it can be decided.
             return False
         event = refusal_event(item.what, error, self.context, item.meta, item.key.hex())
         if event is not None:
@@ -187,8 +193,7 @@ class Batch:
         if bound is None and first is None:
             return False
         if (bound or first).body != item.body:  # type: ignore[union-attr]
-            text = REVERSED if isinstance(item.what, ReverseUsage) else CONFLICT
-            self._refuse(item, RefusedError("conflict", text, 409))
+            self._refuse(item, RefusedError("conflict", CONFLICT, 409))
         elif bound is not None:
             item.repeats = bound
         elif first is not None and first.outcome is not None:
@@ -196,10 +201,13 @@ class Batch:
         return True
 
     def desk(self, account_id: str) -> Desk:
-        """Return the account's desk."""
+        """Return the account's desk. Raises RefusedError newer_version."""
         desk = self.desks.get(account_id)
         if desk is None:
-            state, version = self._loaded.get(stream_id(account_id), (None, 0))
+            found = self._loaded.get(stream_id(account_id), (None, 0))
+            if found is None:
+                raise of_newer_version(account_id)
+            state, version = found
             desk = self.desks[account_id] = Desk(account_id, state, version)
         return desk
 
@@ -241,6 +249,8 @@ class Batch:
         if desk.state is not None:
             self._grant(desk, self.context.month)
             self._time_out(desk)
+        if item.once is not None:
+            self._refuse_undone(item, item.once)
         first_row = len(self.rows)
         stream, version = desk.stream, desk.version + 1
         events: list[Event] = []
@@ -261,10 +271,7 @@ class Batch:
             item.outcome = Outcome(key=command.key, account=command.account, status="done",
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
-        if item.key:
-            row = KeyRow(item.key, item.body, stream, version, len(self.rows) - first_row)
-            self.keys.append(row)
-            self._seen[item.key] = item
+        self._bind(item, stream, version, len(self.rows) - first_row)
         refs = [
             EventRef(f"{command.account}:{version + n}", event.TYPE)
             for n, event in enumerate(events)
@@ -274,6 +281,21 @@ class Batch:
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
         self._watch(desk, item.meta)
+
+    def _refuse_undone(self, item: Item, once: bytes) -> None:
+        """Refuse to undo what another command has undone before."""
+        undone = self._known.get(once) or self._undone.get(once)
+        if undone is not None:
+            raise undone_before(item.what, f"{item.what.account}:{undone.version}")
+
+    def _bind(self, item: Item, stream: bytes, version: int, events: int) -> None:
+        """Bind the command's key, and what it has undone, to the events that it made."""
+        if item.key:
+            self.keys.append(KeyRow(item.key, item.body, stream, version, events))
+            self._seen[item.key] = item
+        if item.once is not None:
+            self._undone[item.once] = KeyRow(item.once, item.body, stream, version, events)
+            self.keys.append(self._undone[item.once])
 
     def _grant(self, desk: Desk, through: str) -> list[Event]:
         state = desk.state
@@ -353,6 +375,20 @@ def own_stream(event: Event) -> bytes:
         return stream_id(f"hold:{event.hold_id}")
     assert isinstance(event, ArrivalRefused | TransferRefused)
     return stream_id(f"transfer:{event.transfer_id}")
+
+
+def of_newer_version(account_id: str) -> RefusedError:
+    """Return the refusal of what needs an account whose events this version does not know."""
+    return RefusedError(
+        "newer_version",
+        f"a newer version of the bank has written events of {account_id}; it waits for that",
+        503,
+    )
+
+
+def keys_of(items: list[Item]) -> list[bytes]:
+    """Return the keys that a batch looks up."""
+    return [key for item in items for key in (item.key, item.once) if key]
 
 
 def accounts_of(items: list[Item]) -> list[str]:

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from psycopg.rows import tuple_row
 
 from services.ledger.application import Ledger
+from services.ledger.batch import of_newer_version
 from services.ledger.domain.account import Account
 from services.ledger.domain.checking import check_gift, facts_of, up_to_date
 from services.ledger.domain.commands import Fee, Purpose, SubscriberId, Transfer
@@ -33,9 +34,10 @@ class GiftCheck(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def check_gifts(ledger: Ledger, gifts: list[GiftCheck]) -> list[dict[str, Any]]:
-    """Return for each gift who is who and what it would take now. Raises UnavailableError.
+    """Return for each gift who is who and what it would take now.
 
     It is what the ledger knows without waiting for its writers: a command may decide otherwise.
+    Raises UnavailableError, RefusedError newer_version.
     """
     names = {name for gift in gifts for name in (gift.account, gift.to) if name is not None}
     first = ledger.partitions[0]
@@ -71,7 +73,14 @@ def _load(partition: Partition, names: list[str]) -> dict[str, Account]:
         rows = conn.cursor(row_factory=tuple_row).execute(
             SELECT_STATES, (uuids([stream_id(name) for name in names]),), binary=True
         ).fetchall()  # fmt: skip
-        return {
+        states = {
             name: partition.load_state(conn, stream, state_format, state)
             for stream, name, state_format, state in rows
         }
+    return {name: _readable(name, state) for name, state in states.items()}
+
+
+def _readable(name: str, state: Account | None) -> Account:
+    if state is None:
+        raise of_newer_version(name)
+    return state

@@ -1,14 +1,18 @@
 """What events of other partitions and of gifting ask of this one: arrivals, returns, gifts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 import msgspec
+from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from services.ledger import gifting
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
-from services.ledger.domain.commands import Arrive, TakeBack, TakeFee
+from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
 from services.ledger.partition import Partition
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
@@ -30,6 +34,8 @@ INSERT INTO parked (consumer, source, sequence, account, event, error, attempts,
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 STORE_EVERY_S = 1.0
+# Whoever parks events of a partition, or takes them away, waits for its turn.
+PARKED_LOCK_SPACE = 0x7061726B
 BEHIND = "waits behind an earlier parked event of this account"
 
 
@@ -69,7 +75,9 @@ class PartitionConsumer:
         """Execute what the events ask, and move the position, in one transaction."""
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
-        items = self._items([each for each in batch.events if int(each.sequence) > at])
+        fresh = [envelope for envelope in batch.events if int(envelope.sequence) > at]
+        asked = [(envelope, item) for envelope in fresh if (item := self.item_of(envelope))]
+        items = self._not_waiting(asked) if asked else []
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         if items:
             self._ledger.apply(self._partition, items, position)
@@ -81,41 +89,38 @@ class PartitionConsumer:
             self._stored_at[batch.source] = monotonic()
         self._positions[batch.source] = max(at, batch.sequence)
 
-    def _items(self, events: list[Envelope]) -> list[Item]:
-        """Return what events ask of this partition; those of parked accounts are parked, too."""
-        asked = [(each, item) for each in events if (item := self.item_of(each)) is not None]
-        if not asked:
-            return []
-        parked, items = self._parked_accounts(), []
-        for envelope, item in asked:
-            if item.what.account in parked:
-                self._insert_parked(envelope, item.what.account, BEHIND, 0)
-            else:
-                items.append(item)
-        return items
+    def _not_waiting(self, asked: list[tuple[Envelope, Item]]) -> list[Item]:
+        """Park what is asked of accounts that wait, behind what they wait for; return the rest."""
+        with self._partition.connection() as conn:
+            waiting = self._waiting(conn)
+        if waiting.isdisjoint(item.what.account for _, item in asked):
+            return [item for _, item in asked]
+        # A retry may be about to empty the account's line: nobody must join it after that.
+        with self._parked_turn() as conn:
+            waiting = self._waiting(conn)
+            for envelope, item in asked:
+                if item.what.account in waiting:
+                    self._insert_parked(conn, envelope, item.what.account, BEHIND, 0)
+        return [item for _, item in asked if item.what.account not in waiting]
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be handled, and step over it."""
         envelope = batch.events[0]
         self._positions.pop(batch.source, None)
-        self._insert_parked(envelope, self._target(envelope), error, attempts)
-        with self._partition.connection() as conn:
-            conn.execute(
-                UPSERT_POSITION, InboxPosition(self.name, batch.source, self.lane, batch.sequence)
-            )
+        position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
+        with self._parked_turn() as conn:
+            self._insert_parked(conn, envelope, self._target(envelope), error, attempts)
+            conn.execute(UPSERT_POSITION, position)
 
     def retry_parked(self) -> dict[str, int]:
-        """Handle parked events again, in order; an account stops at its first failure."""
-        with self._partition.connection() as conn:
-            rows = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT source, sequence, account, event FROM parked WHERE consumer = %s"
-                " ORDER BY source, sequence",
-                (self.name,),
-            ).fetchall()  # fmt: skip
-        done, stuck = 0, set()
-        for source, sequence, account, event in rows:
-            if account in stuck:
-                continue
+        """Handle parked events again, in order; an account stops at its first failure.
+
+        What the inbox parks meanwhile is handled too. An event that both handle counts once, by
+        its key.
+        """
+        done, stuck = 0, set[str]()
+        while row := self._next_parked(stuck):
+            source, sequence, account, event = row
             try:
                 item = self.item_of(msgspec.convert(event, Envelope))
                 if item is not None:
@@ -126,18 +131,39 @@ class PartitionConsumer:
                 self._note(source, sequence, str(error))
                 continue
             done += 1
-            with self._partition.connection() as conn:
-                conn.execute(
-                    "DELETE FROM parked WHERE consumer = %s AND source = %s AND sequence = %s",
-                    (self.name, source, sequence),
-                )
-        return {"applied": done, "still_parked": len(rows) - done}
+            self._unpark(source, sequence)
+        left = sum(row["consumer"] == self.name for row in self._partition.parked())
+        return {"applied": done, "still_parked": left}
+
+    def _next_parked(self, stuck: set[str]) -> tuple[str, int, str, dict[str, Any]] | None:
+        """Return the first event that waits: source, sequence, account, envelope."""
+        with self._partition.connection() as conn:
+            return conn.cursor(row_factory=tuple_row).execute(
+                "SELECT source, sequence, account, event FROM parked"
+                " WHERE consumer = %s AND account <> ALL(%s) ORDER BY source, sequence LIMIT 1",
+                (self.name, list(stuck)),
+            ).fetchone()  # fmt: skip
+
+    def _unpark(self, source: str, sequence: int) -> None:
+        with self._parked_turn() as conn:
+            conn.execute(
+                "DELETE FROM parked WHERE consumer = %s AND source = %s AND sequence = %s",
+                (self.name, source, sequence),
+            )
+
+    @contextmanager
+    def _parked_turn(self) -> Iterator[Connection[Any]]:
+        """Lend a transaction in which nobody else parks, or takes away what is parked."""
+        with self._partition.connection() as conn, conn.transaction():
+            turn = (PARKED_LOCK_SPACE, self._partition.number)
+            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", turn)
+            yield conn
 
     def item_of(self, envelope: Envelope) -> Item | None:
         """Return the command that an event asks of this partition, None if it asks nothing.
 
-        Raises NotFoundError when a refused transfer's departure is not in this partition's log,
-        KeyError, msgspec.ValidationError.
+        Raises NotFoundError when the departure of a transfer that was refused, or is clawed back,
+        is not in this partition's log, KeyError, msgspec.ValidationError.
         """
         if envelope.type in EVENT_OF_GIFTING:
             asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
@@ -148,6 +174,11 @@ class PartitionConsumer:
     def _answer(self, event: Event, event_id: str) -> Item | None:
         """Return what an event of a partition asks of this one."""
         meta = Meta(actor="ledger", correlation_id=event.correlation_id, causation_id=event_id)
+        if isinstance(event, DataTransferred) and event.undoes and self._is_mine(event.to):
+            departed = self._departed(event.undoes)
+            key = f"arrive:{event.transfer_id}"
+            put_back = PutBack(key=key, account=event.to, transfer=event, departed=departed)
+            return Item(put_back, "ledger", meta)
         if isinstance(event, DataTransferred) and self._is_mine(event.to):
             command = Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event)
             return Item(command, "ledger", meta)
@@ -182,22 +213,23 @@ class PartitionConsumer:
             return FEES_ACCOUNT
         return envelope.subject
 
-    def _parked_accounts(self) -> set[str]:
-        with self._partition.connection() as conn:
-            rows = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT DISTINCT account FROM parked WHERE consumer = %s", (self.name,)
-            ).fetchall()  # fmt: skip
+    def _waiting(self, conn: Connection[Any]) -> set[str]:
+        """Return the accounts for which something is parked."""
+        rows = conn.cursor(row_factory=tuple_row).execute(
+            "SELECT DISTINCT account FROM parked WHERE consumer = %s", (self.name,)
+        ).fetchall()  # fmt: skip
         return {row[0] for row in rows}
 
-    def _insert_parked(self, envelope: Envelope, account: str, error: str, attempts: int) -> None:
+    def _insert_parked(
+        self, conn: Connection[Any], envelope: Envelope, account: str, error: str, attempts: int
+    ) -> None:
         body = msgspec.json.encode(envelope).decode()
         row = (
             self.name, envelope.source, int(envelope.sequence), account, body, error[:2000],
             attempts,
             self._partition.clock.now(),
         )  # fmt: skip
-        with self._partition.connection() as conn:
-            conn.execute(INSERT_PARKED, row)
+        conn.execute(INSERT_PARKED, row)
 
     def _note(self, source: str, sequence: int, error: str) -> None:
         with self._partition.connection() as conn:

@@ -56,12 +56,17 @@ def grant_cycles(bank: Bank, stop: Event) -> None:
 
 
 def look_at_due(bank: Bank, stop: Event) -> None:
-    """Do what is due by the clock, in batches: holds that time out, bytes about to expire."""
+    """Do what is due by the clock, in batches: holds that time out, bytes about to expire.
+
+    An account for which nothing can be done now stays due until the next look.
+    """
     for partition in bank.ledger.partitions:
+        before: list[str] = []
         while not stop.is_set():
             due = partition.accounts_due(bank.clock.now(), DUE_BATCH)
-            if not due:
+            if due == before:
                 break
+            before = due
             items = [Item(Touch(key="due", account=name), "ledger", BY_THE_LEDGER) for name in due]
             bank.ledger.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
 

@@ -86,9 +86,12 @@ def _lots(event: DataEarned) -> dict[str, Any]:
 
 def _departed(event: DataTransferred) -> dict[str, Any]:
     legs = [{"lot_id": leg.lot_id, "bytes": leg.bytes} for leg in event.legs]
-    fee = sum(leg.bytes for leg in event.legs if leg.to is not None)
-    result = {"transfer_id": event.transfer_id, "to": event.to, "legs": legs}
-    return {**result, "fee_bytes": fee} if fee else result
+    result: dict[str, Any] = {"transfer_id": event.transfer_id, "to": event.to, "legs": legs}
+    if fee := sum(leg.bytes for leg in event.legs if leg.to is not None):
+        result["fee_bytes"] = fee
+    if event.undoes is not None:
+        result |= {"undoes": event.undoes, "shortfall_bytes": event.shortfall_bytes}
+    return result
 
 
 def _adjusted(event: DataAdjusted) -> dict[str, Any]:

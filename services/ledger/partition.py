@@ -17,19 +17,27 @@ from psycopg import Connection, Cursor
 from psycopg.rows import dict_row, tuple_row
 
 from services.ledger import metrics
-from services.ledger.batch import Batch, Item, KeyRow, accounts_of
+from services.ledger.batch import (
+    Batch,
+    Item,
+    KeyRow,
+    Loaded,
+    accounts_of,
+    keys_of,
+    of_newer_version,
+)
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
 from services.ledger.domain.rules import RuleBook
-from services.ledger.outcomes import repeat_command, repeat_usage
+from services.ledger.outcomes import refused, repeat_command, repeat_usage
 from services.ledger.publishing import StoredRules
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.bus.stored_log import decode_facts
 from shared.calendar import Calendar
 from shared.clock import BankClock
-from shared.contracts.ledger import DataSpent, Event
+from shared.contracts.ledger import EVENT_BY_TYPE, DataSpent, Event
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
 from shared.log_database import LogDatabase, NoConnectionError, take_turn
@@ -129,7 +137,7 @@ class Partition(LogDatabase):
 
     def _load(
         self, conn: Connection[Any], items: list[Item]
-    ) -> tuple[int, dict[bytes, tuple[Account, int]], dict[bytes, KeyRow], int]:
+    ) -> tuple[int, Loaded, dict[bytes, KeyRow], int]:
         ids = [stream_id(account) for account in accounts_of(items)]
         keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
         with conn.pipeline():
@@ -137,7 +145,7 @@ class Partition(LogDatabase):
             keys.execute(
                 "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
                 " WHERE key = ANY(%b::bytea[])",
-                (bytea16([item.key for item in items if item.key]),), binary=True,
+                (bytea16(keys_of(items)),), binary=True,
             )  # fmt: skip
             states.execute(
                 "SELECT uuid_send(id), version, format, state FROM account_state"
@@ -152,9 +160,10 @@ class Partition(LogDatabase):
         for _, _, _, waited_s, *_ in lock:
             metrics.LOCK_WAIT_SECONDS.labels(self.name).observe(waited_s)
         known = {row[0]: KeyRow(*row) for row in keys}
-        loaded = {}
+        loaded: Loaded = {}
         for stream, version, state_format, state in states:
-            loaded[stream] = (self.load_state(conn, stream, state_format, state), version)
+            account = self.load_state(conn, stream, state_format, state)
+            loaded[stream] = None if account is None else (account, version)
         now, head = self.clock.now(), 0
         for sequence, state, rules in last:
             head = sequence
@@ -201,28 +210,37 @@ class Partition(LogDatabase):
             if item.repeats is None:
                 continue
             row = item.repeats
-            made = [events[row.stream, row.version + n] for n in range(row.events)]
-            if isinstance(item.what, Usage):
+            places = [(row.stream, row.version + n) for n in range(row.events)]
+            made = [events[place] for place in places if place in events]
+            if len(made) < row.events:
+                item.outcome = refused(item.what, of_newer_version(item.what.account), item.meta)
+            elif isinstance(item.what, Usage):
                 assert isinstance(made[0], DataSpent)
                 item.outcome = repeat_usage(item.what, made[0])
             else:
                 item.outcome = repeat_command(item.what, made, row.version)
 
     def _events_of(self, cursor: Cursor[Any], rows: list[KeyRow]) -> dict[tuple[bytes, int], Event]:
+        """Return the events that keys are bound to; those of a newer version are missing."""
         cursor.execute(SELECT_EVENTS, _key_columns(rows)[2:], binary=True)
         return {
             (stream, version): decode_event(topic, state)
             for stream, version, topic, state in cursor
+            if topic in EVENT_BY_TYPE
         }
 
     def load_state(
         self, conn: Connection[Any], stream: bytes, state_format: int, state: bytes
-    ) -> Account:
-        """Read a stored state; one of another format is folded anew from the log."""
+    ) -> Account | None:
+        """Read a stored state; one of another format is folded anew from the log.
+
+        None where a newer version, to which this one is the way back, has written events that this
+        one does not know.
+        """
         return decode_account(state_format, bytes(state)) or self.refold(conn, stream)
 
-    def refold(self, conn: Connection[Any], stream: bytes) -> Account:
-        """Fold an account's events anew (where a stored state has another format)."""
+    def refold(self, conn: Connection[Any], stream: bytes) -> Account | None:
+        """Fold an account's events anew; None where one of them is of a newer version."""
         cursor = conn.cursor(row_factory=tuple_row)
         cursor.execute(
             "SELECT topic, state FROM stored_events"
@@ -231,12 +249,17 @@ class Partition(LogDatabase):
         )
         account: Account | None = None
         for topic, state in cursor:
+            if topic not in EVENT_BY_TYPE:
+                return None
             account = evolve(account, decode_event(topic, bytes(state)))
         assert account is not None
         return account
 
     def account(self, account_id: str) -> tuple[Account, int] | None:
-        """Return an account's state and version, None if there is no such account."""
+        """Return an account's state and version, None if there is no such account.
+
+        Raises RefusedError newer_version.
+        """
         stream = stream_id(account_id)
         with self.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
@@ -247,7 +270,10 @@ class Partition(LogDatabase):
             row = cursor.fetchone()
             if row is None:
                 return None
-            return self.load_state(conn, stream, row[1], row[2]), row[0]
+            state = self.load_state(conn, stream, row[1], row[2])
+        if state is None:
+            raise of_newer_version(account_id)
+        return state, row[0]
 
     def events_by_key(self, key: bytes) -> list[Event]:
         """Return the events that a key made, none if it is not bound."""
@@ -263,7 +289,8 @@ class Partition(LogDatabase):
                 return []
             bound = KeyRow(*row)
             events = self._events_of(cursor, [bound])
-        return [events[bound.stream, bound.version + n] for n in range(bound.events)]
+        places = [(bound.stream, bound.version + n) for n in range(bound.events)]
+        return [events[place] for place in places if place in events]
 
     def account_events(
         self, account_id: str, after: int, limit: int

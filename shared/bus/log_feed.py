@@ -16,7 +16,7 @@ POLL_S = 0.1
 # several costs less than it delays.
 REST_S = 0.02
 # So does a page of several commits: after one that was not full the next one waits.
-PACE_S = 0.05
+PACE_S = 0.1
 FULL_EVENTS = 250
 
 

@@ -39,6 +39,7 @@ from shared.logs import logger
 # A busy log's messages are small; what waits is applied together, so much of it as is one page.
 PREFETCH = 50
 TOGETHER_BYTES_MAX = BATCH_BYTES_MAX
+PUMPS = 2
 # A queue that was just made anew by another relay refuses what was under way, once.
 REFUSALS_MAX = 3
 # How soon a feed without messages sees that it is to stop.
@@ -195,7 +196,7 @@ class RabbitFeed:
                 logger().info("feed_connected", queue=self._queue)
                 while delivery is not None and not self._stop.is_set():
                     if delivery[0] is not None:
-                        tag, batches = self._gather(channel, delivery, messages)
+                        tag, batches = self._gather(connection, channel, delivery, messages)
                         for batch in joined(batches):
                             self._take(connection, batch)
                         channel.basic_ack(tag, multiple=True)
@@ -207,7 +208,11 @@ class RabbitFeed:
             close_quietly(connection)
 
     def _gather(
-        self, channel: BlockingChannel, delivery: Any, messages: Iterator[Any]
+        self,
+        connection: BlockingConnection,
+        channel: BlockingChannel,
+        delivery: Any,
+        messages: Iterator[Any],
     ) -> tuple[int, list[Batch]]:
         """Read a delivery and what waits behind it; return the last one's tag and the batches."""
         batches: list[Batch] = []
@@ -222,7 +227,7 @@ class RabbitFeed:
                 self._inbox.counts.malformed_messages += 1
                 logger().error("malformed_message_dropped", queue=self._queue)
                 self._leveller.wake()
-            if size >= TOGETHER_BYTES_MAX or not channel.get_waiting_message_count():
+            if size >= TOGETHER_BYTES_MAX or not has_more(connection, channel):
                 return int(method.delivery_tag), batches
             delivery = next(messages)
 
@@ -241,6 +246,18 @@ class RabbitFeed:
                 connection.sleep(backoff.next_s())
             else:
                 return
+
+
+def has_more(connection: BlockingConnection, channel: BlockingChannel) -> bool:
+    """Tell whether a message waits, here or still in the socket.
+
+    pika reads 100 KB at a time, and not at every call: the first one may only end what was begun.
+    """
+    for _ in range(PUMPS):
+        if channel.get_waiting_message_count():
+            return True
+        connection.process_data_events(0)
+    return bool(channel.get_waiting_message_count())
 
 
 def joined(batches: Iterable[Batch]) -> list[Batch]:

@@ -31,7 +31,7 @@ LOCK_POLL_S = 1.0
 # A busy log commits often, and each message costs every consumer a transaction: after a page that
 # was not full the next one waits a moment, so that it carries several commits. What comes after a
 # rest goes at once.
-PACE_S = 0.05
+PACE_S = 0.1
 
 
 class Publisher(Protocol):

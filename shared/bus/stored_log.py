@@ -28,6 +28,11 @@ from shared.errors import InvalidError, NotFoundError
 Lend = Callable[[], AbstractContextManager[Any]]
 """Lends a connection whose search path is the log's schema. Raises UnavailableError."""
 
+LAST = """
+SELECT notification_id FROM stored_events WHERE {where}{bound}
+ORDER BY notification_id DESC LIMIT 1
+"""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -62,23 +67,28 @@ class StoredLog:
         where = self._filter(lane)
         limit = min(limit, BATCH_EVENTS_MAX)
         with self._connection() as conn:
-            cursor = conn.cursor(row_factory=tuple_row)
-            cursor.execute(
-                "SELECT notification_id, topic, state FROM stored_events"
-                f" WHERE notification_id > %s AND {where} ORDER BY notification_id LIMIT %s",
-                (after, limit), binary=True,
-            )  # fmt: skip
-            rows = cursor.fetchall()
-            previous = self._last(conn, where, after) if after else 0
+            found, before = (conn.cursor(row_factory=tuple_row) for _ in range(2))
+            with conn.pipeline():
+                found.execute(
+                    "SELECT notification_id, topic, state FROM stored_events"
+                    f" WHERE notification_id > %s AND {where} ORDER BY notification_id LIMIT %s",
+                    (after, limit), binary=True,
+                )  # fmt: skip
+                if after:
+                    before.execute(
+                        LAST.format(where=where, bound=f" AND notification_id <= {after}")
+                    )
+            rows = found.fetchall()
+            previous = _only(before) if after else 0
             head = rows[-1][0] if rows else previous
             if len(rows) == limit:
-                head = self._last(conn, where, None)
+                head = self._last(conn, where)
         return self._page(lane, rows, previous, head)
 
     def head(self, lane: str) -> int:
         """Return the sequence of the lane's last event, 0 when there is none."""
         with self._connection() as conn:
-            return self._last(conn, self._filter(lane), None)
+            return self._last(conn, self._filter(lane))
 
     def _filter(self, lane: str) -> str:
         """Return the SQL condition of a lane. Raises InvalidError."""
@@ -86,13 +96,9 @@ class StoredLog:
             raise InvalidError(f"there is no lane {lane}", allowed=list(LANES))
         return self._filters[lane]
 
-    def _last(self, conn: Any, where: str, until: int | None) -> int:
-        bound = "" if until is None else f" AND notification_id <= {int(until)}"
-        row = conn.cursor(row_factory=tuple_row).execute(
-            f"SELECT notification_id FROM stored_events WHERE {where}{bound}"
-            " ORDER BY notification_id DESC LIMIT 1"
-        ).fetchone()  # fmt: skip
-        return int(row[0]) if row else 0
+    def _last(self, conn: Any, where: str) -> int:
+        cursor = conn.cursor(row_factory=tuple_row)
+        return _only(cursor.execute(LAST.format(where=where, bound="")))
 
     def _page(
         self, lane: str, rows: list[tuple[int, str, bytes]], previous: int, head: int
@@ -124,6 +130,11 @@ class StoredLog:
             causationid=facts.causation_id or None,
             data=msgspec.Raw(state),
         )
+
+
+def _only(cursor: Any) -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 class LocalLogReader:

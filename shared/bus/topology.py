@@ -52,6 +52,12 @@ class Topology:
             for key in keys:
                 channel.queue_bind(self.queue(consumer), self.exchange, key)
 
+    def erase(self, channel: BlockingChannel) -> None:
+        """Remove every queue and the exchange, if they are there. Raises a pika error."""
+        for consumer in self.queues:
+            channel.queue_delete(self.queue(consumer))
+        channel.exchange_delete(self.exchange)
+
     def remove(self, channel: BlockingChannel, key: str) -> None:
         """Remove the queues that want a key. Raises a pika error."""
         for consumer, patterns in self.queues.items():

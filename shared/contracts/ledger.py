@@ -48,7 +48,7 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
-class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Thresholds(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where an account's balance is announced, once per crossing; all off by default.
 
     Percent of the month's plan used, bytes that are left (usable now), days before bytes expire
@@ -214,10 +214,11 @@ class HoldReleased(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """Bytes left this account for another (`purpose`: gift, red_packet, funding, award).
+    """Bytes left this account for another (`purpose`: gift, red_packet, funding, award, clawback).
 
     A leg with a `to` of its own is a fee: it counts as transferred too, and goes on to the operator
-    when the other legs have arrived.
+    when the other legs have arrived. A clawback takes back what is left of an earlier transfer;
+    `shortfall_bytes` are not.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.data_transferred.v1"
@@ -230,6 +231,8 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=F
     partner: str | None = None
     campaign: str | None = None
     hold_id: str | None = None
+    undoes: str | None = None
+    shortfall_bytes: int = 0
 
 
 class TransferRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -291,6 +294,25 @@ class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=
     purpose: str
     code: str
     legs: list[Leg]
+    partner: str | None = None
+    campaign: str | None = None
+
+
+class DataClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What was left of a transfer is back in the lots it was taken from. Counts as *received*.
+
+    `transfer_id` is the clawback's, `undoes` the transfer's, whose `purpose` this is.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.data_clawed_back.v1"
+    SAGAS: ClassVar[bool] = True
+
+    transfer_id: str
+    undoes: str
+    sender: str
+    purpose: str
+    legs: list[Leg]
+    shortfall_bytes: int = 0
     partner: str | None = None
     campaign: str | None = None
 
@@ -376,8 +398,8 @@ class RulesPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
 EVENTS: tuple[type[Event], ...] = (
     AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
-    TransferRefused, DataReceived, ArrivalRefused, TransferReturned, DataCarriedOver, DataExpired,
-    MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
+    TransferRefused, DataReceived, ArrivalRefused, TransferReturned, DataClawedBack,
+    DataCarriedOver, DataExpired, MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
 )  # fmt: skip
 # These lie on streams of their own and change no account.
 WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, TransferRefused, RulesPublished)

@@ -15,6 +15,7 @@ CLOCK = "2015-09-01T12:00:00+08:00"
 MIB = 1 << 20
 SUBSCRIBERS = 400
 AWARDS = 10_000
+CLAWBACKS = 300
 UNKNOWN_SHARE = 0.03
 CAMPAIGNS = {
     "campaign:ride-1": ("partner:ride", 6_000 * MIB),
@@ -95,21 +96,48 @@ def test_ten_thousand_awards_are_spent_to_the_byte_within_their_budgets(bank: Lo
     assert totals["returned"] == sent_back
     assert totals["transferred"] == totals["received"] + totals["returned"]
 
-    spend = bank.json("partner-spend")
-    by_campaign: Counter[str] = Counter()
-    for row in spend["rows"]:
-        if row["kind"] == "award":
-            by_campaign[row["campaign"]] += row["bytes"]
     awarded: Counter[str] = Counter()
     for order in arrived:
         awarded[order["account"]] += order["bytes"]
-    assert by_campaign == awarded
+    assert spent_by_campaign(bank) == awarded
     assert_campaigns_kept_their_budgets(bank, awarded)
 
     repeated = do(bank, [each for each in wanted if each in done][:1_000])
     assert all(outcome.get("repeated") for outcome in repeated["outcomes"])
     assert settled(bank) | {"as_of": ""} == totals | {"as_of": ""}
+    awarded.subtract(claw_back_some(bank, arrived, given["outcomes"]))
+    assert settled(bank)["returned"] == sent_back
+    assert spent_by_campaign(bank) == awarded
+    assert_campaigns_kept_their_budgets(bank, awarded)
     assert bank.json("verify")["ok"] is True
+
+
+def spent_by_campaign(bank: LocalBank) -> Counter[str]:
+    by_campaign: Counter[str] = Counter()
+    for row in bank.json("partner-spend")["rows"]:
+        if row["kind"] == "award":
+            by_campaign[row["campaign"]] += row["bytes"]
+    return by_campaign
+
+
+def claw_back_some(
+    bank: LocalBank, arrived: list[dict[str, Any]], outcomes: list[dict[str, Any]]
+) -> Counter[str]:
+    """Claw awards back; nobody has used any. Returns the bytes by campaign."""
+    transfers = {each["key"]: each["result"]["transfer_id"] for each in outcomes
+                 if each["status"] == "done"}  # fmt: skip
+    undone = arrived[:CLAWBACKS]
+    asked = [
+        command(f"undo:{order['key']}", "claw_back", order["subscriber"],
+                transfer_id=transfers[order["key"]], reason="a cancelled ride")
+        for order in undone
+    ]  # fmt: skip
+    clawed = do(bank, asked)["outcomes"]
+    assert {outcome["result"]["shortfall_bytes"] for outcome in clawed} == {0}
+    by_campaign: Counter[str] = Counter()
+    for order in undone:
+        by_campaign[order["account"]] += order["bytes"]
+    return by_campaign
 
 
 def assert_campaigns_kept_their_budgets(bank: LocalBank, awarded: Counter[str]) -> None:

@@ -1,39 +1,33 @@
-"""The README's tour, command by command: what it shows is what the bank prints."""
+"""The README's tour and the page of HTTP: what they show is what the bank prints and answers."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.bank import ROOT, LocalBank
+from tests.support.bank import LocalBank, wait_until
+from tests.support.http_page import differences, examples, is_level
+from tests.support.tour import Step, take_tour
 
-CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FRAMES = str.maketrans("", "", "│┃┡╇┩┏┳┓└┴┘━─")
-# The reader's own shell; the test has its own.
-FOR_READERS = ("make setup", "export ")
 # Of these only lines without numbers are the same for everybody.
 VOLATILE = ("databank up", "databank status")
-COLUMNS = "100"
+
+pytestmark = pytest.mark.slow
 
 
-def steps() -> list[tuple[str, list[str]]]:
-    """Return the tour's commands, here documents included, each with the lines shown below it."""
-    found: list[tuple[str, list[str]]] = []
-    for block in CONSOLE.findall((ROOT / "README.md").read_text()):
-        inside = False
-        for line in block.splitlines():
-            if inside:
-                inside = line != "END"
-                found[-1] = (f"{found[-1][0]}\n{line}", [])
-            elif line.startswith("$ "):
-                inside = "<<'END'" in line
-                found.append((line.removeprefix("$ "), []))
-            else:
-                found[-1][1].append(line)
-    return found
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBank]:
+    local = LocalBank(tmp_path_factory.mktemp("bank") / "state")
+    try:
+        yield local
+    finally:
+        local.erase()
+
+
+@pytest.fixture(scope="module")
+def tour(bank: LocalBank, tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
+    return take_tour(bank, tmp_path_factory.mktemp("tour"))
 
 
 def plain(line: str) -> str:
@@ -44,33 +38,29 @@ def plain(line: str) -> str:
     return re.sub(r"\d+\.\d{3}$", "s.sss", line)
 
 
-def shown(command: str, lines: list[str]) -> list[str]:
+def shown(step: Step) -> list[str]:
     """Return the lines that everybody must see."""
-    if command.startswith(VOLATILE):
+    lines = step.shown
+    if step.command.startswith(VOLATILE):
         lines = [line for line in lines if not re.search(r"\d|…|/tmp|process", line)]
     return [text for text in map(plain, lines) if text]
 
 
-@pytest.mark.slow
-def test_every_line_of_the_tour_is_printed(local_bank: LocalBank, tmp_path: Path) -> None:
-    bin_ = tmp_path / "bin"
-    bin_.mkdir()
-    script = bin_ / "databank"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m infra.cli.main "$@"\n')
-    script.chmod(0o755)
-    environment = local_bank.environment | {
-        "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": COLUMNS,
-    }  # fmt: skip
-    for command, lines in steps():
-        if command.startswith(FOR_READERS):
-            continue
-        asked = command
-        if command.startswith("databank up"):
-            asked += f" --port {local_bank.port}"
-        ended = subprocess.run(
-            ["bash", "-c", asked], cwd=tmp_path, env=environment, text=True,
-            capture_output=True, timeout=180, check=False,
-        )  # fmt: skip
-        printed = [plain(line) for line in (ended.stdout + ended.stderr).splitlines()]
-        for line in shown(command, lines):
-            assert line in printed, f"{command}\nprinted:\n" + "\n".join(printed)
+def test_every_line_of_the_tour_is_printed(tour: list[Step]) -> None:
+    for step in tour:
+        printed = [plain(line) for line in step.printed]
+        for line in shown(step):
+            assert line in printed, f"{step.command}\nprinted:\n" + "\n".join(printed)
+
+
+def test_every_example_of_the_http_page_is_what_the_toured_bank_answers(
+    bank: LocalBank, tour: list[Step]
+) -> None:
+    assert tour[-1].command == "databank down"
+    bank.up()
+    wrong = []
+    for example in examples():
+        if example.service == "gateway":
+            wait_until(lambda: is_level(bank.bank), 30, "the views are level")
+        wrong += [f"{example.request}: {each}" for each in differences(example, bank.bank)]
+    assert not wrong, "\n" + "\n".join(wrong)

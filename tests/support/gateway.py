@@ -15,6 +15,7 @@ from services.gateway.views import View
 from services.ledger.domain.commands import (
     Award,
     Buy,
+    ClawBack,
     CloseMonth,
     Fee,
     Fund,
@@ -26,7 +27,7 @@ from shared.bus.types import LogReader
 from shared.calendar import add_months
 from shared.contracts.envelope import Batch, Decode, Envelope, log_of, source_of, time_text
 from shared.contracts.gifting import RedPacketOffered, ShareClaimed
-from shared.contracts.ledger import Event
+from shared.contracts.ledger import DataReceived, Event
 from shared.errors import NotFoundError, UnavailableError
 from shared.ids import log_name
 from tests.support.gifting import GiftingLog
@@ -161,6 +162,11 @@ def lived_bank(seed: int, steps: int = 25) -> MemoryBank:
             Award(key=key, account="campaign:ride", subscriber=to, bytes=amount),
             CloseMonth(key=f"c{month}", account=who, month=month),
         ]  # fmt: skip
+        if arrived := _arrived(bank):
+            account, transfer_id = dice.choice(arrived)
+            commands.append(
+                ClawBack(key=key, account=account, transfer_id=transfer_id, reason="test")
+            )
         bank.do(dice.choice(commands))
         if step % 4 == 0:
             bank.hear(*packet_events(key, who, to, bank.clock.at + 2 * DAY_MS))
@@ -180,6 +186,12 @@ def packet_events(name: str, sender: str, to: str, deadline: int) -> list[Event]
         ShareClaimed(**told, **half, claim_id=f"{name}:1", packet_id=name, hold_id="", receiver=to,
                      position=0),
     ]  # fmt: skip
+
+
+def _arrived(bank: MemoryBank) -> list[tuple[str, str]]:
+    """Return who has received which transfers."""
+    events = [event for partition in bank.partitions for event in partition.events()]
+    return [(each.account, each.transfer_id) for each in events if isinstance(each, DataReceived)]
 
 
 def empty_views(url: str) -> None:

@@ -8,14 +8,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.ledger import gifting
-from services.ledger.batch import Batch, Item, KeyRow, accounts_of
+from services.ledger.batch import Batch, Item, KeyRow, Loaded, accounts_of
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
-from services.ledger.domain.commands import AnyCommand, Arrive, TakeBack, TakeFee, Usage
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Arrive,
+    PutBack,
+    TakeBack,
+    TakeFee,
+    Usage,
+)
 from services.ledger.domain.context import Context, Meta
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
 from services.ledger.rules import BUILT_IN, load_rules
+from services.ledger.undoing import resolved
 from shared.calendar import Calendar
 from shared.clock import FixedClock
 from shared.contracts.ledger import (
@@ -50,6 +58,8 @@ class MemoryPartition:
         self.states: dict[bytes, tuple[int, bytes]] = {}
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
+        # Accounts with events that only a newer version of the code knows.
+        self.unreadable: set[bytes] = set()
 
     def execute(
         self, items: list[Item], source: int | None = None, at: int = 0, crash: str = ""
@@ -78,9 +88,9 @@ class MemoryPartition:
         self._answer_repeats(items)
 
     def _decide(self, items: list[Item]) -> tuple[Batch, int]:
-        loaded = {}
+        loaded: Loaded = dict.fromkeys(self.unreadable)
         for stream in map(stream_id, accounts_of(items)):
-            if stream in self.states:
+            if stream in self.states and stream not in loaded:
                 version, state = self.states[stream]
                 account = decode_account(STATE_FORMAT, state)
                 assert account is not None
@@ -96,15 +106,23 @@ class MemoryPartition:
                 item.outcome = self._again(item, item.repeats)
 
     def _again(self, item: Item, row: KeyRow) -> Outcome | UsageOutcome:
-        made = [
-            decode_event(topic, state)
-            for stream, version, topic, state in self.log
-            if stream == row.stream and row.version <= version < row.version + row.events
-        ]
+        made = self._made_by(row)
         if isinstance(item.what, Usage):
             assert isinstance(made[0], DataSpent)
             return repeat_usage(item.what, made[0])
         return repeat_command(item.what, made, row.version)
+
+    def events_by_key(self, key: bytes) -> list[Event]:
+        """Return the events that a key made, none if it is not bound."""
+        row = self.keys.get(key)
+        return [] if row is None else self._made_by(row)
+
+    def _made_by(self, row: KeyRow) -> list[Event]:
+        return [
+            decode_event(topic, state)
+            for stream, version, topic, state in self.log
+            if stream == row.stream and row.version <= version < row.version + row.events
+        ]
 
     def account(self, account_id: str) -> Account | None:
         """Return an account's stored state."""
@@ -115,6 +133,14 @@ class MemoryPartition:
     def events(self) -> list[Event]:
         """Return the log, decoded."""
         return [decode_event(topic, state) for _, _, topic, state in self.log]
+
+    def departed(self, transfer_id: str) -> DataTransferred:
+        """Return a transfer's departure."""
+        return next(
+            moved
+            for moved in self.events()
+            if isinstance(moved, DataTransferred) and moved.transfer_id == transfer_id
+        )
 
     def refolded(self) -> dict[bytes, Account]:
         """Return every account as its events leave it."""
@@ -161,7 +187,10 @@ class MemoryBank:
         commands: Sequence[AnyCommand | Usage],
         run: Callable[[MemoryPartition, list[Item]], None],
     ) -> list[Any]:
-        items = [Item(command, "operator", OPERATOR) for command in commands]
+        items = [
+            Item(resolved(command, self.of(command.account).events_by_key), "operator", OPERATOR)
+            for command in commands
+        ]
         for partition in self.partitions:
             share = [item for item in items if self.of(item.what.account) is partition]
             if share:
@@ -192,17 +221,14 @@ class MemoryBank:
         me = self.partitions[target]
         by = Meta(actor="ledger", correlation_id=event.correlation_id)
         if isinstance(event, DataTransferred) and self.of(event.to) is me:
-            return Item(
-                Arrive(key=f"arrive:{event.transfer_id}", account=event.to, transfer=event),
-                "ledger",
-                by,
-            )
+            key = f"arrive:{event.transfer_id}"
+            if event.undoes is None:
+                return Item(Arrive(key=key, account=event.to, transfer=event), "ledger", by)
+            undone = me.departed(event.undoes)
+            put_back = PutBack(key=key, account=event.to, transfer=event, departed=undone)
+            return Item(put_back, "ledger", by)
         if isinstance(event, ArrivalRefused) and self.of(event.account) is me:
-            departed = next(
-                moved
-                for moved in me.events()
-                if isinstance(moved, DataTransferred) and moved.transfer_id == event.transfer_id
-            )
+            departed = me.departed(event.transfer_id)
             key = f"take-back:{event.transfer_id}"
             return Item(
                 TakeBack(key=key, account=event.account, transfer=departed, code=event.code),

@@ -25,6 +25,7 @@ from shared.contracts.ledger import (
     AccountSuspended,
     DataAdjusted,
     DataCarriedOver,
+    DataClawedBack,
     DataEarned,
     DataExpired,
     DataHeld,
@@ -295,6 +296,13 @@ def _returned(account: Account, event: TransferReturned) -> None:
         account.returned += leg.bytes
 
 
+def _clawed_back(account: Account, event: DataClawedBack) -> None:
+    for leg in event.legs:
+        _count_carried_away(account, leg, -leg.bytes)
+        _put_back(account, leg, event.recorded_at)
+        account.received += leg.bytes
+
+
 def _put_back(account: Account, leg: Leg, at: int) -> None:
     lot = account.lots.get(leg.lot_id)
     if lot is None:
@@ -397,6 +405,7 @@ _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     UsageReversed: _usage_reversed,
     DataReceived: _received,
     TransferReturned: _returned,
+    DataClawedBack: _clawed_back,
     DataCarriedOver: _carried,
     DataExpired: _expired,
     MonthClosed: _month_closed,

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.ledger.domain.rules import Bytes
-from shared.contracts.ledger import DataReceived, DataTransferred, Thresholds, UsageLine
+from services.ledger.domain.rules import Bytes, GivenThresholds
+from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -52,6 +52,10 @@ HoldId = Annotated[
     Meta(
         pattern=rf"^[0-9a-f]{{32}}{END}", description="the `hold_id` that the hold's result names"
     ),
+]
+TransferId = Annotated[
+    str,
+    Meta(pattern=rf"^[0-9a-f]{{32}}{END}", description="the `transfer_id` that its result names"),
 ]
 Purpose = Annotated[str, Meta(pattern=rf"^(gift|red_packet){END}")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
@@ -216,10 +220,23 @@ class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
 class Reverse(Command, frozen=True, kw_only=True, tag="reverse"):
     """Undo a usage record: the same slices come back to the same lots, also after a close.
 
-    A record is reversed once. Refusals, in order: account_not_found, usage_not_found, conflict.
+    A record is reversed once, whoever asks.
+    Refusals, in order: account_not_found, usage_not_found, already_reversed.
     """
 
     usage_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    reason: Reason
+
+
+class ClawBack(Command, frozen=True, kw_only=True, tag="claw_back"):
+    """Undo a transfer that has arrived at `account`: what is left of it goes back to the giver.
+
+    It goes back into the lots that it was taken from, also after their close. What the receiver has
+    used, or holds, stays: the result names it as `shortfall_bytes`. A transfer is clawed back once.
+    Refusals, in order: account_not_found, transfer_not_found, already_clawed_back, nothing_left.
+    """
+
+    transfer_id: TransferId
     reason: Reason
 
 
@@ -230,7 +247,7 @@ class SetThresholds(Command, frozen=True, kw_only=True, tag="set_thresholds"):
     """
 
     account: SubscriberId
-    thresholds: Thresholds | None = None
+    thresholds: GivenThresholds | None = None
 
 
 class CloseMonth(Command, frozen=True, kw_only=True, tag="close_month"):
@@ -281,6 +298,25 @@ class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class ClawBackArrived(msgspec.Struct, frozen=True, kw_only=True):
+    """Undo a transfer whose arrival was found in the log (what `claw_back` comes to)."""
+
+    key: str
+    account: str
+    arrived: DataReceived
+    reason: str | None = None
+
+
+class PutBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Put what was clawed back of a transfer into the giver's lots (from the log)."""
+
+    key: str
+    account: str
+    transfer: DataTransferred
+    departed: DataTransferred
+    reason: str | None = None
+
+
 class Touch(msgspec.Struct, frozen=True, kw_only=True):
     """Do what is due by the clock: plan lots, holds that time out (a job of the ledger)."""
 
@@ -310,13 +346,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 PUBLIC: tuple[type[Command], ...] = (
     OpenAccount, Suspend, Resume, CloseAccount, ChangePlan, Buy, Fund, Award, Transfer, Hold, Post,
-    Release, Adjust, Reverse, SetThresholds, CloseMonth,
+    Release, Adjust, Reverse, ClawBack, SetThresholds, CloseMonth,
 )  # fmt: skip
 PublicCommand = (
     OpenAccount | Suspend | Resume | CloseAccount | ChangePlan | Buy | Fund | Award | Transfer
-    | Hold | Post | Release | Adjust | Reverse | SetThresholds | CloseMonth
+    | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
-AnyCommand = PublicCommand | Arrive | TakeBack | TakeFee | ReverseUsage | Touch | Close
+AnyCommand = (
+    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Touch
+    | Close
+)  # fmt: skip
 # What a job asks is asked again until it is done, so it needs no key to be done once.
 KEYLESS = (Touch, Close)
 
@@ -363,6 +402,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "usage_id": "0a9c1ee04b33",
         "reason": "counted by a broken element",
     },
+    "claw_back": {
+        "key": "ticket-9",
+        "account": "a50e2f674b137b04",
+        "transfer_id": "0123456789abcdef0123456789abcdef",
+        "reason": "the ride was cancelled",
+    },
     "hold": {
         "key": "offer-3",
         "account": "a50e2f674b137b04",
@@ -395,12 +440,17 @@ def command_schemas() -> list[dict[str, Any]]:
     for command in PUBLIC:
         name = str(command.__struct_config__.tag)
         schema = msgspec.json.schema(command)
-        definition = schema["$defs"][command.__name__]
+        definition = schema["$defs"].pop(command.__name__)
+        parts = {"$defs": schema["$defs"]} if schema["$defs"] else {}
         rows.append(
             {
                 "type": name,
                 "description": (command.__doc__ or "").strip(),
-                "schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", **definition},
+                "schema": {
+                    "$schema": "https://json-schema.org/draft/2020-12/schema",
+                    **definition,
+                    **parts,
+                },
                 "example": {"type": name, **EXAMPLES[name]},
             }
         )

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
-from services.ledger.domain.commands import Adjust, Reverse, ReverseUsage
+from services.ledger.domain.commands import (
+    Adjust,
+    AnyCommand,
+    ClawBackArrived,
+    Reverse,
+    ReverseUsage,
+    Usage,
+)
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
 from services.ledger.domain.transfers import leg_of
 from shared.contracts.ledger import (
@@ -67,6 +74,18 @@ def refuse_unknown(
     account = known(account, command.account)
     raise RefusedError(
         "usage_not_found", f"{account.account} has no usage record {command.usage_id}", 404
+    )
+
+
+def undone_before(command: AnyCommand | Usage, event_id: str) -> RefusedError:
+    """Return the refusal to undo what an earlier event has undone."""
+    if isinstance(command, ClawBackArrived):
+        return RefusedError(
+            "already_clawed_back", f"it was clawed back before, by {event_id}", 409,
+            event_id=event_id,
+        )  # fmt: skip
+    return RefusedError(
+        "already_reversed", f"it was reversed before, by {event_id}", 409, event_id=event_id
     )
 
 

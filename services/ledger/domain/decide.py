@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.ledger.domain import (
+    clawback,
     closing,
     correcting,
     fees,
@@ -39,6 +40,8 @@ DECISIONS: dict[type, Decision] = {
     asked.TakeFee: fees.take_fee,
     asked.Reverse: correcting.refuse_unknown,
     asked.ReverseUsage: correcting.reverse_usage,
+    asked.ClawBack: clawback.refuse_unknown,
+    asked.PutBack: clawback.put_back,
 }
 # These name something new (a lot, a transfer, a hold) by the command's id.
 NAMING_DECISIONS: dict[type, NamingDecision] = {
@@ -49,6 +52,7 @@ NAMING_DECISIONS: dict[type, NamingDecision] = {
     asked.Hold: holds.hold,
     asked.Post: holds.post,
     asked.Adjust: correcting.adjust,
+    asked.ClawBackArrived: clawback.claw_back,
 }
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.commands import SetThresholds
 from services.ledger.domain.context import Context, Meta, facts, known, not_closed
@@ -16,10 +18,10 @@ def set_thresholds(
 ) -> Iterator[Event]:
     """Give an account thresholds of its own, or the rules' ones again."""
     account = not_closed(known(account, command.account))
-    if account.thresholds != command.thresholds:
-        yield ThresholdsSet(
-            **facts(meta, context, account.account, command.reason), thresholds=command.thresholds
-        )
+    given = command.thresholds
+    own = None if given is None else msgspec.convert(given, Thresholds, from_attributes=True)
+    if account.thresholds != own:
+        yield ThresholdsSet(**facts(meta, context, account.account, command.reason), thresholds=own)
 
 
 def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:

@@ -44,6 +44,13 @@ class Arriving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=1, le=3660)] = 30
 
 
+class GivenThresholds(Thresholds, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Thresholds as a command or the rules give them: what nobody knows is refused.
+
+    In a stored event an unknown field is one of a newer version, and is read over.
+    """
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A plan grants `bytes_per_month` at the start of each calendar month."""
 
@@ -67,7 +74,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_of_use: OrderOfUse
     purchase_valid_months: Annotated[int, Meta(ge=1, le=120)] = 12
     arriving: dict[Literal["gift", "red_packet", "award"], Arriving] = {}
-    thresholds: Thresholds = Thresholds()
+    thresholds: GivenThresholds = GivenThresholds()
 
     def in_order(self, lots: list[Lot]) -> list[Lot]:
         """Return the lots in the order of use."""

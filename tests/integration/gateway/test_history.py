@@ -8,12 +8,30 @@ import pytest
 from services.gateway.bootstrap import make_app
 from services.ledger.codec import decode_event
 from services.ledger.domain.account import Account, evolve
-from services.ledger.domain.commands import Hold, Post, Transfer, Usage
+from services.ledger.domain.commands import (
+    Award,
+    Buy,
+    ClawBack,
+    Hold,
+    Post,
+    SetThresholds,
+    Transfer,
+    Usage,
+)
+from services.ledger.domain.rules import GivenThresholds
 from shared.bus.inbox import Inbox
 from shared.errors import InvalidError, RefusedError
 from shared.ids import stream_id
 from tests.integration.gateway.test_http import TOKENS, Api
-from tests.support.gateway import MIB, PEOPLE, BankReader, lived_bank, opened_bank
+from tests.support.gateway import (
+    MIB,
+    PEOPLE,
+    BankReader,
+    funded_bank,
+    last,
+    lived_bank,
+    opened_bank,
+)
 from tests.support.memory import CALENDAR, MemoryBank
 
 ALL = {"after": 0, "kind": None, "from": None, "to": None}
@@ -126,6 +144,59 @@ def test_a_gift_out_of_a_hold_reads_well_on_both_sides(gateway_of) -> None:
     arrived = gateway.history("bob", ALL, 500)["entries"][-1]
     assert (arrived["kind"], arrived["counterparty"]) == ("received", "ann")
     assert arrived["transfer_id"] == sent["transfer_id"]
+
+
+def test_a_clawback_reads_well_on_both_sides_and_partner_spend_is_net_of_it(gateway_of) -> None:
+    bank = funded_bank(2)
+    asked = Award(key="a", account="campaign:ride", subscriber="ann", bytes=3 * MIB)
+    (award,) = bank.do(asked)
+    bank.settle()
+    at = bank.clock.at
+    bank.do(Usage(usage_id="u", account="ann", bytes=31 * MIB, occurred_at=at))
+    undone = award.result["transfer_id"]
+    bank.do(ClawBack(key="c", account="ann", transfer_id=undone, reason="a cancelled ride"))
+    bank.settle()
+    gateway = followed(gateway_of, bank)
+    sent = gateway.history("ann", {**ALL, "kind": "transferred"}, 500)["entries"][-1]
+    assert (sent["purpose"], sent["counterparty"]) == ("clawback", "campaign:ride")
+    assert (sent["undoes"], sent["shortfall_bytes"], sent["bytes_out"]) == (undone, MIB, 2 * MIB)
+    back = gateway.history("campaign:ride", {**ALL, "kind": "clawed_back"}, 500)["entries"][-1]
+    assert (back["purpose"], back["counterparty"], back["bytes_in"]) == ("award", "ann", 2 * MIB)
+    assert (back["undoes"], back["shortfall_bytes"]) == (undone, MIB)
+    assert back["reason"] == "a cancelled ride"
+    filters = dict.fromkeys(
+        ("campaign", "kind", "day_from", "day_to", "after_partner", "after_campaign", "after_day",
+         "after_kind")
+    )  # fmt: skip
+    spend = gateway.spend("didi", filters, 10)
+    assert [(row["bytes"], row["count"]) for row in spend["rows"]] == [(MIB, 1)]
+    trial = gateway.trial_balance()
+    assert (trial["in_transit"], trial["balanced"]) == (0, True)
+    assert last(gateway.verify())["ok"]
+
+
+def test_a_threshold_says_which_and_what_is_left(gateway_of) -> None:
+    bank = opened_bank(1)
+    own = GivenThresholds(plan_used_percent=[80], low_balance_bytes=MIB, expiring_days=[30])
+    at = bank.clock.at
+    bank.do(
+        Buy(key="pack", account="ann", bytes=2 * MIB, expires_at="2015-08-20T00:00:00"),
+        SetThresholds(key="own", account="ann", thresholds=own),
+        Usage(usage_id="u", account="ann", bytes=31 * MIB, occurred_at=at),
+        SetThresholds(key="rules", account="ann"),
+    )
+    entries = followed(gateway_of, bank).history("ann", ALL, 500)["entries"]
+    told = [entry for entry in entries if entry["kind"].startswith("threshold")]
+    assert [entry["thresholds"] for entry in told if "thresholds" in entry] == [
+        {"plan_used_percent": [80], "low_balance_bytes": MIB, "expiring_days": [30]}, None,
+    ]  # fmt: skip
+    by_name = {entry["threshold"]: entry for entry in told if "threshold" in entry}
+    expiring, used, low = by_name["expiring"], by_name["plan_used"], by_name["low_balance"]
+    assert (expiring["value"], expiring["expiring_bytes"]) == (30, 2 * MIB)
+    assert expiring["expires_at"] == "2015-08-20T00:00:00+08:00"
+    assert (used["value"], used["lot_id"]) == (80, "plan:2015-08")
+    assert low["value"] == MIB
+    assert {used["available_bytes"], low["available_bytes"]} == {MIB}
 
 
 def test_unknown_filters_and_accounts_are_refused(gateway_of) -> None:

@@ -1,7 +1,9 @@
 """The views on a real database: what arrives how often and in what order makes no difference."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -168,6 +170,79 @@ def test_poison_in_one_view_stops_neither_other_views_nor_other_accounts(gateway
     assert gateway.retry_parked()["balances"] == {"applied": 3, "still_parked": 0}
     assert gateway.balance("ann")["available_bytes"] == 28 * MIB
     assert_views_are_the_logs(gateway, reader)
+
+
+def test_an_event_that_comes_while_a_retry_is_under_way_waits_for_it(
+    gateway_of, monkeypatch
+) -> None:
+    bank = opened_bank(1)
+    for number in range(3):
+        use = Usage(usage_id=f"u{number}", account="ann", bytes=MIB, occurred_at=bank.clock.at)
+        bank.do(use)
+    reader = BankReader(bank)
+    (source,) = reader.sources()
+    *first, last_one = reader.events(source)
+    gateway, other = gateway_of(reader), gateway_of(reader)
+    view = with_bug(gateway)
+    inbox = inbox_of(gateway, reader)
+    assert inbox.receive(batch_of(source, first))
+    view.fails_for = None
+    consumer, write = other.consumers[0], other.consumers[0].write_events
+    with ThreadPoolExecutor(1) as pool:
+        coming: list[Any] = []
+
+        def let_one_come(cursor: Any, events: list[Envelope]) -> None:
+            if not coming:
+                coming.append(pool.submit(inbox.receive, batch_of(source, [last_one])))
+                with pytest.raises(TimeoutError):
+                    coming[0].result(0.3)
+            write(cursor, events)
+
+        monkeypatch.setattr(consumer, "write_events", let_one_come)
+        assert consumer.retry_parked() == {"applied": 3, "still_parked": 0}
+        assert coming[0].result(30)
+    assert gateway.parked() == ([], None)
+    assert_views_are_the_logs(gateway, reader)
+
+
+@pytest.mark.parametrize("name", ["balances", "history"])
+def test_retries_while_events_come_leave_each_applied_once_and_in_order(
+    gateway_of, monkeypatch, name: str
+) -> None:
+    reader = BankReader(lived_bank(7))
+    following, retrying = gateway_of(reader), gateway_of(reader)
+    mine, others = (
+        next(each for each in gateway.consumers if each.name == name)
+        for gateway in (following, retrying)
+    )
+    dice, write = random.Random(7), mine.write_events
+
+    def fail_often(cursor: Any, events: list[Envelope]) -> None:
+        if events and events[0].subject in ("ann", "bob") and dice.random() < 0.8:
+            raise ValueError("not now")
+        write(cursor, events)
+
+    monkeypatch.setattr(mine, "write_events", fail_often)
+    inbox = inbox_of(following, reader)
+
+    def follow() -> None:
+        for source in reader.sources():
+            for event in reader.events(source):
+                assert inbox.receive(batch_of(source, [event]))
+
+    def retry() -> None:
+        while not followed.done():
+            others.retry_parked()
+
+    with ThreadPoolExecutor(3) as pool:
+        followed = pool.submit(follow)
+        retried = [pool.submit(retry) for _ in range(2)]
+        for future in (followed, *retried):
+            future.result(60)
+    assert inbox.counts.parked > 0
+    others.retry_parked()
+    assert following.parked() == ([], None)
+    assert_views_are_the_logs(following, reader)
 
 
 def test_an_event_that_overdraws_a_lot_is_put_aside(gateway_of) -> None:

@@ -30,23 +30,45 @@ def gifting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerS
     made.close()
 
 
+class Worlds:
+    """Makes worlds on a server, and removes them."""
+
+    def __init__(self, server: LedgerServer) -> None:
+        self._server = server
+        self._urls: list[str] = []
+        self._made: list[Any] = []
+
+    def make(self, rules: Rules = BUILT_IN) -> World:
+        """Return a ledger and gifting of one's own."""
+        self._urls += [self._server.new_database(service) for service in ("ledger", "gifting")]
+        self._made.append(RealLedger(self._urls[-2]))
+        self._made.append(World(self._made[-1], self._urls[-1], rules))
+        return self._made[-1]  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End what was started and drop the databases."""
+        for each in reversed(self._made):
+            each.close()
+        for url in self._urls:
+            self._server.drop(url)
+
+
 @pytest.fixture
 def make_world(gifting_server: LedgerServer) -> Iterator[Callable[..., World]]:
     """`make_world(rules)`: a ledger and gifting of one's own."""
-    urls: list[str] = []
-    made: list[Any] = []
+    worlds = Worlds(gifting_server)
+    yield worlds.make
+    worlds.close()
 
-    def make(rules: Rules = BUILT_IN) -> World:
-        urls.extend(gifting_server.new_database(service) for service in ("ledger", "gifting"))
-        made.append(RealLedger(urls[-2]))
-        made.append(World(made[-1], urls[-1], rules))
-        return made[-1]  # type: ignore[no-any-return]
 
-    yield make
-    for each in reversed(made):
-        each.close()
-    for url in urls:
-        gifting_server.drop(url)
+@pytest.fixture(scope="module")
+def shared_world(gifting_server: LedgerServer) -> Iterator[World]:
+    """A ledger and gifting of a whole file, for tests that leave nothing behind."""
+    worlds = Worlds(gifting_server)
+    made = worlds.make()
+    made.open("ann", "bob")
+    yield made
+    worlds.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from services.gifting.domain.rules import BUILT_IN, Fee, Gifts
 from shared.contracts.gifting import FeePayer
 from tests.support.gifting_world import MIB, World
 
-HOUR_LATER = "2015-08-10T13:00:00+08:00"
 DAYS_LATER = "2015-08-13T12:00:01+08:00"
 
 
@@ -179,6 +178,21 @@ def test_a_gift_asked_for_while_the_ledger_is_away_goes_on_when_it_is_back(world
     assert world.gift(asked.body["gift_id"])["state"] == "completed"
     refused = world.gift(too_much.body["gift_id"])
     assert (refused["state"], refused["code"]) == ("refused", "plan_share_limit")
+
+
+def test_the_time_to_accept_begins_when_the_ledger_is_back(world: World) -> None:
+    world.near.away = True
+    asked = world.give("ann", "bob", waits=True)
+    packet = world.post("/v1/red-packets", {"sender": "ann", "bytes": 20 * MIB, "shares": 2})
+    world.ledger.at(DAYS_LATER)
+    world.near.away = False
+    world.go_on()
+    world.settle()
+
+    gift = world.gift(asked.body["gift_id"])
+    assert (gift["state"], gift["deadline"]) == ("held", "2015-08-16T12:00:01+08:00")
+    opened = world.get(f"/v1/red-packets/{packet.body['token']}").body
+    assert (opened["state"], opened["deadline"]) == ("open", "2015-08-14T12:00:01+08:00")
 
 
 def test_a_delayed_gift_waits_for_an_operator(world: World) -> None:

@@ -16,6 +16,7 @@ from services.ledger.domain.commands import (
     Award,
     Buy,
     ChangePlan,
+    ClawBack,
     CloseAccount,
     CloseMonth,
     Fund,
@@ -114,21 +115,26 @@ def test_a_lost_commit_of_holds_and_corrections_takes_effect_once(ledger, proxy)
     for n in range(HOLD_ROUNDS):
         hold = Hold(key=f"h{n}", account="ann", bytes=10, deadline="2015-08-12T00:00:00")
         held = twice(hold).result["hold_id"]
-        twice(Post(key=f"p{n}", account="ann", hold_id=held, to="bob", bytes=4))
+        post = Post(key=f"p{n}", account="ann", hold_id=held, to="bob", bytes=4)
+        sent = twice(post).result["transfer_id"]
         twice(Release(key=f"r{n}", account="ann", hold_id=held))
         twice(Adjust(key=f"a{n}", account="ann", direction="take", bytes=3, reason="test"))
         twice(Usage(usage_id=f"u{n}", account="ann", bytes=7, occurred_at=now))
         twice(Reverse(key=f"v{n}", account="ann", usage_id=f"u{n}", reason="test"))
+        ledger.settle()
+        twice(ClawBack(key=f"w{n}", account="bob", transfer_id=sent, reason="test"))
         twice(OpenAccount(key=f"n{n}", account=f"n{n}", plan="std-30mb"))
         twice(Suspend(key=f"s{n}", account=f"n{n}"))
         twice(Resume(key=f"e{n}", account=f"n{n}"))
         twice(ChangePlan(key=f"c{n}", account=f"n{n}", plan="std-1gb"))
         twice(CloseAccount(key=f"x{n}", account=f"n{n}"))
 
-    assert proxy.cut_count == 11 * HOLD_ROUNDS
+    assert proxy.cut_count == 12 * HOLD_ROUNDS
+    ledger.settle()
     ann = ledger.ledger.account("ann")[0]
     assert (ann.transferred, ann.adjusted, ann.spent) == (4 * HOLD_ROUNDS, 3 * HOLD_ROUNDS, 0)
     assert sum(lot.held for lot in ann.lots.values()) == 0
+    assert ann.received == 4 * HOLD_ROUNDS
     ledger.verified()
 
 

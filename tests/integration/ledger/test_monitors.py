@@ -7,17 +7,22 @@ import pytest
 
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Buy, Hold, OpenAccount, SetThresholds, Usage
+from services.ledger.domain.rules import GivenThresholds, RuleBook
 from services.ledger.jobs import look_at_due
 from shared.bus.doorbell import Doorbell
-from shared.contracts.ledger import ThresholdCrossed, Thresholds
+from shared.contracts.ledger import ThresholdCrossed
 from tests.support.ledger import MIB, RealLedger
-from tests.support.memory import CALENDAR
+from tests.support.memory import CALENDAR, RULEBOOK
 
 PEOPLE = [f"p{number}" for number in range(8)]
 
 
 @pytest.fixture
 def bank(ledger: RealLedger) -> Bank:
+    return bank_of(ledger)
+
+
+def bank_of(ledger: RealLedger) -> Bank:
     return Bank(
         bank_id="bank", epoch=1, sandbox=True, close_at="1 06:00", calendar=CALENDAR,
         clock=ledger.clock, ledger=ledger.ledger, logs=ledger.logs, consumers=ledger.consumers,
@@ -70,9 +75,27 @@ def test_where_a_lot_ended_untold_the_job_comes_to_an_end_too(ledger, bank):
     ledger.verified()
 
 
+def test_an_account_for_which_nothing_can_be_done_holds_nobody_else_up(ledger, make_ledger, bank):
+    """Whatever touches it is refused: the rules have lost its plan."""
+    for name in PEOPLE:
+        plan = "std-100mb" if name in PEOPLE[:2] else "std-30mb"
+        ledger.do(OpenAccount(key="o", account=name, plan=plan))
+        ledger.do(Hold(key="h", account=name, bytes=MIB, deadline="2015-08-31T00:00:00"))
+    ledger.at("2015-09-01T00:00:00")
+    rules = RULEBOOK.latest()
+    plans = {name: plan for name, plan in rules.plans.items() if name != "std-100mb"}
+    book = RuleBook([(0, msgspec.structs.replace(rules, plans=plans))])
+    broken = make_ledger(ledger.clock, rulebook=book)
+    look_at_due(bank_of(broken), Event())
+    holding = {name for name in PEOPLE if broken.ledger.account(name)[0].holds}
+    assert holding == set(PEOPLE[:2])
+    look_at_due(bank, Event())
+    assert not any(ledger.ledger.account(name)[0].holds for name in PEOPLE)
+
+
 def test_thresholds_of_its_own_are_followed_by_the_job(ledger, bank):
     ledger.do(OpenAccount(key="o", account="p0", plan="std-30mb"))
-    ledger.do(SetThresholds(key="s", account="p0", thresholds=Thresholds(expiring_days=[1])))
+    ledger.do(SetThresholds(key="s", account="p0", thresholds=GivenThresholds(expiring_days=[1])))
     ledger.do(Buy(key="b", account="p0", bytes=MIB, expires_at="2015-08-28T00:00:00"))
     ledger.at("2015-08-26T00:00:00")
     look_at_due(bank, Event())

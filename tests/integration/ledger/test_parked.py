@@ -1,6 +1,8 @@
 """An event that can't be handled is put aside; its account waits in order, the others go on."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ import pytest
 from services.ledger.domain.commands import Buy, OpenAccount, Transfer, Usage
 from services.ledger.domain.rules import RuleBook
 from services.ledger.integration import PartitionConsumer
+from shared.contracts.envelope import Envelope
 from shared.contracts.ledger import ArrivalRefused, DataTransferred
 from shared.errors import UnavailableError
 from shared.ids import partition_of, stream_id
@@ -213,3 +216,112 @@ def test_the_operator_lists_and_retries_over_http(broken, make_web):
     assert web.client.get("/v1/parked").json()["parked"] == []
     with client(web.base, TOKENS["gateway"]) as gateway:
         assert gateway.get("/v1/parked").status_code == 403
+
+
+def sick_events(ledger: Any) -> list[str]:
+    """Return what caused the arrivals at the account that waited, in order."""
+    events = ledger.ledger.partition_for("sick").account_events("sick", 0, 1_000)
+    received = [json.loads(state) for _, kind, state in events if "data_received" in kind]
+    return [event["causation_id"].rpartition("/")[2] for event in received]
+
+
+def give(ledger: Any, key: str) -> None:
+    ledger.do(Transfer(key=key, account=GIVER, to="sick", bytes=1))
+
+
+def follow(ledger: Any, number: int) -> None:
+    """Let one partition's inbox apply what is there."""
+    for log in ledger.logs:
+        ledger.inboxes[number].catch_up(log.source)
+
+
+def sagas_to_sick(ledger: Any) -> list[str]:
+    """Return the sequences of the transfers to the account that waited, in order."""
+    log = ledger.logs[partition_of(GIVER, 2)]
+    batch = ledger.reader.read(log.source, "sagas", 0)
+    moved = [each for each in batch.events if each.type == DataTransferred.TYPE]
+    return [each.sequence for each in moved if each.data["to"] == "sick"]
+
+
+def test_what_the_inbox_parks_while_a_retry_runs_is_retried_too(broken, whole, monkeypatch):
+    """The inbox sees the account wait, the retry applies what it waits for: nobody is left over."""
+    broken.settle()
+    number = partition_of("sick", 2)
+    consumer = whole.consumers[number]
+    unpark = consumer._unpark
+    joined: list[int] = []
+
+    def join_before(source: str, sequence: int) -> None:
+        if not joined:
+            joined.append(sequence)
+            give(whole, "late")
+            follow(whole, number)
+        unpark(source, sequence)
+
+    monkeypatch.setattr(consumer, "_unpark", join_before)
+    assert consumer.retry_parked() == {"applied": 4, "still_parked": 0}
+    assert parked(whole) == []
+    assert sick_events(whole) == sagas_to_sick(whole)
+
+
+def test_an_inbox_that_saw_an_account_wait_looks_again_when_a_retry_was_faster(
+    broken, whole, monkeypatch
+):
+    broken.settle()
+    number = partition_of("sick", 2)
+    consumer = whole.consumers[number]
+    waiting = consumer._waiting
+    seen: list[set[str]] = []
+
+    def be_overtaken(conn: Any) -> set[str]:
+        found: set[str] = waiting(conn)
+        if not seen:
+            seen.append(found)
+            whole_2.retry_parked()
+        return found
+
+    whole_2 = PartitionConsumer(whole.ledger, whole.partitions[number])
+    give(whole, "late")
+    monkeypatch.setattr(consumer, "_waiting", be_overtaken)
+    follow(whole, number)
+    assert seen == [{"sick"}]
+    assert parked(whole) == []
+    assert sick_events(whole) == sagas_to_sick(whole)
+
+
+def test_retries_and_inboxes_at_once_apply_each_event_once_and_in_order(
+    broken, whole, make_ledger, monkeypatch
+):
+    broken.settle()
+    number = partition_of("sick", 2)
+    other = make_ledger(whole.clock)
+    dice, item_of = Random(5), whole.consumers[number].item_of
+
+    def fail_often(envelope: Envelope) -> Any:
+        if envelope.type == DataTransferred.TYPE and dice.random() < 0.8:
+            raise ValueError("not now")
+        return item_of(envelope)
+
+    monkeypatch.setattr(whole.consumers[number], "item_of", fail_often)
+    gifts = [Transfer(key=f"g{n}", account=GIVER, to="sick", bytes=1) for n in range(60)]
+
+    def give_all() -> None:
+        for gift in gifts:
+            whole.do(gift)
+            follow(whole, number)
+
+    def retry_all() -> None:
+        while not given.done():
+            other.consumers[number].retry_parked()
+
+    with ThreadPoolExecutor(3) as pool:
+        given = pool.submit(give_all)
+        retried = [pool.submit(retry_all) for _ in range(2)]
+        for future in (given, *retried):
+            future.result(60)
+    other.consumers[number].retry_parked()
+    assert parked(whole) == []
+    causes = sick_events(whole)
+    assert len(causes) == len(set(causes)) == 3 + len(gifts)
+    assert causes == sagas_to_sick(whole)
+    whole.verified()

@@ -124,6 +124,24 @@ def test_an_event_of_a_newer_version_with_one_more_field_is_still_read(kind):
     assert decode_event(kind.TYPE, encode(newer)) == VALUES[kind.TYPE]["full"]
 
 
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
+def test_a_part_of_an_event_of_a_newer_version_with_one_more_field_is_still_read(part):
+    whole = [
+        msgspec.convert(each, part)
+        for values in VALUES.values()
+        for each in objects(msgspec.to_builtins(values["full"]))
+        if each and set(each) <= set(part.__struct_fields__) and needs(part) <= set(each)
+    ]
+    assert whole
+    for value in whole:
+        assert msgspec.convert(msgspec.to_builtins(value) | {"new": "?"}, part) == value
+
+
+def needs(part: type[msgspec.Struct]) -> set[str]:
+    """Return the fields that are always there."""
+    return {field.name for field in msgspec.structs.fields(part) if field.required}
+
+
 @each_entry
 def test_a_stored_event_has_only_fields_of_its_schema_and_all_that_it_requires(topic, name):
     made, stored = schema(EVENT_BY_TYPE[topic]), json.loads(bytes(STORED[topic][name]))

@@ -17,6 +17,7 @@ from shared.contracts.ledger import (
     ArrivalRefused,
     DataAdjusted,
     DataCarriedOver,
+    DataClawedBack,
     DataEarned,
     DataExpired,
     DataHeld,
@@ -55,6 +56,7 @@ ALL: dict[str, Any] = {
     "rule_version": 3,
 }
 TRANSFER = "7b3bdb70e14bfef4215cbce0e41628ee"
+CLAWBACK = "9d0e4c6b2a1f48d7b3c5e6f708192a3b"
 HOLD = "1c5f0c2d8a3b4e6f9d7a2b1c3d4e5f60"
 SOURCE = Source("award", TRANSFER, partner="partner:didi", campaign="campaign:august")
 LOT = LotTerms(
@@ -101,6 +103,8 @@ FULL: list[Event] = [
     ArrivalRefused(**ALL, transfer_id=TRANSFER, to="bob", code="account_not_found"),
     TransferReturned(**ALL, transfer_id=TRANSFER, to="bob", purpose="award", code="account_closed",
                      legs=[LEG, SMALL_LEG], **SPONSOR),
+    DataClawedBack(**ALL, transfer_id=CLAWBACK, undoes=TRANSFER, sender="bob", purpose="award",
+                   legs=[LEG, SMALL_LEG], shortfall_bytes=17, **SPONSOR),
     DataCarriedOver(**ALL, **MONTH, slices=SLICES, lot=LOT),
     DataExpired(**ALL, **MONTH, slices=SLICES),
     MonthClosed(**ALL, **MONTH),
@@ -129,6 +133,8 @@ MINIMAL: list[Event] = [
     ArrivalRefused(**LEAST, transfer_id=TRANSFER, to="bob", code="account_closed"),
     TransferReturned(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                      code="account_closed", legs=[SMALL_LEG]),
+    DataClawedBack(**LEAST, transfer_id=CLAWBACK, undoes=TRANSFER, sender="bob", purpose="gift",
+                   legs=[SMALL_LEG]),
     DataCarriedOver(**LEAST, **MONTH, slices=[Slice("pack:1", 1)], lot=SMALL_LOT),
     DataExpired(**LEAST, slices=[Slice("pack:1", 1)]),
     MonthClosed(**LEAST, **MONTH),
@@ -138,12 +144,15 @@ MINIMAL: list[Event] = [
 ]  # fmt: skip
 
 FEE_LEG = replace(SMALL_LEG, to=FEES_ACCOUNT)
-# What was added later; by the entry's name.
+# Fields that came later; by the entry's name.
 LATER: list[tuple[str, Event]] = [
     ("with_fee", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                                  legs=[SMALL_LEG, FEE_LEG])),
     ("with_fee", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="gift",
                               lots=[SMALL_LOT], fee_legs=[FEE_LEG])),
+    ("clawback", DataTransferred(**LEAST, transfer_id=CLAWBACK, to="campaign:august",
+                                 purpose="clawback", legs=[SMALL_LEG], **SPONSOR, undoes=TRANSFER,
+                                 shortfall_bytes=17)),
 ]  # fmt: skip
 
 # By type, then by the entry's name in the golden file.

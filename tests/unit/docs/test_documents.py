@@ -8,6 +8,7 @@ from flask import Blueprint, Flask
 
 from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
+from services.gateway.history import KINDS
 from services.gifting import api as gifting_api
 from services.gifting import asks_api, packets_api
 from services.ledger import api as ledger_api
@@ -26,6 +27,7 @@ MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 ROUTE = re.compile(r"`(GET|POST) (/[^`?]*)`")
+REQUEST = re.compile(r"^```http\n(GET|POST) (\S+)$", re.MULTILINE)
 COMMON_ROUTES = {("GET", "/health"), ("GET", "/ready")}
 
 README = (ROOT / "README.md").read_text()
@@ -118,6 +120,20 @@ def verbs(path: str) -> list[str]:
     if found is None:
         return [path]
     return [path.replace(found[0], verb.strip()) for verb in found[1].split(",")]
+
+
+def test_every_route_has_an_example():
+    shown = {(method, path.partition("?")[0]) for method, path in REQUEST.findall(HTTP)}
+    before, _, rest = HTTP.partition("## Gifting\n")
+    for method, path in ROUTE.findall(before + rest.partition("\n## ")[2]):
+        fits = re.compile(re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(path)))
+        assert any(each == method and fits.fullmatch(asked) for each, asked in shown), path
+
+
+def test_the_page_of_http_names_every_kind_of_a_historys_entries_and_no_other():
+    listed = HTTP.partition("Kinds: ")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", listed))
+    assert sorted(named) == sorted(KINDS)
 
 
 def plain(path: str) -> str:

@@ -9,7 +9,7 @@ from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import fold
 from services.gateway.integration import decode_page
 from services.gateway.projections import UnknownLotError
-from services.ledger.domain.commands import Award, Usage
+from services.ledger.domain.commands import Award, ClawBack, Usage
 from shared.contracts.envelope import Batch
 from shared.contracts.ledger import DataSpent
 from shared.ids import account_kind
@@ -92,6 +92,25 @@ def test_awards_count_once_a_day_for_each_subscriber_on_the_banks_day_of_arrival
         (*campaign, "2015-08-11", "award"): (MIB, 1, 1),
     }
     assert rows["spend_partners"] == {("partner:didi",): ()}
+
+
+def test_what_is_clawed_back_of_an_award_counts_against_the_day_on_which_it_is() -> None:
+    bank = funded_bank()
+    (first, _) = bank.do(award("1", "ann"), award("2", "bob"))
+    bank.settle()
+    bank.at("2015-08-11T00:00:00+08:00")
+    bank.do(Usage(usage_id="u", account="ann", bytes=30 * MIB + 5, occurred_at=bank.clock.at))
+    undone = first.result["transfer_id"]
+    bank.do(ClawBack(key="c", account="ann", transfer_id=undone, reason="a cancelled ride"))
+    bank.settle()
+    rows = delta_of("partner_spend", BankReader(bank).all_events()).rows()
+    campaign = ("partner:didi", "campaign:ride")
+    assert rows["partner_spend"] == {
+        (*campaign, "2015-08-10", "award"): (2 * MIB, 2, 2),
+        (*campaign, "2015-08-11", "award"): (5 - MIB, 0, 0),
+    }
+    left = sum(lot.remaining for lot in bank.account("campaign:ride").lots.values())
+    assert left == 100 * MIB - sum(row[0] for row in rows["partner_spend"].values())
 
 
 def test_kinds_of_account_are_kept_apart() -> None:

@@ -12,19 +12,20 @@ import msgspec
 
 from services.ledger.domain.commands import (
     AnyCommand,
+    Award,
     Buy,
+    ClawBack,
     CloseAccount,
     Fund,
     Hold,
     OpenAccount,
     PublicCommand,
     Reverse,
-    ReverseUsage,
     Suspend,
     Usage,
 )
 from services.ledger.domain.rules import RuleBook
-from shared.contracts.ledger import DataSpent, TransferReturned
+from shared.contracts.ledger import TransferReturned
 from shared.ids import account_kind
 from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
@@ -44,20 +45,11 @@ class World:
 
     bank: MemoryBank
     hold_id: str
+    award_id: str
 
     def ask(self, command: AnyCommand | Usage) -> Any:
-        """Return the command's outcome; a reversal is given its record, as the ledger does."""
-        if isinstance(command, Reverse):
-            command = self._with_record(command)
+        """Return the command's outcome."""
         return self.bank.do(command)[0]
-
-    def _with_record(self, asked: Reverse) -> Reverse | ReverseUsage:
-        key, account, reason = asked.key, asked.account, asked.reason
-        for event in self.bank.of(account).events():
-            for line in event.lines if isinstance(event, DataSpent) else ():
-                if (event.account, line.usage_id) == (account, asked.usage_id):
-                    return ReverseUsage(key=key, account=account, line=line, reason=reason)
-        return asked
 
 
 def a_world() -> World:
@@ -73,8 +65,11 @@ def a_world() -> World:
     bank.settle()
     deadline = "2015-08-20T00:00:00"
     held = bank.do(Hold(key="held", account="ann", bytes=5 * MIB, deadline=deadline))[0]
+    award = Award(key="award", account="campaign:c", subscriber="ann", bytes=MIB)
+    awarded = bank.do(award)[0].result["transfer_id"]
+    bank.settle()
     bank.do(usage())
-    return World(bank, held.result["hold_id"])
+    return World(bank, held.result["hold_id"], awarded)
 
 
 def usage(**fields: Any) -> Usage:
@@ -103,6 +98,7 @@ WELL: dict[str, dict[str, Any]] = {
     "release": {"account": "ann"},
     "adjust": {"account": "ann", "direction": "give", "bytes": MIB, "reason": "outage"},
     "reverse": {"account": "ann", "usage_id": "u", "reason": "a broken element"},
+    "claw_back": {"account": "ann", "reason": "a cancelled ride"},
     "set_thresholds": {"account": "ann"},
     "close_month": {"account": "ann", "month": "2015-07"},
     USAGE: {"usage_id": "new"},
@@ -157,12 +153,27 @@ def _reverse_by_other(world: World) -> None:
     assert done.status == "done"
 
 
+def _meet_newer(world: World) -> None:
+    for partition in world.bank.partitions:
+        partition.unreadable = set(partition.states)
+
+
+def _use_up(world: World) -> None:
+    world.bank.do(usage(usage_id="much", bytes=100 * MIB, occurred_at=world.bank.clock.at))
+
+
+def _claw_back_by_other(world: World) -> None:
+    other = ClawBack(key="other", account="ann", transfer_id=world.award_id, reason="first")
+    assert world.ask(other).status == "done"
+
+
 def _fields(**fields: Any) -> Change:
     return Change(fields)
 
 
 CLOSED = Change(before=_end_all)
 SUSPENDED = Change(before=_suspend_all)
+USED_UP = Change(before=_use_up)
 FORGOTTEN = Change({"account": "ann"}, _forget_plan)
 MUCH = _fields(bytes=TOO_MUCH)
 LONG_AGO = "2015-08-01T00:00:00"
@@ -198,9 +209,13 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("adjust", "time_invalid"): _fields(direction="give", expires_at="soon"),
     ("adjust", "expires_in_past"): _fields(direction="give", expires_at=LONG_AGO),
     ("reverse", "usage_not_found"): _fields(usage_id="none-such"),
-    ("reverse", "conflict"): Change(before=_reverse_by_other),
+    ("reverse", "already_reversed"): Change(before=_reverse_by_other),
+    ("claw_back", "transfer_not_found"): _fields(transfer_id="0" * 32),
+    ("claw_back", "already_clawed_back"): Change(before=_claw_back_by_other),
+    ("claw_back", "nothing_left"): USED_UP,
     ("close_month", "month_running"): _fields(month="2015-08"),
     (USAGE, "conflict"): _fields(usage_id="u", account="ann", bytes=6),
+    (USAGE, "newer_version"): Change({"account": "ann"}, _meet_newer),
     (USAGE, "account_not_found"): _fields(account="nobody"),
     (USAGE, "account_kind"): _fields(account="partner:p"),
     (USAGE, "account_closed"): CLOSED,
@@ -214,8 +229,8 @@ CHANGES: dict[tuple[str, str], Change] = {
 }
 for _name in set(WELL) - {"open_account", USAGE, ARRIVAL}:
     CHANGES[_name, "account_not_found"] = _fields(account=NOWHERE.get(_name, "nobody"))
-for _name in set(WELL) - {"open_account", "post", "release", "reverse", "close_month", USAGE,
-                          ARRIVAL}:  # fmt: skip
+for _name in set(WELL) - {"open_account", "post", "release", "reverse", "claw_back",
+                          "close_month", USAGE, ARRIVAL}:  # fmt: skip
     CHANGES[_name, "account_closed"] = CLOSED
 for _name in ("fund", "award", "transfer", "hold"):
     CHANGES[_name, "account_suspended"] = SUSPENDED
@@ -228,18 +243,29 @@ def known_key(command: str) -> Change:
     return _fields(key=BOUND, account=account)
 
 
+def newer(command: str) -> Change:
+    """Return the change by which a command is about an account that waits for a newer version."""
+    return Change({"account": "ann"} if command == "open_account" else {}, _meet_newer)
+
+
+def _turn(change: Change) -> tuple[bool, bool, bool]:
+    """Return when a change has its turn: what keeps anything from being done is last."""
+    return change.before is _meet_newer, change is FORGOTTEN, change is USED_UP
+
+
 def provoke(command: str, changes: Sequence[Change]) -> Any:
     """Return the outcome of a command under all these changes; a later one wins over an earlier."""
     world = a_world()
     asked = {"key": "k", **WELL[command]}
     if command in ("post", "release"):
         asked["hold_id"] = world.hold_id
+    if command == "claw_back":
+        asked["transfer_id"] = world.award_id
     for change in changes:
         if change.kind not in (None, account_kind(asked.get("account", ""))):
             asked |= NEW[change.kind or ""]
         asked |= change.fields
-    # Without its plan nothing more could be done to an account.
-    for change in sorted(changes, key=lambda change: change is FORGOTTEN):
+    for change in sorted(changes, key=_turn):
         change.before(world)
     if command == USAGE:
         return world.ask(usage(**{name: asked[name] for name in asked if name != "key"}))

@@ -18,6 +18,7 @@ from services.ledger.domain.commands import (
     Award,
     Buy,
     ChangePlan,
+    ClawBack,
     CloseAccount,
     CloseMonth,
     Fund,
@@ -45,6 +46,7 @@ from shared.contracts.gifting import (
 )
 from shared.contracts.ledger import (
     FEES_ACCOUNT,
+    DataClawedBack,
     DataHeld,
     DataReceived,
     DataSpent,
@@ -103,7 +105,10 @@ class BankMachine(RuleBasedStateMachine):
             ),
             OpenAccount(key="o", account="partner:didi"),
             OpenAccount(key="o", account="campaign:ride", partner="partner:didi"),
+            Buy(key="b", account="partner:didi", bytes=100 << 20),
+            Fund(key="f", account="partner:didi", campaign="campaign:ride", bytes=80 << 20),
         )
+        self.bank.settle()
 
     def key(self) -> str:
         self.keys += 1
@@ -285,6 +290,22 @@ class BankMachine(RuleBasedStateMachine):
             # Reversing again, with another key, is refused and must change nothing.
             self.do(ReverseUsage(key=self.key(), account=account, line=line), crash=crash)
 
+    @rule(data=st.data(), crash=CRASHES)
+    def claw_back(self, data: st.DataObject, crash: str) -> None:
+        arrived = [
+            (event.account, event.transfer_id)
+            for partition in self.bank.partitions
+            for event in partition.events()
+            if isinstance(event, DataReceived)
+        ]
+        if arrived:
+            account, transfer_id = data.draw(st.sampled_from(arrived))
+            # Again, with another key, is refused and must change nothing.
+            self.do(
+                ClawBack(key=self.key(), account=account, transfer_id=transfer_id, reason="test"),
+                crash=crash,
+            )
+
     @rule(who=st.sampled_from(PEOPLE), what=st.sampled_from([Suspend, Resume, Resume]))
     def suspend_or_resume(self, who: str, what: type[Suspend | Resume]) -> None:
         self.do(what(key=self.key(), account=who))
@@ -319,11 +340,15 @@ class BankMachine(RuleBasedStateMachine):
         length = len(self.bank.partitions[source].log)
         if length == 0:
             return
-        index = data.draw(st.integers(0, length - 1))
+        index = length - 1 - data.draw(st.integers(0, length - 1))
         try:
             self.bank.deliver(target, source, index, crash)
         except CrashError:
             self.bank.deliver(target, source, index)
+
+    @rule()
+    def deliver_everything(self) -> None:
+        self.bank.settle()
 
     @invariant()
     def every_account_balances(self) -> None:
@@ -347,6 +372,24 @@ class BankMachine(RuleBasedStateMachine):
         ]
         assert {name: charged for name, _, charged in lines} == self.used
         assert len(lines) == len(self.used)
+
+    @invariant()
+    def every_transfer_is_clawed_back_once_and_by_no_more_than_arrived(self) -> None:
+        events = [event for partition in self.bank.partitions for event in partition.events()]
+        came = {
+            event.transfer_id: sum(lot.granted for lot in event.lots)
+            for event in events
+            if isinstance(event, DataReceived)
+        }
+        clawed = [
+            (event.undoes, sum(leg.bytes for leg in event.legs) + event.shortfall_bytes)
+            for event in events
+            if isinstance(event, DataTransferred) and event.undoes is not None
+        ]
+        assert all(came[name] == amount for name, amount in clawed)
+        assert len({name for name, _ in clawed}) == len(clawed)
+        put_back = [event.undoes for event in events if isinstance(event, DataClawedBack)]
+        assert len(set(put_back)) == len(put_back) <= len(clawed)
 
     def teardown(self) -> None:
         """In the end everything that departed has arrived or is back, and every saga has ended."""
@@ -397,7 +440,7 @@ class BankMachine(RuleBasedStateMachine):
 
 
 BankMachine.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, derandomize=True,
+    max_examples=200, stateful_step_count=40, deadline=None, derandomize=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 TestConservation = BankMachine.TestCase

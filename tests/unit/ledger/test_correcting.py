@@ -1,7 +1,16 @@
 """Corrections add events: adjustments by hand, and reversals that restore the same slices."""
 
+from msgspec.structs import replace
+
 from services.ledger.batch import Item
-from services.ledger.domain.commands import Adjust, CloseMonth, OpenAccount, ReverseUsage, Usage
+from services.ledger.domain.commands import (
+    Adjust,
+    Buy,
+    CloseMonth,
+    OpenAccount,
+    ReverseUsage,
+    Usage,
+)
 from services.ledger.outcomes import Outcome
 from shared.contracts.ledger import DataSpent
 from tests.support.memory import CALENDAR, OPERATOR, MemoryBank
@@ -19,9 +28,14 @@ def use(bank: MemoryBank, amount: int, at: str = "2015-08-10T11:00:00") -> None:
     bank.do(Usage(usage_id="u", account="ann", bytes=amount, occurred_at=CALENDAR.parse(at)))
 
 
-def reverse(bank: MemoryBank, key: str = "r") -> Outcome:
+def reversal(bank: MemoryBank, key: str, reason: str = "test") -> Item:
     spent = next(event for event in bank.of("ann").events() if isinstance(event, DataSpent))
-    item = Item(ReverseUsage(key=key, account="ann", line=spent.lines[0]), "operator", OPERATOR)
+    asked = ReverseUsage(key=key, account="ann", line=spent.lines[0], reason=reason)
+    return Item(asked, "operator", OPERATOR)
+
+
+def reverse(bank: MemoryBank, key: str = "r", reason: str = "test") -> Outcome:
+    item = reversal(bank, key, reason)
     bank.of("ann").execute([item])
     assert isinstance(item.outcome, Outcome)
     return item.outcome
@@ -53,7 +67,37 @@ def test_a_reversal_restores_the_same_slices_once() -> None:
     account = bank.account("ann")
     assert again.repeated
     assert (account.lots, account.spent, account.unfunded) == (before, 0, 0)
-    assert reverse(bank, "other").code == "conflict"
+
+
+def test_a_reversal_has_a_key_as_every_command() -> None:
+    bank = ann()
+    use(bank, 10 * MIB)
+    done = reverse(bank)
+    assert replace(reverse(bank), repeated=False) == done
+    other_terms = reverse(bank, reason="other")
+    assert (other_terms.status, other_terms.code) == ("refused", "conflict")
+    other_key = reverse(bank, "other")
+    assert (other_key.code, other_key.extra) == (
+        "already_reversed",
+        {"event_id": done.events[0].id},
+    )
+    assert bank.account("ann").spent == 0
+    same_key = Buy(key="r", account="ann", bytes=1)
+    assert bank.do(same_key)[0].code == "conflict"
+
+
+def test_of_two_reversals_in_one_batch_the_first_is_done() -> None:
+    bank = ann()
+    use(bank, 10 * MIB)
+    items = [reversal(bank, key) for key in ("r", "other", "r")]
+    bank.of("ann").execute(items)
+    first, second, third = (item.outcome for item in items)
+    assert isinstance(first, Outcome)
+    assert isinstance(second, Outcome)
+    assert (first.status, second.code) == ("done", "already_reversed")
+    assert second.extra == {"event_id": first.events[0].id}
+    assert third == replace(first, repeated=True)
+    assert bank.account("ann").spent == 0
 
 
 def test_after_the_close_a_reversal_goes_into_the_carry_lot() -> None:

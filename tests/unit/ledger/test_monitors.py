@@ -1,5 +1,7 @@
 """Thresholds are told once per crossing, and again only after the balance was above them."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -14,10 +16,12 @@ from services.ledger.domain.commands import (
     Touch,
     Transfer,
     Usage,
+    command_schemas,
 )
 from services.ledger.domain.context import Context
 from services.ledger.domain.monitors import due_at
-from shared.contracts.ledger import ThresholdCrossed, Thresholds
+from services.ledger.domain.rules import GivenThresholds, Rules
+from shared.contracts.ledger import ThresholdCrossed
 from shared.ids import stream_id
 from tests.support.memory import CALENDAR, RULEBOOK, CrashError, MemoryBank
 
@@ -133,7 +137,7 @@ def test_bytes_that_came_after_the_telling_are_told_too(bank):
 
 
 def test_an_account_may_have_thresholds_of_its_own_and_the_rules_ones_again(bank):
-    own = Thresholds(plan_used_percent=[50], low_balance_bytes=20 * MIB)
+    own = GivenThresholds(plan_used_percent=[50], low_balance_bytes=20 * MIB)
     bank.do(SetThresholds(key="s", account="ann", thresholds=own))
     use(bank, "u1", 15 * MIB)
     assert told(bank) == ["plan_used:50", f"low_balance:{20 * MIB}"]
@@ -145,7 +149,7 @@ def test_an_account_may_have_thresholds_of_its_own_and_the_rules_ones_again(bank
 
 
 def test_without_thresholds_nothing_is_told(bank):
-    bank.do(SetThresholds(key="s", account="ann", thresholds=Thresholds()))
+    bank.do(SetThresholds(key="s", account="ann", thresholds=GivenThresholds()))
     use(bank, "u1", 40 * MIB)
     assert told(bank) == []
 
@@ -158,3 +162,21 @@ def test_the_event_says_what_is_left(bank):
         "correlation_id": "request", "rule_version": 1, "threshold": "plan_used", "value": 80,
         "available_bytes": 5 * MIB, "level_bytes": 6 * MIB, "lot_id": "plan:2015-08",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [GivenThresholds, SetThresholds, Rules])
+def test_unknown_thresholds_are_refused_where_they_are_given(kind):
+    given: dict[str, object] = {"plan_used_percent": [50], "data_used_percent": [50]}
+    if kind is SetThresholds:
+        given = {"type": "set_thresholds", "key": "k", "account": "ann", "thresholds": given}
+    elif kind is Rules:
+        given = msgspec.to_builtins(RULEBOOK.latest()) | {"thresholds": given}
+    with pytest.raises(msgspec.ValidationError, match="data_used_percent"):
+        msgspec.convert(given, kind)
+
+
+def test_the_schema_of_a_command_has_all_its_parts():
+    for row in command_schemas():
+        schema = row["schema"]
+        for name in re.findall(r"#/\$defs/(\w+)", str(schema)):
+            assert schema["$defs"][name]["additionalProperties"] is False
