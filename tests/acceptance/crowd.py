@@ -58,6 +58,8 @@ class Crowd:
         # Told to who made the packet, and by it to everybody.
         self.tokens: dict[str, str] = {}
         self.turned_away: Counter[str] = Counter()
+        # In which state a gift was when its sender was answered.
+        self.told: Counter[str] = Counter()
 
     def _wish(self, dice: Random, giver: str, people: list[str]) -> Document:
         receiver = giver
@@ -71,7 +73,8 @@ class Crowd:
 
     def give(self, wish: Document) -> None:
         """Give."""
-        self._write("/v1/gifts", wish, f"gift-{wish['sender']}")
+        answer = self._write("/v1/gifts", wish, f"gift-{wish['sender']}")
+        self.told[answer["state"]] += 1
 
     def make_packet(self, maker: str) -> None:
         """Make a red packet, and tell everybody its link."""
