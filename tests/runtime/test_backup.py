@@ -14,6 +14,7 @@ import httpx2
 import psycopg
 import pytest
 
+from infra.cli.client import gifting_of
 from infra.migrate import targets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
@@ -78,6 +79,7 @@ def test_a_bank_is_backed_up_under_load_and_lives_again_under_a_new_epoch(
     old, new, folder = make_local_bank(), make_local_bank(), tmp_path / "backup"
     old.up()
     do(old, [OPEN | {"account": each} for each in SUBSCRIBERS])
+    ask_a_friend(old)
     put_aside(old)
     load = Load(old)
     with load.going():
@@ -177,6 +179,13 @@ def partition_database(bank: LocalBank) -> psycopg.Connection[Any]:
     return psycopg.connect(target.owner_url, autocommit=True, options="-c search_path=ledger_00")
 
 
+def ask_a_friend(bank: LocalBank) -> None:
+    """Let gifting's log have an event that nobody acts on."""
+    with gifting_of(bank.bank) as gifting:
+        ask = {"asker": SUBSCRIBERS[0], "giver": SUBSCRIBERS[1], "bytes": 10 << 20}
+        gifting.write("/v1/asks", ask, {"Idempotency-Key": "ask"})
+
+
 def put_aside(bank: LocalBank) -> None:
     """Let the first partition have a parked event, and be past the end of a log."""
     source = f"/{bank.bank.bank_id}/1/ledger_03"
@@ -226,10 +235,12 @@ def _get(bank: LocalBank, url: str, query: dict[str, Any]) -> httpx2.Response:
 def log_until(bank: LocalBank, heads: dict[str, int]) -> list[tuple[Any, ...]]:
     """Return the events of every log up to a position, without what names the epoch."""
     found = []
-    for number, (log, head) in enumerate(sorted(heads.items())):
+    for log, head in sorted(heads.items()):
+        service, _, number = log.partition("_")
+        served = {"ledger": bank.bank.ledger_url, "gifting": bank.bank.gifting_url}[service]
         after = 0
         while after < head:
-            url = f"{bank.bank.ledger_url}/log/{number}"
+            url = f"{served}/log/{int(number)}"
             page = _get(bank, url, {"lane": "all", "after": after, "limit": 500}).json()
             after = int(page[-1]["sequence"])
             found += [

@@ -9,12 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from pika.exceptions import ChannelClosedByBroker
+from typed_settings.types import SecretStr
 
 from infra.errors import CliError
 from infra.runtime import erase
 from infra.runtime.environment import Environment
 from infra.runtime.erase import erase_bank
 from infra.runtime.postgres import shared_home
+from infra.runtime.programs import SERVICES
 from infra.runtime.state import Bank, make_bank
 from infra.runtime.wish import GIVEN_DATABASE
 from shared.bus.amqp import close_quietly, open_connection
@@ -126,7 +128,7 @@ def test_its_databases_and_roles_on_a_server_that_was_given_go_too(
     local.done("migrate")
     bank = local.bank
     assert names_of(databases, bank) == {
-        f"databank_{bank.bank_id}_{service}" for service in ("ledger", "gateway")
+        f"databank_{bank.bank_id}_{service}" for service in SERVICES
     }
     given = local.environment.pop("DATABASE_URL")
     refused = local.run("erase", "--yes")
@@ -151,28 +153,30 @@ def names_of(databases: Databases, bank: Bank) -> set[str]:
 def test_schemas_in_a_database_that_was_made_by_hand_go_and_the_database_stays(
     tmp_path: Path, databases: Databases
 ) -> None:
-    urls = []
+    urls = {}
     with psycopg.connect(databases.admin_url, autocommit=True) as connection:
-        for name in ("by_hand_ledger", "by_hand_gateway"):
+        for service in SERVICES:
+            name = f"by_hand_{service}"
             connection.execute(f"CREATE DATABASE {name}")
-            urls.append(databases.admin_url.replace("/postgres?", f"/{name}?"))
-    for url, schema in zip(urls, ("ledger_00", "gateway"), strict=True):
-        with psycopg.connect(url) as connection:
+            urls[service] = databases.admin_url.replace("/postgres?", f"/{name}?")
+    schemas = {"ledger": "ledger_00", "gateway": "gateway", "gifting": "gifting_00"}
+    for service, schema in schemas.items():
+        with psycopg.connect(urls[service]) as connection:
             connection.execute(f"CREATE SCHEMA {schema}")
             connection.execute(f"CREATE TABLE {schema}.things ()")
             connection.execute("CREATE SCHEMA theirs")
     bank = dataclasses.replace(make_bank(tmp_path / "state"), database=GIVEN_DATABASE)
-    environment = Environment(*["", "", "", *urls])  # type: ignore[arg-type]
-    erase_bank(bank, environment, quiet)
-    for url in urls:
+    given = {f"{service}_database_url": SecretStr(url) for service, url in urls.items()}
+    erase_bank(bank, Environment(**given), quiet)  # type: ignore[arg-type]
+    for url in urls.values():
         with psycopg.connect(url) as connection:
             rows = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
         names = {name for (name,) in rows}
         assert "theirs" in names
-        assert not names & {"ledger_00", "gateway"}
+        assert not names & set(schemas.values())
     with psycopg.connect(databases.admin_url, autocommit=True) as connection:
-        for name in ("by_hand_ledger", "by_hand_gateway"):
-            connection.execute(f"DROP DATABASE {name}")
+        for service in SERVICES:
+            connection.execute(f"DROP DATABASE by_hand_{service}")
 
 
 @pytest.mark.slow
