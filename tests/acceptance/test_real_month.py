@@ -1,6 +1,5 @@
 """A real month, to the byte: imported, closed, projected and rebuilt, whatever dies meanwhile."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.cli.usage_file import COLUMNS
+from tests.acceptance.real_month import ACCOUNTS, CLOCK, IMPORT, require_real_month
 from tests.acceptance.steps import (
     end,
     kill,
@@ -20,10 +20,6 @@ from tests.acceptance.steps import (
 from tests.support.bank import LocalBank
 from tests.support.rabbit import Broker
 
-DATA = Path(os.environ.get("DATABANK_DATA") or Path(__file__).parents[3] / "shared" / "data")
-FILES = [str(DATA / "unicom-2015-08" / f"{city}.csv.gz") for city in ("beijing", "guangzhou")]
-CLOCK = "2015-09-01T12:00:00+08:00"
-IMPORT = ("import-usage", *FILES, "--open-accounts", "std-30mb", "--active-from", "2015-08")
 KILLS = 3
 
 IMPORTED = {
@@ -34,7 +30,7 @@ IMPORTED = {
     "used_bytes": 3_614_682_928,
     "spent_bytes": 2_951_045_152,
     "unfunded_bytes": 663_637_776,
-    "accounts_opened": 4_174,
+    "accounts_opened": ACCOUNTS,
 }
 IMPORTED_AGAIN = {
     "rows": 219_673,
@@ -48,7 +44,7 @@ IMPORTED_AGAIN = {
 }
 CARRIED = 128_352_111_896
 TOTALS = {
-    "accounts": 4_174,
+    "accounts": ACCOUNTS,
     "earned": 262_605_373_440,
     "received": 0,
     "returned": 0,
@@ -64,7 +60,7 @@ TOTALS = {
 }
 TOTALS_CLOSED = TOTALS | {"available": TOTALS["available"] + CARRIED, "lapsed": 0}
 CLOSED = {
-    "accounts": 4_174,
+    "accounts": ACCOUNTS,
     "carried_accounts": 4_158,
     "carried_bytes": CARRIED,
     "expired_bytes": 0,
@@ -72,7 +68,7 @@ CLOSED = {
 CLOSED_AGAIN = {"carried_accounts": 0, "carried_bytes": 0, "expired_bytes": 0}
 SUBSCRIBER = "f0fe435441bad0d4"
 SEPTEMBER = f"{SUBSCRIBER},2015-09-01 11:00:00,2015-09-01 11:00:01,1000,24,3gnet,1,443,,20150901"
-VERIFIED = {"ok": True, "accounts": 4_174, "first_difference": None}
+VERIFIED = {"ok": True, "accounts": ACCOUNTS, "first_difference": None}
 
 pytestmark = pytest.mark.slow
 
@@ -81,12 +77,8 @@ MakeBank = Callable[..., LocalBank]
 
 @pytest.fixture(scope="module", autouse=True)
 def real_month() -> None:
-    """The data are no part of the project; where CI runs they must be there."""
-    missing = [path for path in FILES if not Path(path).is_file()]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"the real month is missing: {missing}; set DATABANK_DATA")
-    if missing:
-        pytest.skip(f"the real month is not here ({missing[0]}); set DATABANK_DATA to its folder")
+    """Without the data there is nothing to test."""
+    require_real_month()
 
 
 @pytest.fixture(params=["log-4", "log-1", "rabbitmq-1"])
