@@ -122,8 +122,9 @@ def _watching(gateway: Service, epoch: int, seen: list[tuple[float, Positions]])
 
 
 def _least(views: list[Positions]) -> Positions:
+    """Return how far the slowest view of each log is; not every view follows every log."""
     logs = {log for view in views for log in view}
-    return {log: min(view.get(log, 0) for view in views) for log in logs}
+    return {log: min(view[log] for view in views if log in view) for log in logs}
 
 
 def _has(reached: Positions, wanted: Positions) -> bool:
