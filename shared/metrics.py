@@ -21,8 +21,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from shared.bus.inbox import Counts
-from shared.bus.types import LogReader
-from shared.contracts.envelope import log_of
+from shared.bus.types import Log, LogReader
+from shared.contracts.envelope import LANES, log_of
 from shared.errors import DatabankError, UnavailableError
 from shared.logs import logger
 
@@ -108,6 +108,27 @@ def lags_behind_each(
         with suppress(UnavailableError):
             lags |= lags_behind(reader, lane, positions)
     return lags
+
+
+def head_gauge(logs: Iterable[Log]) -> Metric:
+    """Return how long logs are, lane by lane. Raises UnavailableError."""
+    heads = {(log.name, lane): log.head(lane) for log in logs for lane in LANES}
+    text = "Sequence of the last event of a log's lane"
+    return gauge("databank_log_head", text, ("log", "lane"), heads)
+
+
+def relay_gauges(stored: Iterable[tuple[Log, Mapping[str, int]]]) -> Iterator[Metric]:
+    """Yield how far the relays of logs are, by what is stored for each lane."""
+    position: dict[tuple[str, ...], int] = {}
+    lag: dict[tuple[str, ...], int] = {}
+    for log, lanes in stored:
+        for lane in LANES:
+            position[log.name, lane] = lanes.get(lane, 0)
+            lag[log.name, lane] = max(0, log.head(lane) - lanes.get(lane, 0))
+    text = "Sequence up to which the broker has confirmed a log's lane"
+    yield gauge("databank_relay_position", text, ("log", "lane"), position)
+    text = "Sequence numbers that are stored and not yet published"
+    yield gauge("databank_relay_lag_events", text, ("log", "lane"), lag)
 
 
 class _AtScrape(Collector):

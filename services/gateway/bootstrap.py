@@ -9,7 +9,6 @@ from prometheus_client.metrics_core import Metric
 from services.gateway import api, metrics
 from services.gateway.application import Gateway
 from services.gateway.catalogue import SERVICES, VIEWS
-from services.gateway.integration import decode_page
 from services.gateway.store import Store
 from shared import http
 from shared.auth import Tokens
@@ -21,7 +20,7 @@ from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
-from shared.contracts.envelope import source_of
+from shared.contracts.envelope import decode_raw_batch, source_of
 from shared.errors import DatabankError, UnavailableError
 from shared.ids import GIFTING_LOG
 from shared.logs import configure_logs, logger
@@ -49,8 +48,10 @@ def make_readers(settings: Settings) -> dict[str, LogReader]:
     token, gifts = settings.service_token, GIFTING_LOG
     known = [source_of(settings.bank_id, settings.bank_epoch, gifts)]
     return {
-        "ledger": HttpLogReader(settings.ledger_url, token, decode=decode_page),
-        "gifting": HttpLogReader(settings.gifting_url, token, decode=decode_page, sources=known),
+        "ledger": HttpLogReader(settings.ledger_url, token, decode=decode_raw_batch),
+        "gifting": HttpLogReader(
+            settings.gifting_url, token, decode=decode_raw_batch, sources=known
+        ),
     }
 
 

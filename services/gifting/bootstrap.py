@@ -12,7 +12,7 @@ from services.gifting.application import Gifting
 from services.gifting.bank import Bank
 from services.gifting.domain.rules import RuleBook, built_in_rules, read_rules
 from services.gifting.gauges import web_gauges, worker_gauges
-from services.gifting.integration import LedgerConsumer, decode_page
+from services.gifting.integration import LedgerConsumer
 from services.gifting.jobs import run_jobs
 from services.gifting.ledger import HttpLedger, Ledger
 from services.gifting.store import Store
@@ -27,7 +27,7 @@ from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
-from shared.contracts.envelope import source_of
+from shared.contracts.envelope import decode_raw_batch, source_of
 from shared.contracts.gifting import SAGA_TYPES
 from shared.errors import DatabankError, InvalidError
 from shared.ids import GIFTING_LOG, log_name
@@ -144,5 +144,5 @@ def ledger_reader(settings: Settings) -> HttpLogReader:
         for partition in range(settings.ledger_partitions)
     ]
     return HttpLogReader(
-        settings.ledger_url, settings.service_token, decode=decode_page, sources=sources
+        settings.ledger_url, settings.service_token, decode=decode_raw_batch, sources=sources
     )

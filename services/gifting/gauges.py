@@ -9,8 +9,7 @@ from psycopg.rows import tuple_row
 from services.gifting.bank import Bank
 from shared.bus.inbox import Counts
 from shared.bus.types import LogReader
-from shared.contracts.envelope import LANES
-from shared.metrics import gauge, inbox_metrics, lags_behind
+from shared.metrics import gauge, head_gauge, inbox_metrics, lags_behind, relay_gauges
 
 SAGAS = "sagas"
 # Those that are not final: they are few, whatever has been given before.
@@ -22,10 +21,7 @@ WHERE state NOT IN ('completed', 'refused', 'returned') GROUP BY state
 
 def web_gauges(bank: Bank) -> Iterator[Metric]:
     """Yield how long the log is, what is under way and what is parked. Raises UnavailableError."""
-    heads = {(bank.log.name, lane): bank.log.head(lane) for lane in LANES}
-    yield gauge(
-        "databank_log_head", "Sequence of the last event of a log's lane", ("log", "lane"), heads
-    )
+    yield head_gauge([bank.log])
     yield gauge(
         "databank_gifting_open_gifts", "Gifts that have not ended, by state", ("state",),
         {(state,): count for state, count in _rows(bank, OPEN_STATES)},
@@ -49,13 +45,7 @@ def worker_gauges(
     )  # fmt: skip
     if relays:
         stored = dict(_rows(bank, "SELECT lane, sequence FROM relay_positions"))
-        name = bank.log.name
-        position = {(name, lane): stored.get(lane, 0) for lane in LANES}
-        lag = {(name, lane): max(0, bank.log.head(lane) - stored.get(lane, 0)) for lane in LANES}
-        text = "Sequence up to which the broker has confirmed a log's lane"
-        yield gauge("databank_relay_position", text, ("log", "lane"), position)
-        text = "Sequence numbers that are stored and not yet published"
-        yield gauge("databank_relay_lag_events", text, ("log", "lane"), lag)
+        yield from relay_gauges([(bank.log, stored)])
 
 
 def _rows(bank: Bank, statement: str) -> list[Any]:

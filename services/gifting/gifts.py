@@ -19,13 +19,14 @@ from services.gifting.requests import Asking, Request
 from services.gifting.turn import Needs, Turn
 from services.gifting.writer import Job
 from shared.errors import RefusedError
+from shared.ids import SUBSCRIBER_PATTERN
 
 HOUR_MS = 3_600_000
 BY_GIFTING = "gifting"
 MESSAGE_MAX = 200
 
 # Not `$` alone, which takes a line break behind it.
-SubscriberId = Annotated[str, Limits(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+SubscriberId = Annotated[str, Limits(pattern=rf"^{SUBSCRIBER_PATTERN.pattern}$(?!\n)")]
 Amount = Annotated[int, Limits(ge=1, le=AMOUNT_MAX)]
 # PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
 Message = Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX, pattern=r"^[^\x00]*$")]
@@ -179,13 +180,13 @@ class GoOn(Job[None]):
         if refusal is not None:
             gift.deny(refusal.code, refusal.detail, meta)
             return
+        if gift.released:
+            offer(gift, turn, meta)
+            return
         traffic = turn.history.traffic(gift.sender, gift.receiver, opened(self._facts), gift.id)
         # Whether a second factor was needed was asked when the sender was there.
         verdict = judge(gift.bytes, traffic, turn.rules, turn.now, confirmed=True)
-        if gift.released:
-            offer(gift, turn, meta)
-        else:
-            obey(gift, verdict, turn, meta, is_checked=True)
+        obey(gift, verdict, turn, meta, is_checked=True)
 
 
 class ByParty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,13 +25,6 @@ ID_DIGITS = 32
 ERROR_LENGTH_MAX = 2_000
 
 
-class RawEnvelope(Envelope, kw_only=True):
-    """An envelope whose data nobody has looked at."""
-
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decode_envelopes = msgspec.json.Decoder(list[RawEnvelope]).decode
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENT_BY_TYPE.items()}
 
 
@@ -81,17 +74,6 @@ def event_in(envelope: Envelope) -> Event:
     if isinstance(envelope.data, msgspec.Raw):
         return _decoders[envelope.type].decode(envelope.data)
     return decode_data(envelope.type, envelope.data)
-
-
-def decode_page(body: bytes, source: str, lane: str, head: int) -> Batch:
-    """Read a page of the ledger's log; what is not gifting's business is never decoded.
-
-    Raises msgspec.DecodeError or ValidationError.
-    """
-    events: list[Envelope] = _decode_envelopes(body)  # type: ignore[assignment]
-    if not events:
-        return Batch(source, lane, head, head, [])
-    return Batch(source, lane, int(events[0].previous), int(events[-1].sequence), events)
 
 
 def saga_of(event: Envelope) -> UUID | None:

@@ -14,6 +14,7 @@ from services.gifting.gifts import ByHand, ByParty, GiftTerms
 from services.gifting.packets import ClaimTerms, PacketTerms
 from shared.errors import InvalidError
 from shared.http import body
+from shared.ids import SUBSCRIBER_PATTERN
 from shared.paging import CURSOR_LENGTH_MAX
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ GIFT_STATES = (
 )  # fmt: skip
 PACKET_STATES = ("requested", "offered", "open", "closed", "ended", "refused")
 ASK_STATES = ("made", "answered", "declined", "expired")
-ACCOUNT = validate.Regexp(r"^[A-Za-z0-9_-]{1,64}\Z")
+ACCOUNT = validate.Regexp(rf"^{SUBSCRIBER_PATTERN.pattern}\Z")
 
 
 class NoQuery(Schema):

@@ -217,14 +217,14 @@ def scan_accounts(partition: Partition) -> Iterator[tuple[int, list[Account]]]:
         yield len(rows), [state for state in read if state is not None]
 
 
-def scan_names(partition: Partition) -> Iterator[list[str]]:
+def scan_names(partition: Partition, batch: int = SCAN_BATCH) -> Iterator[list[str]]:
     """Yield the names of the partition's accounts in batches."""
     after: str | None = ""
     while after is not None:
         with partition.connection() as conn:
             rows = conn.cursor(row_factory=tuple_row).execute(
                 "SELECT account FROM account_state WHERE account > %s ORDER BY account LIMIT %s",
-                (after, SCAN_BATCH),
+                (after, batch),
             ).fetchall()  # fmt: skip
         names = [row[0] for row in rows]
         after = names[-1] if names else None

@@ -15,7 +15,9 @@ from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
 from services.ledger.partition import Partition
-from shared.bus.positions import UPSERT_POSITION, InboxPosition
+from shared.bus import parking
+from shared.bus.parking import Parked
+from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.gifting import EVENT_BY_TYPE as EVENT_OF_GIFTING
 from shared.contracts.ledger import (
@@ -29,11 +31,8 @@ from shared.contracts.ledger import (
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
-INSERT_PARKED = """
-INSERT INTO parked (consumer, source, sequence, account, event, error, attempts, parked_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
-"""
 STORE_EVERY_S = 1.0
+ERROR_LENGTH_MAX = 2_000
 # Whoever parks events of a partition, or takes them away, waits for its turn.
 PARKED_LOCK_SPACE = 0x7061726B
 BEHIND = "waits behind an earlier parked event of this account"
@@ -65,9 +64,7 @@ class PartitionConsumer:
     def _stored_position(self, source: str) -> int:
         with self._partition.connection() as conn:
             row = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT sequence FROM inbox_positions"
-                " WHERE consumer = %s AND source = %s AND lane = %s",
-                (self.name, source, self.lane),
+                SELECT_POSITION, (self.name, source, self.lane)
             ).fetchone()  # fmt: skip
         return int(row[0]) if row else 0
 
@@ -119,37 +116,30 @@ class PartitionConsumer:
         its key.
         """
         done, stuck = 0, set[str]()
-        while row := self._next_parked(stuck):
-            source, sequence, account, event = row
+        while parked := self._next_parked(stuck):
             try:
-                item = self.item_of(msgspec.convert(event, Envelope))
+                item = self.item_of(parked.event)
                 if item is not None:
-                    position = InboxPosition(self.name, source, self.lane, 0)
+                    position = InboxPosition(self.name, parked.source, self.lane, 0)
                     self._ledger.apply(self._partition, [item], position)
             except Exception as error:  # noqa: BLE001 It stays parked, with its newest error.
-                stuck.add(account)
-                self._note(source, sequence, str(error))
+                stuck.add(parked.account)
+                with self._partition.connection() as conn:
+                    text = str(error)[:ERROR_LENGTH_MAX]
+                    parking.failed_again(conn.cursor(), parked, text)
                 continue
             done += 1
-            self._unpark(source, sequence)
+            self._unpark(parked)
         left = sum(row["consumer"] == self.name for row in self._partition.parked())
         return {"applied": done, "still_parked": left}
 
-    def _next_parked(self, stuck: set[str]) -> tuple[str, int, str, dict[str, Any]] | None:
-        """Return the first event that waits: source, sequence, account, envelope."""
+    def _next_parked(self, stuck: set[str]) -> Parked | None:
         with self._partition.connection() as conn:
-            return conn.cursor(row_factory=tuple_row).execute(
-                "SELECT source, sequence, account, event FROM parked"
-                " WHERE consumer = %s AND account <> ALL(%s) ORDER BY source, sequence LIMIT 1",
-                (self.name, list(stuck)),
-            ).fetchone()  # fmt: skip
+            return parking.first_parked(conn.cursor(), self.name, stuck)
 
-    def _unpark(self, source: str, sequence: int) -> None:
+    def _unpark(self, parked: Parked) -> None:
         with self._parked_turn() as conn:
-            conn.execute(
-                "DELETE FROM parked WHERE consumer = %s AND source = %s AND sequence = %s",
-                (self.name, source, sequence),
-            )
+            parking.unpark(conn.cursor(), [parked])
 
     @contextmanager
     def _parked_turn(self) -> Iterator[Connection[Any]]:
@@ -214,30 +204,15 @@ class PartitionConsumer:
         return envelope.subject
 
     def _waiting(self, conn: Connection[Any]) -> set[str]:
-        """Return the accounts for which something is parked."""
-        rows = conn.cursor(row_factory=tuple_row).execute(
-            "SELECT DISTINCT account FROM parked WHERE consumer = %s", (self.name,)
-        ).fetchall()  # fmt: skip
-        return {row[0] for row in rows}
+        return parking.parked_accounts(conn.cursor(), self.name)
 
     def _insert_parked(
         self, conn: Connection[Any], envelope: Envelope, account: str, error: str, attempts: int
     ) -> None:
-        body = msgspec.json.encode(envelope).decode()
-        row = (
-            self.name, envelope.source, int(envelope.sequence), account, body, error[:2000],
-            attempts,
-            self._partition.clock.now(),
+        parking.park(
+            conn.cursor(), self.name, envelope, error[:ERROR_LENGTH_MAX], attempts,
+            at=self._partition.clock.now(), account=account,
         )  # fmt: skip
-        conn.execute(INSERT_PARKED, row)
-
-    def _note(self, source: str, sequence: int, error: str) -> None:
-        with self._partition.connection() as conn:
-            conn.execute(
-                "UPDATE parked SET error = %s, attempts = attempts + 1"
-                " WHERE consumer = %s AND source = %s AND sequence = %s",
-                (error[:2000], self.name, source, sequence),
-            )
 
 
 def _long_ago() -> float:

@@ -1,12 +1,11 @@
 """Answers from the log itself: which lots paid for a usage record, what is to come."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from psycopg.rows import tuple_row
 
-from services.ledger.application import Ledger
+from services.ledger.application import Ledger, scan_names
 from services.ledger.codec import decode_event
 from services.ledger.domain.context import Context
 from services.ledger.domain.forecast import forecast
@@ -18,7 +17,7 @@ from shared.ids import digest
 from shared.pgarrays import bytea16
 
 # How many accounts are asked at once whether a usage id is theirs.
-SCAN_BATCH = 5_000
+OWNER_BATCH = 5_000
 
 SELECT_BOUND = """
 SELECT k.key, k.version, e.topic, e.state FROM command_keys k
@@ -133,7 +132,7 @@ def _owner(ledger: Ledger, usage_id: str) -> str:
     owners = [
         account
         for partition in ledger.partitions
-        for names in _accounts(partition)
+        for names in scan_names(partition, OWNER_BATCH)
         for account in _having(partition, names, usage_id)
     ]
     if not owners:
@@ -156,20 +155,6 @@ def _having(partition: Partition, names: list[str], usage_id: str) -> list[str]:
             (bytea16(list(keys)),), binary=True,
         ).fetchall()  # fmt: skip
     return [keys[bytes(row[0])] for row in rows]
-
-
-def _accounts(partition: Partition) -> Iterator[list[str]]:
-    after = ""
-    while True:
-        with partition.connection() as conn:
-            rows = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT account FROM account_state WHERE account > %s ORDER BY account LIMIT %s",
-                (after, SCAN_BATCH),
-            ).fetchall()  # fmt: skip
-        if not rows:
-            return
-        yield [row[0] for row in rows]
-        after = rows[-1][0]
 
 
 def _unknown(usage_id: str) -> RefusedError:

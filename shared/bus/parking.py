@@ -98,6 +98,12 @@ def list_parked(
     return _select(cursor, where + order, [*values, limit])
 
 
+def first_parked(cursor: AnyCursor, consumer: str, without: Iterable[str]) -> Parked | None:
+    """Return the first event that waits for a consumer, those of some accounts left out."""
+    tail = " WHERE consumer = %s AND account <> ALL(%s) ORDER BY source, sequence LIMIT 1"
+    return next(iter(_select(cursor, tail, [consumer, list(without)])), None)
+
+
 def take_for_retry(cursor: AnyCursor, consumer: str, account: str) -> list[Parked]:
     """Return an account's waiting events in order and keep them locked until the transaction ends.
 

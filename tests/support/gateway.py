@@ -9,7 +9,6 @@ import psycopg
 
 from services.gateway.application import Gateway
 from services.gateway.catalogue import VIEWS
-from services.gateway.integration import decode_page
 from services.gateway.store import Store
 from services.gateway.views import View
 from services.ledger.domain.commands import (
@@ -25,7 +24,15 @@ from services.ledger.domain.commands import (
 )
 from shared.bus.types import LogReader
 from shared.calendar import add_months
-from shared.contracts.envelope import Batch, Decode, Envelope, log_of, source_of, time_text
+from shared.contracts.envelope import (
+    Batch,
+    Decode,
+    Envelope,
+    decode_raw_batch,
+    log_of,
+    source_of,
+    time_text,
+)
 from shared.contracts.gifting import RedPacketOffered, ShareClaimed
 from shared.contracts.ledger import DataReceived, Event
 from shared.errors import NotFoundError, UnavailableError
@@ -45,7 +52,7 @@ class BankReader:
     """A LogReader over a MemoryBank; sequences have holes as a database's have."""
 
     def __init__(self, bank: MemoryBank, *, page: int = 500, bank_id: str = BANK_ID) -> None:
-        self.decode: Decode = decode_page
+        self.decode: Decode = decode_raw_batch
         self.bank = bank
         self.page = page
         self.away = False

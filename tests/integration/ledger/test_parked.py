@@ -12,6 +12,7 @@ import pytest
 from services.ledger.domain.commands import Buy, OpenAccount, Transfer, Usage
 from services.ledger.domain.rules import RuleBook
 from services.ledger.integration import PartitionConsumer
+from shared.bus.parking import Parked
 from shared.contracts.envelope import Envelope
 from shared.contracts.ledger import ArrivalRefused, DataTransferred
 from shared.errors import UnavailableError
@@ -251,12 +252,12 @@ def test_what_the_inbox_parks_while_a_retry_runs_is_retried_too(broken, whole, m
     unpark = consumer._unpark
     joined: list[int] = []
 
-    def join_before(source: str, sequence: int) -> None:
+    def join_before(event: Parked) -> None:
         if not joined:
-            joined.append(sequence)
+            joined.append(event.sequence)
             give(whole, "late")
             follow(whole, number)
-        unpark(source, sequence)
+        unpark(event)
 
     monkeypatch.setattr(consumer, "_unpark", join_before)
     assert consumer.retry_parked() == {"applied": 4, "still_parked": 0}

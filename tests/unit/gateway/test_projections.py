@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import fold
-from services.gateway.integration import decode_page
 from services.gateway.projections import UnknownLotError
 from services.ledger.domain.commands import Award, ClawBack, Usage
-from shared.contracts.envelope import Batch
+from shared.contracts.envelope import Batch, decode_raw_batch
 from shared.contracts.ledger import DataSpent
 from shared.ids import account_kind
 from tests.support.gateway import MIB, BankReader, funded_bank, lived_bank, opened_bank
@@ -161,9 +160,9 @@ def test_a_page_read_without_decoding_its_data_says_the_same() -> None:
     reader = BankReader(bank)
     source = reader.sources()[0]
     events = reader.events(source)
-    page = decode_page(msgspec.json.encode(events), source, "all", 0)
+    page = decode_raw_batch(msgspec.json.encode(events), source, "all", 0)
     assert (page.previous, page.sequence) == (0, int(events[-1].sequence))
     for view in VIEWS:
         assert delta_of(view, page.events).rows() == delta_of(view, events).rows()
     assert msgspec.json.encode(page.events) == msgspec.json.encode(events)
-    assert decode_page(b"[]", source, "all", 7) == Batch(source, "all", 7, 7, [])
+    assert decode_raw_batch(b"[]", source, "all", 7) == Batch(source, "all", 7, 7, [])
