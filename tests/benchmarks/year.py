@@ -8,9 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.migrate import targets
-from infra.runtime.environment import Environment
-from infra.runtime.postgres import find_cluster
 from infra.runtime.state import Bank
 from services.ledger.application import scan_names
 from services.ledger.codec import decode_event
@@ -21,6 +18,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.ledger_process import close_ledger, open_ledger
 from tests.benchmarks.processes import run_noted
 from tests.benchmarks.results import Row, Target, number
+from tests.support.bank import service_url
 
 CLOCK = "2015-01-01T12:00:00+08:00"
 SEED = 2015
@@ -72,10 +70,7 @@ def measure(bench: Bench) -> list[Row]:
 
 def compare(bank: Bank) -> Bills:
     """Ask `why` of every usage record; sum, per account, what its lots paid and what none did."""
-    environment = Environment()
-    made = targets(bank, environment, find_cluster(bank, environment).admin_url)
-    url = next(each.service_url for each in made if each.service == "ledger")
-    ledger = open_ledger(url, bank.clock_file, clock=None)
+    ledger = open_ledger(service_url(bank, "ledger"), bank.clock_file, clock=None)
     accounts = records = 0
     different = []
     try:

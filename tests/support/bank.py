@@ -8,14 +8,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from infra.errors import CliError
-from infra.runtime.postgres import shared_home
+from infra.migrate import targets
+from infra.runtime.environment import Environment
+from infra.runtime.postgres import find_cluster, shared_home
 from infra.runtime.processes import bank_processes, stop_bank
 from infra.runtime.state import Bank, find_bank
+from shared.log_database import WRITER_LOCK_SPACE
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
@@ -97,6 +103,22 @@ class LocalBank:
     def living(self) -> dict[int, str]:
         """Return the bank's processes as the operating system knows them."""
         return {process.pid: name for process, name in bank_processes(self.state).items()}
+
+
+def service_url(bank: Bank, service: str) -> str:
+    """Return the URL with which a service of a running bank uses its database."""
+    environment = Environment()
+    made = targets(bank, environment, find_cluster(bank, environment).admin_url)
+    return next(each.service_url for each in made if each.service == service)
+
+
+@contextmanager
+def turn_held(bank: Bank, partition: int) -> Iterator[None]:
+    """Keep a ledger partition's turn to write, as another process that is slow does."""
+    with psycopg.connect(service_url(bank, "ledger"), autocommit=True) as connection:
+        turn = (WRITER_LOCK_SPACE, partition)
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", turn)
+        yield
 
 
 def free_port() -> int:
