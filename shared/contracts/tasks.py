@@ -1,0 +1,367 @@
+"""Public events of tasks: partners and their orders, campaigns, claims of rewards.
+
+An event's stored state is this contract's JSON. Amounts are bytes, money is whole fen (分), instants
+milliseconds since 1970-01-01Z. `correlation_id` is the id of what the event is about (a claim, an
+order, a campaign's or partner's stream), as 32 hex digits. `account` is the ledger's account that
+is concerned: of a claim the one that pays. What the ledger acts on lies in lane `sagas` too. Events
+only grow: a new field gets a default, a new meaning gets a new event.
+
+No phone number, device, address or host name is in here: devices and addresses come hashed, host
+patterns stay in a table beside the log.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from shared.contracts.ledger import Event
+from shared.contracts.offers import Hours
+
+LOG = "tasks_00"
+RewardKind = Literal["award", "reward", "pack"]
+
+
+class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """The terms of a lot that a subscriber gets: what it is, when it can be used, for what.
+
+    `valid_from` in the future: pending, it can be neither used nor given away before.
+    """
+
+    kind: RewardKind
+    valid_from: int
+    expires_at: int
+    scope: str | list[str] = "any"
+    hours: Hours | None = None
+    giftable: bool = False
+    carries: bool = False
+
+
+# Partners.
+
+
+class PartnerRegistered(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A partner exists: the ledger opens its account `partner:NAME`."""
+
+    TYPE: ClassVar[str] = "bank.tasks.partner_registered.v1"
+    SAGAS: ClassVar[bool] = True
+
+    partner: str
+    sponsor_id: str
+    title: str = ""
+
+
+class PartnerSuspended(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner's calls are refused from now on."""
+
+    TYPE: ClassVar[str] = "bank.tasks.partner_suspended.v1"
+
+
+class PartnerResumed(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner's calls are taken again."""
+
+    TYPE: ClassVar[str] = "bank.tasks.partner_resumed.v1"
+
+
+class AppAdded(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner has an app."""
+
+    TYPE: ClassVar[str] = "bank.tasks.app_added.v1"
+
+    asp_id: str
+    title: str = ""
+
+
+class KeyIssued(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A signing key of an app is valid from now on (its secret is in no log)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.key_issued.v1"
+
+    asp_id: str
+    key_id: str
+
+
+class KeyRetired(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A signing key is valid until `valid_until` only."""
+
+    TYPE: ClassVar[str] = "bank.tasks.key_retired.v1"
+
+    asp_id: str
+    key_id: str
+    valid_until: int
+
+
+class ContractSigned(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A version of the contract: in force on [starts_at, ends_at)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.contract_signed.v1"
+
+    contract_version: int
+    starts_at: int
+    ends_at: int
+    terms_version: str
+
+
+class PricesSet(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A version of the partner's prices, from the bank day `from_day` (YYYY-MM-DD) on.
+
+    Fen for 1 GiB, by kind of spend: `award`, `sponsored`, `pack`.
+    """
+
+    TYPE: ClassVar[str] = "bank.tasks.prices_set.v1"
+
+    price_version: int
+    from_day: str
+    fen_per_gib: dict[str, int]
+
+
+class DataBought(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner paid for data: the ledger creates `bytes` on its account."""
+
+    TYPE: ClassVar[str] = "bank.tasks.data_bought.v1"
+    SAGAS: ClassVar[bool] = True
+
+    order_id: str
+    bytes: int
+    expires_at: int | None = None
+    price_version: int = 0
+    amount_fen: int = 0
+
+
+# Campaigns.
+
+
+class CampaignDrafted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign was written down (`account`: campaign:NAME); nothing happens yet."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_drafted.v1"
+
+    campaign: str
+    partner: str
+    asp_id: str
+    version: int
+    terms: dict[str, Any]
+
+
+class CampaignChanged(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign has new terms: they count from now on, what was claimed keeps its own."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_changed.v1"
+
+    campaign: str
+    version: int
+    terms: dict[str, Any]
+
+
+class CampaignApproved(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An operator approved a version: the ledger opens the campaign's account (once)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_approved.v1"
+    SAGAS: ClassVar[bool] = True
+
+    campaign: str
+    partner: str
+    version: int
+
+
+class CampaignFunded(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner puts bytes into a campaign's escrow (`account`: partner:NAME)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_funded.v1"
+    SAGAS: ClassVar[bool] = True
+
+    campaign: str
+    funding_id: str
+    bytes: int
+
+
+class CampaignStarted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign runs (for the first time, or again after a pause)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_started.v1"
+
+    campaign: str
+    version: int
+
+
+class CampaignPaused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign gives and pays nothing until it is started again."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_paused.v1"
+
+    campaign: str
+    version: int
+
+
+class CampaignEnded(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign is over: what is left in escrow and quotas goes back to the partner. Final."""
+
+    TYPE: ClassVar[str] = "bank.tasks.campaign_ended.v1"
+    SAGAS: ClassVar[bool] = True
+
+    campaign: str
+    partner: str
+    version: int
+
+
+# Claims: what a subscriber has a right to, once.
+
+
+class ClaimAccepted(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """A completion earned a reward: the ledger transfers it from `account` (a campaign)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.claim_accepted.v1"
+    SAGAS: ClassVar[bool] = True
+
+    claim_id: str
+    campaign: str
+    partner: str
+    version: int
+    task: str
+    step: str
+    subscriber: str
+    bytes: int
+    terms: RewardTerms
+    happened_at: int = 0
+    occurrence: str = ""
+
+
+class ClaimNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A completion was taken in but earns nothing (`code` says why, such as `not_attributed`)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.claim_noted.v1"
+
+    claim_id: str
+    campaign: str
+    partner: str
+    version: int
+    task: str
+    step: str
+    subscriber: str
+    code: str
+    happened_at: int = 0
+    occurrence: str = ""
+
+
+class ClaimPaid(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """The reward has arrived. Final, but for a clawback."""
+
+    TYPE: ClassVar[str] = "bank.tasks.claim_paid.v1"
+
+    claim_id: str
+    transfer_id: str
+
+
+class ClaimRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The campaign could not pay, or the reward could not arrive (it came back). Final."""
+
+    TYPE: ClassVar[str] = "bank.tasks.claim_refused.v1"
+
+    claim_id: str
+    code: str
+    detail: str = ""
+
+
+class ClawbackAsked(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A paid reward is to be taken back (`account`: the subscriber): what is left of it."""
+
+    TYPE: ClassVar[str] = "bank.tasks.clawback_asked.v1"
+    SAGAS: ClassVar[bool] = True
+
+    claim_id: str
+    transfer_id: str
+
+
+class ClaimClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """What was left of a reward is the campaign's again; `shortfall_bytes` had been used. Final."""
+
+    TYPE: ClassVar[str] = "bank.tasks.claim_clawed_back.v1"
+
+    claim_id: str
+    taken_bytes: int
+    shortfall_bytes: int
+
+
+# Packs and pools.
+
+
+class PackOrdered(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A partner ordered packs, or a pool, at the price of the day; unpaid it gives nothing."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_ordered.v1"
+
+    order_id: str
+    pack: str
+    pack_version: int
+    count: int
+    bytes: int
+    amount_fen: int
+
+
+class PackOrderPaid(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An order was paid: the ledger creates its bytes on the partner's account (`account`)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_order_paid.v1"
+    SAGAS: ClassVar[bool] = True
+
+    order_id: str
+    bytes: int
+    expires_at: int | None = None
+
+
+class PackOrderCancelled(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An unpaid order was given up. Final."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_order_cancelled.v1"
+
+    order_id: str
+
+
+class PackIssued(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """A pack goes to a subscriber: the ledger transfers it from `account` (partner or campaign)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_issued.v1"
+    SAGAS: ClassVar[bool] = True
+
+    issue_id: str
+    order_id: str
+    partner: str
+    subscriber: str
+    bytes: int
+    terms: RewardTerms
+    campaign: str | None = None
+    code_id: str | None = None
+
+
+class PackDelivered(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The pack has arrived. Final."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_delivered.v1"
+
+    issue_id: str
+    transfer_id: str
+
+
+class PackIssueRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The pack could not be paid or could not arrive; it is in the inventory again. Final."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_issue_refused.v1"
+
+    issue_id: str
+    code: str
+    detail: str = ""
+
+
+EVENTS: tuple[type[Event], ...] = (
+    PartnerRegistered, PartnerSuspended, PartnerResumed, AppAdded, KeyIssued, KeyRetired,
+    ContractSigned, PricesSet, DataBought, CampaignDrafted, CampaignChanged, CampaignApproved,
+    CampaignFunded, CampaignStarted, CampaignPaused, CampaignEnded, ClaimAccepted, ClaimNoted,
+    ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack, PackOrdered, PackOrderPaid,
+    PackOrderCancelled, PackIssued, PackDelivered, PackIssueRefused,
+)  # fmt: skip
+EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
+SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
+
+
+def decode_data(event_type: str, data: Any) -> Event:
+    """Read an envelope's decoded `data`. Raises KeyError, msgspec.ValidationError."""
+    return msgspec.convert(data, EVENT_BY_TYPE[event_type])
