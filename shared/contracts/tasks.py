@@ -1,6 +1,6 @@
 """Public events of tasks: partners and their orders, campaigns, claims of rewards.
 
-An event's stored state is this contract's JSON. Amounts are bytes, money is whole fen (分), instants
+An event's stored state is this contract's JSON. Amounts are bytes, money is whole fen, instants
 milliseconds since 1970-01-01Z. `correlation_id` is the id of what the event is about (a claim, an
 order, a campaign's or partner's stream), as 32 hex digits. `account` is the ledger's account that
 is concerned: of a claim the one that pays. What the ledger acts on lies in lane `sagas` too. Events
