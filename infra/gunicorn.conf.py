@@ -11,7 +11,8 @@ service = next(
 )
 
 bind = f"{settings.bind_host}:{getattr(settings, f'{service}_port')}"
-worker_class = "gthread"
+# The ledger's commands are answered on an event loop (shared/front.py).
+worker_class = "infra.web_worker.FrontWorker" if service == "ledger" else "gthread"
 workers = 1
 threads = 32
 timeout = 0  # Streams and long polls take as long as they take.

@@ -31,6 +31,11 @@ class Tokens:
         raise UnauthorizedError
 
 
+def only_for(callers: tuple[str, ...]) -> ForbiddenError:
+    """Return the refusal of a route that is for others."""
+    return ForbiddenError(f"this route is for: {', '.join(callers)}")
+
+
 def allow(*callers: str) -> Callable[[F], F]:
     """Let only these callers use a route; without names, any caller with a valid token."""
 
@@ -38,7 +43,7 @@ def allow(*callers: str) -> Callable[[F], F]:
         @wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:
             if callers and g.caller not in callers:
-                raise ForbiddenError(f"this route is for: {', '.join(callers)}")
+                raise only_for(callers)
             return view(*args, **kwargs)
 
         checked.databank_allow = callers  # type: ignore[attr-defined]

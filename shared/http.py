@@ -39,14 +39,19 @@ def json_response(body: Any, status: int = 200, content_type: str = "application
 
 
 def problem(error: DatabankError) -> dict[str, Any]:
-    """Return the problem document of an error."""
+    """Return the problem document of an error in this request."""
+    return problem_of(error, g.get("request_id", "-") if g else None)
+
+
+def problem_of(error: DatabankError, request_id: str | None) -> dict[str, Any]:
+    """Return the problem document of an error in a request."""
     return {
         "type": f"urn:databank:problem:{error.code}",
         "title": (type(error).__doc__ or "").strip().splitlines()[0],
         "status": error.status,
         "code": error.code,
         "detail": error.detail,
-        "instance": f"urn:databank:request:{g.get('request_id', '-')}" if g else "-",
+        "instance": "-" if request_id is None else f"urn:databank:request:{request_id}",
         **error.extra,
     }
 
@@ -115,16 +120,28 @@ def is_local_scrape() -> bool:
 
 def answer_error(error: Exception) -> Response:
     """Turn any error into a problem document."""
-    known = _known(error)
-    if known.code == DatabankError.code:
-        logger().error("request_failed", path=request.path, exc_info=error)
+    known = known_error(error, request.path)
     _drain()
     response = json_response(problem(known), known.status, PROBLEM)
-    if known.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = "1"
-    if known.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
+    response.headers.update(headers_of(known))
     return response
+
+
+def known_error(error: Exception, path: str) -> DatabankError:
+    """Return what an error is answered as; one that nobody expected is written to the log."""
+    known = _known(error)
+    if known.code == DatabankError.code:
+        logger().error("request_failed", path=path, exc_info=error)
+    return known
+
+
+def headers_of(error: DatabankError) -> dict[str, str]:
+    """Return the headers that go with a problem."""
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": "1"}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
 
 
 def _drain() -> None:

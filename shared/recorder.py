@@ -76,8 +76,6 @@ def make_application(name: str, conninfo: str) -> Application[UUID]:
             "POSTGRES_SCHEMA": name,
             "POSTGRES_POOL_SIZE": "1",
             "POSTGRES_MAX_OVERFLOW": "2",
-            # A connection that died while it lay in the pool is nobody's 503.
-            "POSTGRES_PRE_PING": "yes",
             "POSTGRES_CONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
             "POSTGRES_LOCK_TIMEOUT": str(LOCK_TIMEOUT_S),
             "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": str(IDLE_IN_TRANSACTION_S),

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, g
 
+from services.ledger.application import Ledger
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Usage, command_schemas
 from services.ledger.domain.context import Meta
@@ -25,9 +26,10 @@ from services.ledger.schemas import (
     read_body,
 )
 from services.ledger.verification import verify_partition
-from shared.auth import allow
+from shared.auth import allow, only_for
 from shared.calendar import is_month
 from shared.errors import InvalidError
+from shared.front import Small
 from shared.http import body, json_response, query, stream
 from shared.ids import account_kind
 from shared.log_api import Served
@@ -55,6 +57,9 @@ def meta() -> Meta:
     return Meta(actor=g.caller, correlation_id=g.request_id)
 
 
+encode_answer = msgspec.json.Encoder().encode
+
+
 def encoded(answer: Any) -> Response:
     """Answer with JSON made by msgspec (outcomes are Structs)."""
     return Response(msgspec.json.encode(answer), content_type="application/json")
@@ -71,6 +76,16 @@ def post_commands() -> Response:
         return encoded({"outcomes": rehearsed, "dry_run": True})
     outcomes, positions = bank().ledger.execute(asked.commands, g.caller, meta())
     return encoded({"outcomes": outcomes, "position": format_token(bank().epoch, positions)})
+
+
+async def answer_commands(ledger: Ledger, epoch: int, asked: Small) -> bytes:
+    """Answer `POST /v1/commands` on the event loop: the same as `post_commands`."""
+    if asked.caller not in WRITERS:
+        raise only_for(WRITERS)
+    commands = read_body(decode_commands, asked.body).commands
+    meta = Meta(actor=asked.caller, correlation_id=asked.request_id)
+    outcomes, positions = await ledger.execute_soon(commands, asked.caller, meta)
+    return encode_answer({"outcomes": outcomes, "position": format_token(epoch, positions)})
 
 
 @blueprint.post("/v1/usage")

@@ -1,5 +1,6 @@
 """The ledger's use cases: execute commands and usage, close months, read accounts."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -60,15 +61,34 @@ class Ledger:
             Item(self._resolved(command) if isinstance(command, UNDOING) else command, caller, meta)
             for command in commands
         ]
+        waiting = self._submitted(items)
+        positions = {name: wait_for(future) for name, future in waiting.items()}
+        return [answered(item) for item in items], positions
+
+    def _submitted(self, items: list[Item], *, wait: bool = True) -> dict[str, Future[int]]:
+        """Hand items to their partitions' writers; return what each will answer, by log."""
         shares: list[list[Item]] = [[] for _ in self.partitions]
         for item in items:
             shares[partition_of(item.what.account, len(shares))].append(item)
-        waiting: dict[str, Future[int]] = {
-            partition.name: writer.submit(share)
+        return {
+            partition.name: writer.submit(share, wait=wait)
             for partition, writer, share in zip(self.partitions, self.writers, shares, strict=True)
             if share
         }
-        positions = {name: wait_for(future) for name, future in waiting.items()}
+
+    async def execute_soon(
+        self, commands: Sequence[AnyCommand], caller: str, meta: Meta
+    ) -> tuple[list[Outcome | UsageOutcome], Positions]:
+        """Execute commands as `execute` does, on an event loop, which goes on meanwhile.
+
+        Raises BusyError, UnavailableError: then some may be stored, and a repeat with the same keys
+        is safe.
+        """
+        if any(isinstance(command, UNDOING) for command in commands):
+            return await asyncio.to_thread(self.execute, commands, caller, meta)
+        items = [Item(command, caller, meta) for command in commands]
+        waiting = self._submitted(items, wait=False)
+        positions = {name: await _answer_of(future) for name, future in waiting.items()}
         return [answered(item) for item in items], positions
 
     def rehearse(
@@ -151,15 +171,26 @@ class Ledger:
             yield len(items)
 
 
+TOO_LATE = (
+    "the database did not answer in time; what was asked may still be done, so repeat it with the"
+    " same keys"
+)
+
+
 def wait_for(future: Future[int]) -> int:
     """Return what a writer answers. Raises UnavailableError when it takes too long."""
     try:
         return future.result(ANSWER_TIMEOUT_S)
     except TimeoutError as error:
-        raise UnavailableError(
-            "the database did not answer in time; what was asked may still be done, so repeat it"
-            " with the same keys"
-        ) from error
+        raise UnavailableError(TOO_LATE) from error
+
+
+async def _answer_of(future: Future[int]) -> int:
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await asyncio.wrap_future(future)
+    except TimeoutError as error:
+        raise UnavailableError(TOO_LATE) from error
 
 
 def close_item(account: str, month: str, meta: Meta) -> Item:

@@ -1,6 +1,7 @@
 """The only place that puts the ledger's parts together."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -29,6 +30,7 @@ from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.contracts.envelope import source_of
 from shared.errors import DatabankError
+from shared.front import Front
 from shared.ids import GIFTING_LOG
 from shared.log_api import log_blueprint
 from shared.logs import configure_logs
@@ -64,22 +66,23 @@ def make_bank(settings: Settings) -> Bank:
     )
 
 
-def create_app() -> Flask:
+def create_app() -> Front:
     """Make the web process's app from the environment."""
     settings = load_settings()
     configure_logs("ledger-web", settings.log_level)
     bank = make_bank(settings)
+    tokens = Tokens(settings.accepted_tokens)
     bank.doorbell.start()
     app = Flask("ledger")
     app.extensions["bank"] = bank
-    http.install(app, "ledger", Tokens(settings.accepted_tokens), lambda: ready(bank),
-        lambda: web_gauges(bank))  # fmt: skip
+    http.install(app, "ledger", tokens, lambda: ready(bank), lambda: web_gauges(bank))
     app.register_blueprint(api.blueprint)
     app.register_blueprint(rules_api.blueprint)
     app.register_blueprint(gifting_api.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     collect_rarely()
-    return app
+    commands = partial(api.answer_commands, bank.ledger, bank.epoch)
+    return Front(app, tokens, {"/v1/commands": commands})
 
 
 def ready(bank: Bank) -> dict[str, str]:

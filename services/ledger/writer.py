@@ -14,6 +14,7 @@ from shared.errors import UnavailableError
 # Above this a batch's transaction gets long for the others that wait for their turn.
 ITEMS_PER_BATCH_MAX = 2_000
 QUEUE_MAX = 256
+PUT_TIMEOUT_S = 5
 
 
 class Submission:
@@ -36,14 +37,16 @@ class Writer:
         self._thread = Thread(target=self._run, name=f"writer-{partition.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, items: list[Item], positions: Sequence[InboxPosition] = ()) -> Future[int]:
+    def submit(
+        self, items: list[Item], positions: Sequence[InboxPosition] = (), *, wait: bool = True
+    ) -> Future[int]:
         """Queue items; the future gives the log's position once they are durable.
 
-        Raises UnavailableError when too many wait already.
+        Raises UnavailableError when too many wait already, at once without `wait`.
         """
         submission = Submission(items, positions)
         try:
-            self._queue.put(submission, timeout=5)
+            self._queue.put(submission, block=wait, timeout=PUT_TIMEOUT_S)
         except queue.Full:
             raise UnavailableError("too many requests wait for this partition, try again") from None
         return submission.future

@@ -14,7 +14,7 @@ import psutil
 
 from infra.cli.client import Service
 from infra.runtime.environment import Environment, inherited
-from infra.runtime.programs import ROOT, service_programs
+from infra.runtime.programs import ROOT, SERVICES, service_programs
 from infra.runtime.state import Bank
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.data import PLAN
@@ -123,7 +123,8 @@ def _web(bench: Bench) -> Iterator[tuple[Bank, psutil.Process]]:
         bank = replace(made, port=free_port())
         offset = noon() - time.time_ns() // 1_000_000
         bank.clock_file.write_text(json.dumps({"offset_ms": offset}))
-        programs = service_programs(bank, Environment(), {"ledger": url, "gateway": ""})
+        urls = dict.fromkeys(SERVICES, "") | {"ledger": url}
+        programs = service_programs(bank, Environment(), urls)
         program = next(each for each in programs if each.name == WEB)
         environment = inherited(**program.environment)
         with bank.log_file(WEB).open("wb") as log:
