@@ -1,13 +1,17 @@
 """Finding RabbitMQ on this machine, or getting it: the package by apt, else a container."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 PACKAGE = "rabbitmq-server"
 INSTALL_TIMEOUT_S = 600
 IMAGE = "rabbitmq:4"
+# Processes that run tests side by side install it one after the other.
+LOCK = Path(tempfile.gettempdir()) / f"databank-tests-{os.geteuid()}.lock"
 # Where packages put the real script. /usr/sbin has Debian's wrapper, which insists on a user.
 SCRIPTS = (
     "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
@@ -51,7 +55,9 @@ def get_broker() -> Path | None:
     script = find_script()
     if script is not None:
         return script
-    tried = _install()
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tried = "" if find_script() else _install()
     script = find_script()
     if script is not None:
         return script
