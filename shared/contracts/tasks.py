@@ -36,6 +36,17 @@ class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True,
     carries: bool = False
 
 
+class DrawResult(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """How an entry was drawn: its roll (0 … 9,999), the prize on which it lies (or `nothing`).
+
+    `seed_commitment` is the SHA-256 of the day's secret seed; it was published before.
+    """
+
+    roll: int
+    prize: str
+    seed_commitment: str
+
+
 # Partners.
 
 
@@ -207,7 +218,11 @@ class CampaignEnded(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ClaimAccepted(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A completion earned a reward: the ledger transfers it from `account` (a campaign)."""
+    """A completion earned a reward: the ledger transfers it from `account` (a campaign).
+
+    `place` is the day of a sign-in's streak, from 1; `attributed_at` is when the subscriber came by
+    our entrance (0: it did not).
+    """
 
     TYPE: ClassVar[str] = "bank.tasks.claim_accepted.v1"
     SAGAS: ClassVar[bool] = True
@@ -223,6 +238,9 @@ class ClaimAccepted(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     terms: RewardTerms
     happened_at: int = 0
     occurrence: str = ""
+    attributed_at: int = 0
+    place: int = 0
+    draw: DrawResult | None = None
 
 
 class ClaimNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -240,6 +258,8 @@ class ClaimNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
     code: str
     happened_at: int = 0
     occurrence: str = ""
+    attributed_at: int = 0
+    draw: DrawResult | None = None
 
 
 class ClaimPaid(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
