@@ -11,7 +11,7 @@ service = next(
 )
 
 bind = f"{settings.bind_host}:{getattr(settings, f'{service}_port')}"
-worker_class = "gthread"
+worker_class = "infra.web_worker.LingeringWorker"
 workers = 1
 threads = 32
 timeout = 0  # Streams and long polls take as long as they take.

@@ -76,14 +76,7 @@ class LogDatabase:
 
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
-        """Lend a connection of the schema's pool. Raises UnavailableError, BusyError."""
-        with self.lend() as conn:
-            conn.execute(f"SET search_path = {self.name}")
-            yield conn
-
-    @contextmanager
-    def lend(self) -> Iterator[Connection[Any]]:
-        """Lend a connection whose search path the caller sets itself."""
+        """Lend a connection that looks at the schema. Raises UnavailableError, BusyError."""
         recorder = self.recorder
         try:
             with recorder.datastore.get_connection() as conn:

@@ -47,7 +47,7 @@ class Store(LogDatabase):
 
         The caller has it read and store; it is committed at the block's end.
         """
-        with self.lend() as conn, conn.transaction():
+        with self.connection() as conn, conn.transaction():
             lock, last = (conn.cursor(row_factory=tuple_row) for _ in range(2))
             with conn.pipeline():
                 take_turn(lock, self.name, PARTITION)

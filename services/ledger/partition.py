@@ -117,7 +117,11 @@ class Partition(LogDatabase):
         raise AssertionError
 
     def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
-        with self.lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        with (
+            self.connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
             now, loaded, known, head = self._load(conn, items)
             batch = Batch(Context(now, self.calendar, self.rulebook), loaded, known)
             batch.run(items)
@@ -130,7 +134,11 @@ class Partition(LogDatabase):
 
         Raises BusyError, UnavailableError.
         """
-        with self.lend() as conn, conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+        with (
+            self.connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
             now, loaded, known, _ = self._load(conn, items)
             Batch(Context(now, self.calendar, self.rulebook), loaded, known).run(items)
             self._answer_repeats(cursor, items)
@@ -177,7 +185,7 @@ class Partition(LogDatabase):
 
         The rulebook is then the stored one. Raises BusyError, UnavailableError.
         """
-        with self.lend() as conn, conn.transaction():
+        with self.connection() as conn, conn.transaction():
             now, *_ = self._load(conn, [])
             yield conn, now
 
