@@ -154,7 +154,7 @@ class Gifting:
 
         Raises what limits and the ledger refuse, ConflictError, UnavailableError.
         """
-        check = packets.check_of(terms.sender, terms.bytes)
+        check = packets.check_of(terms, self.store.rules())
         job = packets.MakePacket(asking, terms)
         return self._settled(job, asking.subject.hex, RedPacket, wait_s, check)
 
@@ -241,9 +241,7 @@ class Gifting:
         Raises UnavailableError while it still is.
         """
         checks = [
-            gifts.check_again(each)
-            if isinstance(each, Gift)
-            else packets.check_of(each.sender, each.bytes, each.fee_bytes)
+            gifts.check_again(each) if isinstance(each, Gift) else packets.check_again(each)
             for each in due
         ]
         jobs = [

@@ -29,7 +29,8 @@ IDLE_GIFTS = 60
 IDLE_PAUSE_S = 0.1
 POLL_S = 0.1
 DRAIN_S = 120.0
-ACTIVE_FROM = "2015-06"
+# Old enough to give, young enough to be given something without having used any data.
+ACTIVE_FROM = "2015-08"
 BYTES = 10 << 20
 OPEN_GIFTS = re.compile(r"^databank_gifting_open_gifts\{[^}]*\} ([0-9.]+)", re.MULTILINE)
 ARRIVED, ON_ITS_WAY = 201, 202

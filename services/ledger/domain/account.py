@@ -58,7 +58,7 @@ __all__ = [
     "spend_line",
 ]
 
-STATE_FORMAT = 5
+STATE_FORMAT = 6
 
 # Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
 # its close can still be carried over.
@@ -79,6 +79,8 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     granted_through: str | None = None
     closed_through: str | None = None
     closed_until: int = 0
+    # When the last record began that it was charged for; 0 before the first one.
+    last_used_at: int = 0
     lots: dict[str, Lot] = {}
     holds: dict[str, Hold] = {}
     emptied: list[Window] = []
@@ -179,6 +181,8 @@ def spend_line(account: Account, line: UsageLine) -> None:
         account.lots[part.lot_id].remaining -= part.bytes
     account.spent += line.bytes - line.unfunded_bytes
     account.unfunded += line.unfunded_bytes
+    if line.occurred_at > account.last_used_at:  # noqa: PLR1730 max() takes twice as long.
+        account.last_used_at = line.occurred_at
 
 
 def _earned(account: Account, event: DataEarned) -> None:
