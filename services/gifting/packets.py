@@ -17,10 +17,11 @@ from services.gifting.domain.rules import Rules
 from services.gifting.domain.split import SEED_BYTES, Split, commitment_of
 from services.gifting.gifts import BY_GIFTING, HOUR_MS, Amount, Message, SubscriberId
 from services.gifting.ledger import Check, fee_in_check
-from services.gifting.requests import Answer, Asking, Request
+from services.gifting.requests import Request
 from services.gifting.turn import Needs, Turn
-from services.gifting.writer import Job
 from shared.ids import digest
+from shared.sagas.requests import Answer, Asking
+from shared.sagas.writer import Job
 
 PURPOSE = "red_packet"
 # The least that the ledger can be asked about, where only who somebody is matters.

@@ -1,8 +1,8 @@
-"""What the aggregates of gifting share: an event is a fact of the public contract in a stream.
+"""What aggregates with sagas share: an event is a fact of the public contract in a stream.
 
-An aggregate's event of the library carries one Struct of `shared.contracts.gifting` as its `data`
-and has its type as topic. So what is stored is the contract's JSON, byte by byte, the log serves
-it undecoded, and no field is declared twice:
+An aggregate's event of the library carries one Struct of `shared.contracts` as its `data` and has
+its type as topic. So what is stored is the contract's JSON, byte by byte, the log serves it
+undecoded, and no field is declared twice:
 
     stored row   = stream, version, topic, state
     event     ->   event.originator_id, event.originator_version, event.TOPIC, encode(event.data)
@@ -22,13 +22,11 @@ from uuid import UUID
 import msgspec
 from eventsourcing.domain import AggregateCreated, AggregateEvent, BaseAggregate
 
-from shared.contracts.gifting import EVENT_BY_TYPE
 from shared.contracts.ledger import Event as Contract
 
 encode: Any = msgspec.json.Encoder().encode
-_decoders = {topic: msgspec.json.Decoder(kind) for topic, kind in EVENT_BY_TYPE.items()}
-# By topic: the event's class, and the topic of the aggregate whose event it is.
-_classes: dict[str, tuple[type["Aggregate.Event"], str]] = {}
+# By topic: the decoder of its fact, the event's class, the topic of the aggregate whose it is.
+_kinds: dict[str, tuple[Any, type["Aggregate.Event"], str]] = {}
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -56,13 +54,14 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Aggregate(BaseAggregate[UUID]):
     """A stream of facts; its id's hex digits are the id that the contract speaks of."""
 
-    TOPIC = "gifting.aggregate"  # Makes a topic compulsory on every subclass and its events.
+    TOPIC = "databank.aggregate"  # Makes a topic compulsory on every subclass and its events.
     FACTS: ClassVar[dict[type[Contract], type["Aggregate.Event"]]] = {}
 
     class Event(AggregateEvent):
         """A fact at its place in a stream."""
 
         TOPIC: ClassVar[str]
+        FACT: ClassVar[type[Contract]]
         data: Contract
 
         def apply(self, aggregate: Any) -> None:
@@ -74,10 +73,10 @@ class Aggregate(BaseAggregate[UUID]):
         cls.FACTS = {}
         # After the library, which replaces the classes that the body names.
         for value in vars(cls).values():
-            topic = getattr(value, "TOPIC", None)
-            if topic in EVENT_BY_TYPE:
-                cls.FACTS[EVENT_BY_TYPE[topic]] = value
-                _classes[topic] = (value, cls.TOPIC)
+            kind = getattr(value, "FACT", None)
+            if kind is not None:
+                cls.FACTS[kind] = value
+                _kinds[kind.TYPE] = (msgspec.json.Decoder(kind), value, cls.TOPIC)
 
     def evolve(self, data: Any) -> None:
         """Change the state as the fact says."""
@@ -90,7 +89,7 @@ class Aggregate(BaseAggregate[UUID]):
 
     @staticmethod
     def stream(name: str) -> UUID:
-        """Return the stream of a gift, packet or ask by its id (32 hex digits)."""
+        """Return the stream of a thing by its id (32 hex digits)."""
         return UUID(hex=name)
 
     @classmethod
@@ -120,13 +119,14 @@ def beginning(kind: type[Contract]) -> type[Aggregate.Event]:
 
 def _event_class(kind: type[Contract], bases: tuple[type, ...]) -> type[Aggregate.Event]:
     # A docstring of its own, because the library's dataclass would write a signature.
-    return type(kind.__name__, bases, {"TOPIC": kind.TYPE, "__doc__": kind.__doc__})
+    named = {"TOPIC": kind.TYPE, "FACT": kind, "__doc__": kind.__doc__}
+    return type(kind.__name__, bases, named)
 
 
 def event_of(stream: UUID, version: int, topic: str, state: bytes) -> Aggregate.Event:
     """Read a stored event. Raises KeyError for an unknown topic, msgspec.DecodeError."""
-    data = _decoders[topic].decode(state)
-    kind, owner = _classes[topic]
+    decoder, kind, owner = _kinds[topic]
+    data = decoder.decode(state)
     values = {
         "originator_id": stream, "originator_version": version, "data": data,
         "timestamp": _moment(data.recorded_at),

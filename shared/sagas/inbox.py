@@ -1,16 +1,12 @@
-"""What the ledger's events mean for gifts: its inbox, lane `sagas` of every ledger partition."""
+"""What the ledger's events mean for sagas: an inbox, lane `sagas` of every ledger partition."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from psycopg.rows import tuple_row
 
-from services.gifting.application import Gifting
-from services.gifting.domain.gift import Gift
-from services.gifting.domain.red_packet import RedPacket
-from services.gifting.turn import Needs, Turn
-from services.gifting.writer import Job
 from shared.bus import parking
 from shared.bus.parking import Parked
 from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
@@ -18,7 +14,9 @@ from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.ledger import EVENT_BY_TYPE, Event, decode_data
 from shared.db import AWAY
 from shared.errors import UnavailableError
-from shared.ids import GIFTING_LOG
+from shared.sagas.store import SagaStore
+from shared.sagas.turn import SagaNeeds, SagaTurn
+from shared.sagas.writer import Job, Writer
 
 BY_THE_LEDGER = "ledger"
 ID_DIGITS = 32
@@ -29,7 +27,7 @@ _decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENT_BY_TYPE.it
 
 
 class TakeIn(Job[None]):
-    """Let gifts and packets take in what the ledger says of them, and move the inbox's position.
+    """Let sagas take in what the ledger says of them, and move the inbox's position.
 
     What is about a saga that waits behind a parked event is parked too, except in a `retry`.
     """
@@ -42,30 +40,23 @@ class TakeIn(Job[None]):
         self._position = position
         self._retry = retry
 
-    def need(self, needs: Needs) -> None:
+    def need(self, needs: SagaNeeds) -> None:
         """Say what has to be read."""
-        sagas = {saga for saga, _ in self._events}
-        needs.streams |= sagas
-        needs.claims |= sagas
+        needs.about({saga for saga, _ in self._events})
         if not self._retry:
             needs.consumers.add(self._position.consumer)
 
-    def decide(self, turn: Turn) -> None:
-        """Take in what is about something of gifting; others have sagas too."""
+    def decide(self, turn: SagaTurn) -> None:
+        """Take in what is about something of this service; others have sagas too."""
         for saga, envelope in self._events:
-            stream = turn.packet_of_claim.get(saga, saga)
-            found = turn.found(Gift, stream) or turn.found(RedPacket, stream)
-            if found is None:
+            hear = turn.listener(saga)
+            if hear is None:
                 continue
             if saga.hex in turn.parked and not self._retry:
                 turn.park(self._position.consumer, envelope, saga.hex, parking.BEHIND, 0)
                 continue
             event = event_in(envelope)
-            meta = turn.meta(BY_THE_LEDGER, causation_id=envelope.id)
-            if isinstance(found, Gift):
-                found.on(event, meta)
-            else:
-                found.on(event, meta, turn.seeds[stream])
+            hear(event, turn.meta(BY_THE_LEDGER, causation_id=envelope.id))
         turn.reach(self._position)
 
 
@@ -77,7 +68,7 @@ def event_in(envelope: Envelope) -> Event:
 
 
 def saga_of(event: Envelope) -> UUID | None:
-    """Return the gift, packet or claim that an event may be about: its correlation id."""
+    """Return the saga that an event may be about: its correlation id."""
     text = event.correlationid or ""
     if len(text) != ID_DIGITS:
         return None
@@ -94,14 +85,17 @@ def waits_as(event: Envelope) -> str:
 
 
 class LedgerConsumer:
-    """Gifting's inbox. Threads may share it; effect and position are one transaction."""
+    """A service's inbox. Threads may share it; effect and position are one transaction.
+
+    `writer` gives the service's writer, which is started at first use.
+    """
 
     lane = "sagas"
 
-    def __init__(self, gifting: Gifting) -> None:
-        self.name = GIFTING_LOG
-        self._store = gifting.store
-        self._gifting = gifting
+    def __init__(self, store: SagaStore[Any], writer: Callable[[], Writer]) -> None:
+        self.name = store.name
+        self._store = store
+        self._writer = writer
         self._positions: dict[str, int] = {}
 
     def position(self, source: str) -> int:
@@ -128,7 +122,7 @@ class LedgerConsumer:
         self._positions.pop(batch.source, None)
         fresh = [each for each in batch.events if int(each.sequence) > at]
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
-        self._gifting.writer.run(TakeIn(fresh, position))
+        self._writer().run(TakeIn(fresh, position))
         self._positions[batch.source] = max(at, batch.sequence)
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
@@ -175,7 +169,7 @@ class LedgerConsumer:
     def _retry(self, parked: Parked) -> bool:
         position = InboxPosition(self.name, parked.source, self.lane, 0)
         try:
-            self._gifting.writer.run(TakeIn([parked.event], position, retry=True))
+            self._writer().run(TakeIn([parked.event], position, retry=True))
         except (UnavailableError, *AWAY):
             raise
         except Exception as error:  # noqa: BLE001 It stays parked, with its newest error.

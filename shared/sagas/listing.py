@@ -1,12 +1,12 @@
-"""Pages of gifts and asks: which there are, from the rows; what they are, from their events."""
+"""Pages of things: which there are, from the rows; what they are, from their events."""
 
 from typing import Any
 from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from services.gifting.domain.aggregate import rebuild
-from services.gifting.store import Store
+from shared.sagas.aggregate import rebuild
+from shared.sagas.store import SagaStore
 
 # Newest first; an instant may have many.
 PAGE = """
@@ -25,7 +25,7 @@ FIRST = UUID(int=0)
 
 
 def page(
-    store: Store, table: str, sides: tuple[str, ...], asked: dict[str, Any], limit: int
+    store: SagaStore[Any], table: str, sides: tuple[str, ...], asked: dict[str, Any], limit: int
 ) -> tuple[list[Any], Place | None]:
     """Return a page of what lies in a table, and the place of its last one if there is more.
 
@@ -45,7 +45,7 @@ def page(
     return [rebuild(events[row[0]]) for row in shown], more
 
 
-def due(store: Store, table: str, now: int, after: UUID, limit: int) -> list[Any]:
+def due(store: SagaStore[Any], table: str, now: int, after: UUID, limit: int) -> list[Any]:
     """Return what is due by now, behind an id, in the order of ids."""
     with store.connection() as conn:
         rows = conn.cursor(row_factory=tuple_row).execute(

@@ -1,28 +1,21 @@
 """Who waits for the end of a saga: woken by the log, which tells it whoever wrote it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Event, Lock, Thread
+from typing import Any
 
 from psycopg.rows import tuple_row
 
-from services.gifting.store import Store
 from shared.bus.doorbell import Doorbell
 from shared.bus.stored_log import decode_facts
 from shared.errors import UnavailableError
+from shared.sagas.store import SagaStore
 
 LOOK_EVERY_S = 0.5
 # Of a web process's 32 threads (infra/gunicorn.conf.py): the others serve the log, without which
 # nothing would ever come that is waited for.
 WAITERS_MAX = 16
-# After these nothing more comes by itself soon.
-RESTS = tuple(
-    f"bank.gifting.{name}.v1"
-    for name in (
-        "gift_delayed", "gift_held", "gift_completed", "gift_refused", "gift_returned",
-        "red_packet_opened", "red_packet_refused", "share_delivered", "share_returned",
-    )
-)  # fmt: skip
 NEW_RESTS = """
 SELECT notification_id, state FROM stored_events
 WHERE notification_id > %s AND topic = ANY(%s) ORDER BY notification_id LIMIT 5000
@@ -31,10 +24,14 @@ HEAD = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 
 
 class Waiting:
-    """Lets threads wait until a gift, packet or claim comes to rest; one thread reads for all."""
+    """Lets threads wait until a saga comes to rest; one thread reads for all.
 
-    def __init__(self, store: Store, doorbell: Doorbell) -> None:
+    `rests`: the types of events after which nothing more comes by itself soon.
+    """
+
+    def __init__(self, store: SagaStore[Any], doorbell: Doorbell, rests: Sequence[str]) -> None:
         self._store = store
+        self._rests = list(rests)
         self._doorbell = doorbell
         self._lock = Lock()
         self._bells: dict[str, list[Event]] = {}
@@ -102,7 +99,7 @@ class Waiting:
             at = self._at
         with self._store.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
-            found = cursor.execute(NEW_RESTS, (at, list(RESTS)), binary=True).fetchall()
+            found = cursor.execute(NEW_RESTS, (at, self._rests), binary=True).fetchall()
         with self._lock:
             for sequence, state in found:
                 self._at = max(self._at, sequence)

@@ -9,12 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from eventsourcing.persistence import IntegrityError
 
-from services.gifting import metrics
-from services.gifting.store import Store
-from services.gifting.turn import Needs, Turn
 from shared.errors import BusyError, DatabankError, UnavailableError
 from shared.log_database import NoConnectionError
 from shared.logs import logger
+from shared.sagas.store import SagaStore
 
 # Above this a turn gets long for the others that wait for theirs.
 JOBS_PER_TURN_MAX = 500
@@ -32,11 +30,11 @@ class Job(Generic[T]):
     def __init__(self) -> None:
         self.future: Future[T] = Future()
 
-    def need(self, needs: Needs) -> None:
+    def need(self, needs: Any) -> None:
         """Say what has to be read."""
         raise NotImplementedError
 
-    def decide(self, turn: Turn) -> T:
+    def decide(self, turn: Any) -> T:
         """Decide. Raises a DatabankError, before anything is changed, to refuse."""
         raise NotImplementedError
 
@@ -44,7 +42,7 @@ class Job(Generic[T]):
 class Writer:
     """Runs jobs in turns; several that wait share one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SagaStore[Any]) -> None:
         self._store = store
         self._queue: queue.Queue[Job[Any] | None] = queue.Queue(QUEUE_MAX)
         self._thread = Thread(target=self._run, name="writer", daemon=True)
@@ -99,7 +97,7 @@ class Writer:
             for job in jobs:  # One broke the turn: each has its own, so that only that one fails.
                 self._commit([job])
         else:
-            metrics.observe_turn(len(jobs), perf_counter() - began)
+            self._store.watch.observe_turn(len(jobs), perf_counter() - began)
             for job, (result, refusal) in zip(jobs, outcomes, strict=True):
                 if refusal is None:
                     job.future.set_result(result)
@@ -113,7 +111,7 @@ class Writer:
                 return self._turn(jobs)
             except (IntegrityError, UnavailableError) as error:
                 last = isinstance(error, BusyError | NoConnectionError) or attempt == ATTEMPTS_MAX
-                metrics.count_failed_turn(error, last=last)
+                self._store.watch.count_failed(error, last=last)
                 if last:
                     raise
                 logger().warning("turn_retried", attempt=attempt, error=str(error))
@@ -124,19 +122,18 @@ class Writer:
             for job in jobs:
                 job.need(turn.needs)
             turn.read()
-            outcomes = [_outcome(job, turn) for job in jobs]
+            outcomes = [self._outcome(job, turn) for job in jobs]
             turn.store()
         return outcomes
 
-
-def _outcome(job: Job[Any], turn: Turn) -> tuple[Any, DatabankError | None]:
-    try:
-        return job.decide(turn), None
-    except UnavailableError:
-        raise
-    except DatabankError as error:
-        metrics.REFUSALS.labels(error.code).inc()
-        return None, error
+    def _outcome(self, job: Job[Any], turn: Any) -> tuple[Any, DatabankError | None]:
+        try:
+            return job.decide(turn), None
+        except UnavailableError:
+            raise
+        except DatabankError as error:
+            self._store.watch.refusals.labels(error.code).inc()
+            return None, error
 
 
 def wait_for(future: Future[T]) -> T:
