@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tasks.domain.aggregate import Meta, encode, event_of, rebuild
 from services.tasks.domain.claim import Claim, For
 from services.tasks.domain.tasks.completion import Earned, claim_name
 from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Reward
@@ -22,6 +21,7 @@ from shared.contracts.ledger import (
 )
 from shared.contracts.tasks import ClaimAccepted, ClaimClawedBack, ClaimNoted, ClawbackAsked
 from shared.errors import RefusedError
+from shared.sagas.aggregate import Meta, encode, event_of, rebuild
 
 NOW = 1_440_000_000_000
 WHOSE = For(campaign="august", partner="didi", version=3, task="ride", happened_at=NOW - 5)

@@ -27,6 +27,7 @@ from services.tasks.domain.tasks.draws import commitment_of, prize_at, roll_of
 from services.tasks.domain.tasks.kinds import (
     NOTHING,
     AdWatched,
+    Common,
     FirstOrder,
     Install,
     LuckyDraw,
@@ -37,7 +38,6 @@ from services.tasks.domain.tasks.kinds import (
     Share,
     SignIn,
     Survey,
-    Task,
 )
 from services.tasks.domain.tasks.limits import day_after
 from services.tasks.domain.tasks.rewards import DAY_MS, Reward, amount_of
@@ -86,7 +86,7 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     calendar: Calendar
     rules: TaskRules
 
-    def name(self, task: Task, step: str, subscriber: str, occurrence: str = "") -> str:
+    def name(self, task: Common, step: str, subscriber: str, occurrence: str = "") -> str:
         """Return a claim's id in this campaign."""
         return claim_name(self.campaign, task.name, step, subscriber, occurrence)
 
