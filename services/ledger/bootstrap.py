@@ -7,7 +7,7 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.ledger import api, gifting_api, rules_api
+from services.ledger import api, gifting_api, offers_api, rules_api
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
 from services.ledger.gauges import web_gauges, worker_gauges
@@ -77,6 +77,7 @@ def create_app() -> Flask:
     app.register_blueprint(api.blueprint)
     app.register_blueprint(rules_api.blueprint)
     app.register_blueprint(gifting_api.blueprint)
+    app.register_blueprint(offers_api.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     collect_rarely()
     return app

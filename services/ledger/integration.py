@@ -9,12 +9,13 @@ import msgspec
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from services.ledger import gifting
+from services.ledger import gifting, tasks
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
 from services.ledger.partition import Partition
+from services.ledger.quota_sagas import quota_command
 from shared.bus import parking
 from shared.bus.parking import Parked
 from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
@@ -28,6 +29,7 @@ from shared.contracts.ledger import (
     DataTransferred,
     Event,
 )
+from shared.contracts.tasks import EVENT_BY_TYPE as EVENT_OF_TASKS
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
@@ -155,6 +157,9 @@ class PartitionConsumer:
         Raises NotFoundError when the departure of a transfer that was refused, or is clawed back,
         is not in this partition's log, KeyError, msgspec.ValidationError.
         """
+        if envelope.type in EVENT_OF_TASKS:
+            wanted = msgspec.convert(envelope.data, EVENT_OF_TASKS[envelope.type])
+            return tasks.item_of(wanted, envelope.id, self._partition.events_by_key, self._is_mine)
         if envelope.type in EVENT_OF_GIFTING:
             asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
             return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
@@ -181,6 +186,8 @@ class PartitionConsumer:
                 code=event.code,
             )
             return Item(back, "ledger", meta)
+        if (quota := quota_command(event, event_id, self._is_mine)) is not None:
+            return Item(quota, "ledger", meta)
         if isinstance(event, DataReceived) and event.fee_legs and self._is_mine(FEES_ACCOUNT):
             fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
             return Item(fee, "ledger", meta)

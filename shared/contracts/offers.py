@@ -29,6 +29,21 @@ class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return minute >= self.begins or minute < self.ends
 
 
+class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """The terms of a lot that a subscriber gets: what it is, when it can be used, for what.
+
+    `valid_from` in the future: pending, it can be neither used nor given away before.
+    """
+
+    kind: Literal["award", "reward", "pack"]
+    valid_from: int
+    expires_at: int
+    scope: str | list[str] = "any"
+    hours: Hours | None = None
+    giftable: bool = False
+    carries: bool = False
+
+
 class Caps(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How many bytes an offer pays for at most; None: no limit.
 

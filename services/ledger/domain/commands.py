@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from services.ledger.domain.rules import Bytes, GivenThresholds
 from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
+from shared.contracts.offers import RewardTerms
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -41,6 +42,13 @@ AccountId = Annotated[
     Meta(
         pattern=rf"^((partner|campaign):[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9_-]{{1,64}}){END}",
         description="a subscriber, or partner:NAME, or campaign:NAME",
+    ),
+]
+PayerId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(partner|campaign):[A-Za-z0-9._-]{{1,64}}{END}",
+        description="a campaign, campaign:NAME, or a partner, partner:NAME",
     ),
 ]
 Month = Annotated[
@@ -108,14 +116,18 @@ class Fund(Command, frozen=True, kw_only=True, tag="fund"):
 
 
 class Award(Command, frozen=True, kw_only=True, tag="award"):
-    """Pay a subscriber out of a campaign.
+    """Pay a subscriber out of a campaign, or out of what a partner bought.
+
+    With `terms` it arrives on those: kind, when it can be used and for what. What is not valid yet
+    is pending: it can be neither used nor given away.
 
     Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
     """
 
-    account: CampaignId
+    account: PayerId
     subscriber: SubscriberId
     bytes: Bytes
+    terms: RewardTerms | UnsetType = UNSET
 
 
 class Fee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -290,11 +302,15 @@ class TakeFee(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Undo a usage record that was found in the log (what `reverse` comes to)."""
+    """Undo a usage record that was found in the log (what `reverse` comes to).
+
+    `quota` is the account that paid what was sponsored of it.
+    """
 
     key: str
     account: str
     line: UsageLine
+    quota: str | None = None
     reason: str | None = None
 
 
@@ -314,6 +330,53 @@ class PutBack(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     transfer: DataTransferred
     departed: DataTransferred
+    reason: str | None = None
+
+
+class Refill(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a campaign answer a quota that needs bytes (from the log)."""
+
+    key: str
+    account: str
+    quota: str
+    request_id: str
+    bytes: int
+    reason: str | None = None
+
+
+class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a quota answer its campaign's recall (from the log)."""
+
+    key: str
+    account: str
+    round: int
+    reason: str | None = None
+
+
+class NoteRecall(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a campaign know that a recalled quota had nothing left (from the log)."""
+
+    key: str
+    account: str
+    quota: str
+    round: int
+    reason: str | None = None
+
+
+class MarkQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a quota know until when its campaign is exhausted, 0 for not any more (from the log)."""
+
+    key: str
+    account: str
+    exhausted_until: int
+    reason: str | None = None
+
+
+class EndCampaign(msgspec.Struct, frozen=True, kw_only=True):
+    """End a campaign's escrow: what is left goes back to its partner (asked by tasks' log)."""
+
+    key: str
+    account: str
     reason: str | None = None
 
 
@@ -342,6 +405,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bytes: int
     occurred_at: int
     rating_group: str | None = None
+    # Serves to find the rating group, and is stored nowhere.
+    host: str | None = None
+    roaming: bool = False
 
 
 PUBLIC: tuple[type[Command], ...] = (
@@ -353,9 +419,11 @@ PublicCommand = (
     | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
 AnyCommand = (
-    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Touch
-    | Close
+    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Refill
+    | GiveBack | NoteRecall | MarkQuota | EndCampaign | Touch | Close
 )  # fmt: skip
+# What the log asks must not get lost by a refusal.
+FROM_LOG = (Arrive, TakeBack, PutBack, TakeFee, Refill, GiveBack, NoteRecall, MarkQuota)
 # What a job asks is asked again until it is done, so it needs no key to be done once.
 KEYLESS = (Touch, Close)
 

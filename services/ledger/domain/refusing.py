@@ -1,6 +1,15 @@
 """Refusals that a saga waits for: told as events, on a stream of the command's own id."""
 
-from services.ledger.domain.commands import AnyCommand, Hold, Post, Transfer
+from services.ledger.domain.commands import (
+    AnyCommand,
+    Award,
+    ClawBack,
+    ClawBackArrived,
+    Fund,
+    Hold,
+    Post,
+    Transfer,
+)
 from services.ledger.domain.context import Context, Meta, facts
 from shared.contracts.ledger import Event, HoldRefused, TransferRefused
 from shared.errors import RefusedError
@@ -20,4 +29,20 @@ def refusal_event(
     if isinstance(command, Transfer | Post):
         hold_id = command.hold_id if isinstance(command, Post) else None
         return TransferRefused(**told, transfer_id=command_id, to=command.to, hold_id=hold_id)
+    if (to := _receiver(command)) is not None:
+        return TransferRefused(**told, transfer_id=command_id, to=to)
+    return None
+
+
+def _receiver(command: AnyCommand) -> str | None:
+    """Return where a refused award, funding or clawback would have gone."""
+    match command:
+        case Award():
+            return command.subscriber
+        case Fund():
+            return command.campaign
+        case ClawBackArrived():
+            return command.arrived.sender
+        case ClawBack():
+            return command.account
     return None

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
+from services.ledger.domain import quotas
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
 from services.ledger.domain.context import Context, Meta, active, facts, known
 from services.ledger.domain.fees import split_fee, together, with_fee
+from services.ledger.domain.lots import leg_of
 from shared.contracts.ledger import (
     ANY_SCOPE,
     ArrivalRefused,
@@ -31,7 +34,12 @@ RECEIVER_KIND = {
     "red_packet": "subscriber",
     "award": "subscriber",
     "funding": "campaign",
+    "refill": "quota",
+    "give_back": "campaign",
+    "refund": "partner",
 }
+# What comes back goes into the lot that it was taken from.
+BACK = ("give_back", "refund")
 
 
 def transfer(
@@ -65,13 +73,16 @@ def fund(
 def award(
     account: Account | None, command: Award, context: Context, meta: Meta, transfer_id: str
 ) -> Iterator[Event]:
-    """Let a campaign's bytes depart for a subscriber."""
+    """Let a campaign's, or a partner's, bytes depart for a subscriber, on terms of their own."""
     account = active(known(account, command.account))
     legs = take_legs(account, command.bytes, context)
+    of_campaign = account.kind == "campaign"
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason),
         transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
-        partner=account.partner, campaign=account.account,
+        partner=account.partner if of_campaign else account.account,
+        campaign=account.account if of_campaign else None,
+        terms=None if isinstance(command.terms, UnsetType) else command.terms,
     )  # fmt: skip
 
 
@@ -106,15 +117,6 @@ def _can_leave(lot: Lot, now: int) -> bool:
     )
 
 
-def leg_of(lot: Lot, amount: int) -> Leg:
-    """Return a part of a lot as a leg, on the lot's terms."""
-    return Leg(
-        lot_id=lot.lot_id, bytes=amount, kind=lot.kind, valid_from=lot.valid_from,
-        expires_at=lot.expires_at, scope=lot.scope, giftable=lot.giftable, carries=lot.carries,
-        source=lot.source,
-    )  # fmt: skip
-
-
 def arrive(
     account: Account | None, command: Arrive, context: Context, meta: Meta
 ) -> Iterator[Event]:
@@ -133,10 +135,13 @@ def arrive(
         **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
         lots=lots, partner=moved.partner, campaign=moved.campaign,
         fee_legs=[leg for leg in moved.legs if leg.to is not None],
+        day=moved.day, recall=moved.recall,
     )  # fmt: skip
     gone = [Slice(lot.lot_id, lot.granted) for lot in lots if lot.expires_at <= context.now]
     if gone:
         yield DataExpired(**common, slices=gone)
+    if account is not None and account.kind == "campaign":
+        yield from quotas.go_on(account, context, meta)
 
 
 def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
@@ -156,7 +161,7 @@ def arriving_lots(
 ) -> list[LotTerms]:
     """Return the lots that a transfer makes where it arrives; a fee is none of them."""
     return [
-        _on_arrival(account, _arriving(moved, index, leg), context)
+        _on_arrival(account, moved, _arriving(moved, index, leg), context)
         for index, leg in enumerate(moved.legs)
         if leg.to is None
     ]
@@ -164,23 +169,37 @@ def arriving_lots(
 
 def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     kind = ARRIVING_KIND.get(moved.purpose, leg.kind)
-    return LotTerms(
+    lot = LotTerms(
         lot_id=f"{kind}:{moved.transfer_id}:{index}",
         kind=kind,
         granted=leg.bytes,
         valid_from=leg.valid_from,
         expires_at=leg.expires_at,
         scope=leg.scope,
+        hours=leg.hours,
         giftable=moved.purpose == "funding",
         source=Source(
             type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
         ),
         parent_lot=leg.lot_id,
     )
+    if moved.purpose in BACK:
+        return replace(lot, lot_id=leg.parent_lot or lot.lot_id, giftable=True, parent_lot=None)
+    if (terms := moved.terms) is None:
+        return lot
+    return replace(
+        lot, lot_id=f"{terms.kind}:{moved.transfer_id}:{index}", kind=terms.kind,
+        valid_from=terms.valid_from, expires_at=terms.expires_at, scope=terms.scope,
+        hours=terms.hours, giftable=terms.giftable, carries=terms.carries,
+    )  # fmt: skip
 
 
-def _on_arrival(account: Account | None, lot: LotTerms, context: Context) -> LotTerms:
-    """Return an arriving lot on the terms that the rules give its kind."""
+def _on_arrival(
+    account: Account | None, moved: DataTransferred, lot: LotTerms, context: Context
+) -> LotTerms:
+    """Return an arriving lot on the terms that the rules give its kind, if it has none itself."""
+    if moved.terms is not None:
+        return lot
     rule = context.rules.arriving.get(lot.kind)  # type: ignore[call-overload]
     if rule is None or rule.terms == "preserve":
         return lot
@@ -206,3 +225,5 @@ def take_back(
         legs=together(moved.legs), partner=moved.partner, campaign=moved.campaign,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)
+    if account.kind == "campaign":
+        yield from quotas.go_on(account, context, meta)
