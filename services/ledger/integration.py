@@ -9,7 +9,7 @@ import msgspec
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from services.ledger import gifting
+from services.ledger import gifting, tasks
 from services.ledger.application import Ledger
 from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
@@ -28,6 +28,7 @@ from shared.contracts.ledger import (
     DataTransferred,
     Event,
 )
+from shared.contracts.tasks import EVENT_BY_TYPE as EVENT_OF_TASKS
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
@@ -158,6 +159,11 @@ class PartitionConsumer:
         if envelope.type in EVENT_OF_GIFTING:
             asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
             return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
+        if envelope.type in EVENT_OF_TASKS:
+            asked = msgspec.convert(envelope.data, EVENT_OF_TASKS[envelope.type])
+            if not self._is_mine(asked.account):
+                return None
+            return tasks.item_of(asked, envelope.id, self._ledger.resolved)
         event = msgspec.convert(envelope.data, EVENT_BY_TYPE[envelope.type])
         return self._answer(event, envelope.id)
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from shared.contracts.offers import Hours, RewardTerms
+
 ANY_SCOPE = "any"
 # The operator's account that takes fees.
 FEES_ACCOUNT = "operator:fees"
@@ -39,6 +41,7 @@ class LotTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     carries: bool = False
     source: Source
     parent_lot: str | None = None
+    hours: Hours | None = None
 
 
 class Slice(msgspec.Struct, frozen=True, gc=False):
@@ -218,7 +221,7 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=F
 
     A leg with a `to` of its own is a fee: it counts as transferred too, and goes on to the operator
     when the other legs have arrived. A clawback takes back what is left of an earlier transfer;
-    `shortfall_bytes` are not.
+    `shortfall_bytes` are not. `terms` are those on which an award or pack arrives.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.data_transferred.v1"
@@ -233,6 +236,7 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=F
     hold_id: str | None = None
     undoes: str | None = None
     shortfall_bytes: int = 0
+    terms: RewardTerms | None = None
 
 
 class TransferRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):

@@ -15,25 +15,10 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from shared.contracts.ledger import Event
-from shared.contracts.offers import Hours
+from shared.contracts.offers import RewardTerms
 
 LOG = "tasks_00"
 RewardKind = Literal["award", "reward", "pack"]
-
-
-class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """The terms of a lot that a subscriber gets: what it is, when it can be used, for what.
-
-    `valid_from` in the future: pending, it can be neither used nor given away before.
-    """
-
-    kind: RewardKind
-    valid_from: int
-    expires_at: int
-    scope: str | list[str] = "any"
-    hours: Hours | None = None
-    giftable: bool = False
-    carries: bool = False
 
 
 class DrawResult(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from services.ledger.domain.rules import Bytes, GivenThresholds
 from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
+from shared.contracts.offers import RewardTerms
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -307,6 +308,20 @@ class ClawBackArrived(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class AwardOnTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay a subscriber out of a campaign, or a partner's pool, on terms that tasks has promised.
+
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
+    """
+
+    key: str
+    account: str
+    subscriber: str
+    bytes: Bytes
+    terms: RewardTerms
+    reason: str | None = None
+
+
 class PutBack(msgspec.Struct, frozen=True, kw_only=True):
     """Put what was clawed back of a transfer into the giver's lots (from the log)."""
 
@@ -353,7 +368,8 @@ PublicCommand = (
     | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
 AnyCommand = (
-    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Touch
+    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived
+    | AwardOnTerms | Touch
     | Close
 )  # fmt: skip
 # What a job asks is asked again until it is done, so it needs no key to be done once.

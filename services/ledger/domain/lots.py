@@ -3,6 +3,7 @@
 import msgspec
 
 from shared.contracts.ledger import ANY_SCOPE, LotTerms, Source
+from shared.contracts.offers import Hours
 
 
 class Window(msgspec.Struct, array_like=True, gc=False):
@@ -29,6 +30,7 @@ class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     carries: bool = False
     source: Source
     parent_lot: str | None = None
+    hours: Hours | None = None
     born_of: list[Window] = []
 
     @property
@@ -92,4 +94,5 @@ def open_lot(terms: LotTerms, granted_at: int) -> Lot:
         carries=terms.carries,
         source=terms.source,
         parent_lot=terms.parent_lot,
+        hours=terms.hours,
     )

@@ -6,7 +6,14 @@ from msgspec.structs import replace
 
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
-from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
+from services.ledger.domain.commands import (
+    Arrive,
+    Award,
+    AwardOnTerms,
+    Fund,
+    TakeBack,
+    Transfer,
+)
 from services.ledger.domain.context import Context, Meta, active, facts, known
 from services.ledger.domain.fees import split_fee, together, with_fee
 from shared.contracts.ledger import (
@@ -22,6 +29,7 @@ from shared.contracts.ledger import (
     Source,
     TransferReturned,
 )
+from shared.contracts.offers import RewardTerms
 from shared.errors import RefusedError
 
 DAY_MS = 86_400_000
@@ -72,6 +80,21 @@ def award(
         **facts(meta, context, account.account, command.reason),
         transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
         partner=account.partner, campaign=account.account,
+    )  # fmt: skip
+
+
+def award_on_terms(
+    account: Account | None, command: AwardOnTerms, context: Context, meta: Meta, transfer_id: str
+) -> Iterator[Event]:
+    """Let bytes of a campaign or partner depart for a subscriber, to arrive on given terms."""
+    account = active(known(account, command.account))
+    legs = take_legs(account, command.bytes, context)
+    of_campaign = account.kind == "campaign"
+    yield DataTransferred(
+        **facts(meta, context, account.account, command.reason),
+        transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
+        partner=account.partner if of_campaign else account.account,
+        campaign=account.account if of_campaign else None, terms=command.terms,
     )  # fmt: skip
 
 
@@ -155,15 +178,16 @@ def arriving_lots(
     account: Account | None, moved: DataTransferred, context: Context
 ) -> list[LotTerms]:
     """Return the lots that a transfer makes where it arrives; a fee is none of them."""
-    return [
-        _on_arrival(account, _arriving(moved, index, leg), context)
-        for index, leg in enumerate(moved.legs)
-        if leg.to is None
-    ]
+    lots = [_arriving(moved, index, leg) for index, leg in enumerate(moved.legs) if leg.to is None]
+    if moved.terms is not None:
+        return lots
+    return [_on_arrival(account, lot, context) for lot in lots]
 
 
 def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     kind = ARRIVING_KIND.get(moved.purpose, leg.kind)
+    if moved.terms is not None:
+        return _on_terms(moved, moved.terms, index, leg)
     return LotTerms(
         lot_id=f"{kind}:{moved.transfer_id}:{index}",
         kind=kind,
@@ -172,6 +196,25 @@ def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
         expires_at=leg.expires_at,
         scope=leg.scope,
         giftable=moved.purpose == "funding",
+        source=Source(
+            type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
+        ),
+        parent_lot=leg.lot_id,
+    )
+
+
+def _on_terms(moved: DataTransferred, terms: RewardTerms, index: int, leg: Leg) -> LotTerms:
+    """Return the lot of an award on the terms that were promised with it."""
+    return LotTerms(
+        lot_id=f"{terms.kind}:{moved.transfer_id}:{index}",
+        kind=terms.kind,
+        granted=leg.bytes,
+        valid_from=terms.valid_from,
+        expires_at=terms.expires_at,
+        scope=terms.scope,
+        giftable=terms.giftable,
+        carries=terms.carries,
+        hours=terms.hours,
         source=Source(
             type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
         ),
