@@ -21,10 +21,13 @@ from shared.contracts.ledger import (
     Thresholds,
     UsageLine,
 )
+from shared.contracts.offers import Hours, RewardTerms
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, *gifting.EVENTS)
-PARTS: tuple[type[msgspec.Struct], ...] = (LotTerms, Slice, UsageLine, Leg, Source, Thresholds)
+PARTS: tuple[type[msgspec.Struct], ...] = (
+    LotTerms, Slice, UsageLine, Leg, Source, Thresholds, Hours, RewardTerms,
+)  # fmt: skip
 
 
 def meaning(kind: type, field: str) -> str:

@@ -57,7 +57,7 @@ class Ledger:
         some may be stored, and a repeat with the same keys is safe.
         """
         items = [
-            Item(self._resolved(command) if isinstance(command, UNDOING) else command, caller, meta)
+            Item(self.resolved(command) if isinstance(command, UNDOING) else command, caller, meta)
             for command in commands
         ]
         shares: list[list[Item]] = [[] for _ in self.partitions]
@@ -78,14 +78,14 @@ class Ledger:
 
         Raises BusyError, UnavailableError.
         """
-        items = [Item(self._resolved(command), caller, meta) for command in commands]
+        items = [Item(self.resolved(command), caller, meta) for command in commands]
         for partition in self.partitions:
             share = [item for item in items if self.partition_for(item.what.account) is partition]
             if share:
                 partition.rehearse(share)
         return [answered(item) for item in items]
 
-    def _resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
+    def resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
         """Return a command with what it undoes, as the log has it; others unchanged."""
         if not isinstance(command, UNDOING):
             return command

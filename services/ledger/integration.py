@@ -157,12 +157,14 @@ class PartitionConsumer:
         Raises NotFoundError when the departure of a transfer that was refused, or is clawed back,
         is not in this partition's log, KeyError, msgspec.ValidationError.
         """
-        if envelope.type in EVENT_OF_TASKS:
-            wanted = msgspec.convert(envelope.data, EVENT_OF_TASKS[envelope.type])
-            return tasks.item_of(wanted, envelope.id, self._partition.events_by_key, self._is_mine)
         if envelope.type in EVENT_OF_GIFTING:
             asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
             return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
+        if envelope.type in EVENT_OF_TASKS:
+            asked = msgspec.convert(envelope.data, EVENT_OF_TASKS[envelope.type])
+            if not self._is_mine(asked.account):
+                return None
+            return tasks.item_of(asked, envelope.id, self._ledger.resolved)
         event = msgspec.convert(envelope.data, EVENT_BY_TYPE[envelope.type])
         return self._answer(event, envelope.id)
 

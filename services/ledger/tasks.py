@@ -1,19 +1,18 @@
-"""What tasks' events ask of the ledger: accounts, purchases, funding, rewards, packs, clawbacks.
+"""What the events of tasks ask of the ledger: accounts, purchases, funding, awards, clawbacks.
 
-Each is a command of the caller `tasks` with a key made of the id that the event is about, so that
-an event that comes again does nothing twice.
+Each is a command of the caller `tasks` with a key made of the id of what the event is about, so
+that an event that comes again does nothing twice.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from services.ledger.batch import AwaitedItem
 from services.ledger.domain.commands import (
     AnyCommand,
-    Award,
+    AwardOnTerms,
     Buy,
     ClawBack,
     EndCampaign,
@@ -21,10 +20,8 @@ from services.ledger.domain.commands import (
     OpenAccount,
 )
 from services.ledger.domain.context import Meta
-from services.ledger.undoing import EventsByKey, resolved
 from shared.contracts.envelope import time_text
 from shared.contracts.ledger import Event
-from shared.contracts.offers import RewardTerms
 from shared.contracts.tasks import (
     CampaignApproved,
     CampaignEnded,
@@ -42,18 +39,18 @@ C = TypeVar("C", bound=AnyCommand)
 
 
 def item_of(
-    event: Event, event_id: str, events_by_key: EventsByKey, is_mine: Callable[[str], bool]
+    event: Event, event_id: str, resolve: Callable[[AnyCommand], Any]
 ) -> AwaitedItem | None:
-    """Return the command that an event asks for, None if it asks nothing of this partition.
+    """Return the command that an event asks for, None if it asks nothing of the ledger.
 
+    `resolve` gives a command that undoes something what it undoes, as the log has it.
     Raises msgspec.ValidationError where it asks for something that no command takes.
     """
     found = _COMMANDS.get(type(event))
-    if found is None or not is_mine(event.account):
+    if found is None:
         return None
     meta = Meta(actor=event.actor, correlation_id=event.correlation_id, causation_id=event_id)
-    command = resolved(found(event), events_by_key)
-    return AwaitedItem(command, CALLER, meta)
+    return AwaitedItem(resolve(found(event)), CALLER, meta)
 
 
 def _registered(event: PartnerRegistered) -> AnyCommand:
@@ -61,40 +58,46 @@ def _registered(event: PartnerRegistered) -> AnyCommand:
 
 
 def _approved(event: CampaignApproved) -> AnyCommand:
-    return _command(OpenAccount, event, "open", partner=event.partner)
+    # A later version's approval is the same command: it opens nothing twice.
+    return _command(OpenAccount, event, "open", partner=f"partner:{event.partner}")
 
 
 def _bought(event: DataBought | PackOrderPaid) -> AnyCommand:
-    until = {} if event.expires_at is None else {"expires_at": time_text(event.expires_at)}
-    return _command(Buy, event, f"order:{event.order_id}", bytes=event.bytes, **until)
+    ends = {"expires_at": time_text(event.expires_at)} if event.expires_at is not None else {}
+    return _command(Buy, event, f"order:{event.order_id}", bytes=event.bytes, **ends)
 
 
 def _funded(event: CampaignFunded) -> AnyCommand:
-    key = f"funding:{event.funding_id}"
-    return _command(Fund, event, key, campaign=event.campaign, bytes=event.bytes)
+    return _command(
+        Fund, event, f"funding:{event.funding_id}", campaign=f"campaign:{event.campaign}",
+        bytes=event.bytes,
+    )  # fmt: skip
 
 
-def _claimed(event: ClaimAccepted) -> AnyCommand:
-    return _award(event, f"claim:{event.claim_id}", event.subscriber, event.bytes, event.terms)
+def _accepted(event: ClaimAccepted) -> AnyCommand:
+    return _command(
+        AwardOnTerms, event, f"task-claim:{event.claim_id}", subscriber=event.subscriber,
+        bytes=event.bytes, terms=event.terms,
+    )  # fmt: skip
 
 
 def _issued(event: PackIssued) -> AnyCommand:
-    return _award(event, f"issue:{event.issue_id}", event.subscriber, event.bytes, event.terms)
+    return _command(
+        AwardOnTerms, event, f"issue:{event.issue_id}", subscriber=event.subscriber,
+        bytes=event.bytes, terms=event.terms,
+    )  # fmt: skip
 
 
-def _award(event: Event, key: str, subscriber: str, amount: int, terms: RewardTerms) -> AnyCommand:
-    award = _command(Award, event, key, subscriber=subscriber, bytes=amount)
-    return msgspec.structs.replace(award, terms=UNSET if terms is None else terms)
-
-
-def _clawed_back(event: ClawbackAsked) -> AnyCommand:
-    key = f"claw-back:{event.claim_id}"
-    why = event.reason or "asked by the partner"
-    return ClawBack(key=key, account=event.account, transfer_id=event.transfer_id, reason=why)
+def _clawback(event: ClawbackAsked) -> AnyCommand:
+    reason = event.reason or "the completion was none"
+    return _command(
+        ClawBack, event, f"claw-back:{event.claim_id}", transfer_id=event.transfer_id,
+        reason=reason,
+    )  # fmt: skip
 
 
 def _ended(event: CampaignEnded) -> AnyCommand:
-    return EndCampaign(key="end", account=event.account, reason=event.reason)
+    return _command(EndCampaign, event, "end")
 
 
 _COMMANDS: dict[type[Event], Callable[[Any], AnyCommand]] = {
@@ -103,9 +106,9 @@ _COMMANDS: dict[type[Event], Callable[[Any], AnyCommand]] = {
     DataBought: _bought,
     PackOrderPaid: _bought,
     CampaignFunded: _funded,
-    ClaimAccepted: _claimed,
+    ClaimAccepted: _accepted,
     PackIssued: _issued,
-    ClawbackAsked: _clawed_back,
+    ClawbackAsked: _clawback,
     CampaignEnded: _ended,
 }
 
@@ -113,4 +116,4 @@ _COMMANDS: dict[type[Event], Callable[[Any], AnyCommand]] = {
 def _command(kind: type[C], event: Event, key: str, **fields: Any) -> C:
     """Return a command, checked as one that comes from outside."""
     given = {"key": key, "account": event.account, "reason": event.reason, **fields}
-    return msgspec.convert(given, kind)
+    return msgspec.convert(given, kind, from_attributes=True)

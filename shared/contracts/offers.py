@@ -16,7 +16,7 @@ AtCap = Literal["fallback_to_user", "block"]
 Minute = Annotated[int, Meta(ge=0, le=1440)]
 
 
-class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Hours(msgspec.Struct, frozen=True):
     """A time band of each bank day, half-open, in minutes from midnight; it may pass midnight."""
 
     begins: Minute

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from shared.contracts.ledger import Event
-from shared.contracts.offers import RewardTerms as RewardTerms  # noqa: PLC0414 Told from here too.
+from shared.contracts.offers import RewardTerms
 
 LOG = "tasks_00"
 RewardKind = Literal["award", "reward", "pack"]

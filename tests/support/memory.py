@@ -4,12 +4,12 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from services.ledger import gifting
 from services.ledger.batch import Batch, Item, KeyRow, Loaded, accounts_of
-from services.ledger.codec import decode_account, decode_event
+from services.ledger.codec import decode_account, decode_event, encode
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import (
     AnyCommand,
@@ -20,9 +20,12 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.offers import OfferBook
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
+from services.ledger.quota_sagas import quota_command
 from services.ledger.rules import BUILT_IN, load_rules
+from services.ledger.sponsors import Sponsors
 from services.ledger.undoing import resolved
 from shared.calendar import Calendar
 from shared.clock import FixedClock
@@ -35,6 +38,7 @@ from shared.contracts.ledger import (
     DataTransferred,
     Event,
 )
+from shared.contracts.offers import Offer
 from shared.ids import partition_of, stream_id
 
 CALENDAR = Calendar("Asia/Shanghai")
@@ -58,6 +62,8 @@ class MemoryPartition:
         self.states: dict[bytes, tuple[int, bytes]] = {}
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
+        self.book = OfferBook([])
+        self.members: frozenset[tuple[str, str]] = frozenset()
         # Accounts with events that only a newer version of the code knows.
         self.unreadable: set[bytes] = set()
 
@@ -89,14 +95,17 @@ class MemoryPartition:
 
     def _decide(self, items: list[Item]) -> tuple[Batch, int]:
         loaded: Loaded = dict.fromkeys(self.unreadable)
-        for stream in map(stream_id, accounts_of(items)):
+        quotas = self.book.quotas_of((item.what for item in items), self.number)
+        for stream in map(stream_id, (*accounts_of(items), *quotas)):
             if stream in self.states and stream not in loaded:
                 version, state = self.states[stream]
                 account = decode_account(STATE_FORMAT, state)
                 assert account is not None
                 loaded[stream] = (account, version)
         now = max(self.clock.now(), self.last_recorded_at)
-        batch = Batch(Context(now, CALENDAR, self.rulebook), loaded, self.keys)
+        context = Context(now, CALENDAR, self.rulebook, self.book.offers)
+        sponsors = Sponsors(self.book, self.members, self.number) if self.book.offers else None
+        batch = Batch(context, loaded, self.keys, sponsors)
         batch.run(items)
         return batch, now
 
@@ -165,6 +174,12 @@ class MemoryBank:
         self.partitions = [
             MemoryPartition(number, self.clock, rulebook) for number in range(partitions)
         ]
+
+    def sponsor(self, *offers: Offer, members: Iterable[tuple[str, str]] = ()) -> None:
+        """Let every partition know these offers, and no others."""
+        for partition in self.partitions:
+            partition.book = OfferBook(offers)
+            partition.members = frozenset(members)
 
     def at(self, text: str) -> None:
         """Set bank time."""
@@ -235,6 +250,9 @@ class MemoryBank:
                 "ledger",
                 by,
             )
+        quota = quota_command(event, str(hash(encode(event))), lambda name: self.of(name) is me)
+        if quota is not None:
+            return Item(quota, "ledger", by)
         if isinstance(event, DataReceived) and event.fee_legs and self.of(FEES_ACCOUNT) is me:
             fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
             return Item(fee, "ledger", by)

@@ -44,13 +44,6 @@ AccountId = Annotated[
         description="a subscriber, or partner:NAME, or campaign:NAME",
     ),
 ]
-PayerId = Annotated[
-    str,
-    Meta(
-        pattern=rf"^(partner|campaign):[A-Za-z0-9._-]{{1,64}}{END}",
-        description="a campaign, campaign:NAME, or a partner, partner:NAME",
-    ),
-]
 Month = Annotated[
     str, Meta(pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}", description="a calendar month, YYYY-MM")
 ]
@@ -116,18 +109,14 @@ class Fund(Command, frozen=True, kw_only=True, tag="fund"):
 
 
 class Award(Command, frozen=True, kw_only=True, tag="award"):
-    """Pay a subscriber out of a campaign, or out of what a partner bought.
-
-    With `terms` it arrives on those: kind, when it can be used and for what. What is not valid yet
-    is pending: it can be neither used nor given away.
+    """Pay a subscriber out of a campaign.
 
     Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
     """
 
-    account: PayerId
+    account: CampaignId
     subscriber: SubscriberId
     bytes: Bytes
-    terms: RewardTerms | UnsetType = UNSET
 
 
 class Fee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +190,7 @@ class Resume(Command, frozen=True, kw_only=True, tag="resume"):
 class CloseAccount(Command, frozen=True, kw_only=True, tag="close_account"):
     """End an account: holds are released, lots expire, arrivals are refused.
 
-    Refusals, in order: account_not_found, account_closed.
+    Refusals, in order: account_not_found, account_closed, campaign_running.
     """
 
 
@@ -323,6 +312,20 @@ class ClawBackArrived(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class AwardOnTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay a subscriber out of a campaign, or a partner's pool, on terms that tasks has promised.
+
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
+    """
+
+    key: str
+    account: str
+    subscriber: str
+    bytes: Bytes
+    terms: RewardTerms
+    reason: str | None = None
+
+
 class PutBack(msgspec.Struct, frozen=True, kw_only=True):
     """Put what was clawed back of a transfer into the giver's lots (from the log)."""
 
@@ -419,8 +422,8 @@ PublicCommand = (
     | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
 AnyCommand = (
-    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Refill
-    | GiveBack | NoteRecall | MarkQuota | EndCampaign | Touch | Close
+    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived
+    | AwardOnTerms | Refill | GiveBack | NoteRecall | MarkQuota | EndCampaign | Touch | Close
 )  # fmt: skip
 # What the log asks must not get lost by a refusal.
 FROM_LOG = (Arrive, TakeBack, PutBack, TakeFee, Refill, GiveBack, NoteRecall, MarkQuota)

@@ -54,6 +54,7 @@ NAMING_DECISIONS: dict[type, NamingDecision] = {
     asked.Buy: opening.buy,
     asked.Fund: transfers.fund,
     asked.Award: transfers.award,
+    asked.AwardOnTerms: transfers.award_on_terms,
     asked.Transfer: transfers.transfer,
     asked.Hold: holds.hold,
     asked.Post: holds.post,

@@ -2,7 +2,7 @@
 
 from services.ledger.domain.commands import (
     AnyCommand,
-    Award,
+    AwardOnTerms,
     ClawBack,
     ClawBackArrived,
     Fund,
@@ -29,20 +29,18 @@ def refusal_event(
     if isinstance(command, Transfer | Post):
         hold_id = command.hold_id if isinstance(command, Post) else None
         return TransferRefused(**told, transfer_id=command_id, to=command.to, hold_id=hold_id)
-    if (to := _receiver(command)) is not None:
+    to = _receiver(command)
+    if to is not None:
         return TransferRefused(**told, transfer_id=command_id, to=to)
     return None
 
 
 def _receiver(command: AnyCommand) -> str | None:
-    """Return where a refused award, funding or clawback would have gone."""
-    match command:
-        case Award():
-            return command.subscriber
-        case Fund():
-            return command.campaign
-        case ClawBackArrived():
-            return command.arrived.sender
-        case ClawBack():
-            return command.account
-    return None
+    """Return to whom a command of tasks would have moved bytes (of a clawback, where known)."""
+    if isinstance(command, AwardOnTerms):
+        return command.subscriber
+    if isinstance(command, Fund):
+        return command.campaign
+    if isinstance(command, ClawBackArrived):
+        return command.arrived.sender
+    return "" if isinstance(command, ClawBack) else None

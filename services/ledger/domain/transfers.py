@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 
-from msgspec import UnsetType
 from msgspec.structs import replace
 
 from services.ledger.domain import quotas
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
-from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
+from services.ledger.domain.commands import (
+    Arrive,
+    Award,
+    AwardOnTerms,
+    Fund,
+    TakeBack,
+    Transfer,
+)
 from services.ledger.domain.context import Context, Meta, active, facts, known
 from services.ledger.domain.fees import split_fee, together, with_fee
 from services.ledger.domain.lots import leg_of
@@ -25,6 +31,7 @@ from shared.contracts.ledger import (
     Source,
     TransferReturned,
 )
+from shared.contracts.offers import RewardTerms
 from shared.errors import RefusedError
 
 DAY_MS = 86_400_000
@@ -73,7 +80,20 @@ def fund(
 def award(
     account: Account | None, command: Award, context: Context, meta: Meta, transfer_id: str
 ) -> Iterator[Event]:
-    """Let a campaign's, or a partner's, bytes depart for a subscriber, on terms of their own."""
+    """Let a campaign's bytes depart for a subscriber."""
+    account = active(known(account, command.account))
+    legs = take_legs(account, command.bytes, context)
+    yield DataTransferred(
+        **facts(meta, context, account.account, command.reason),
+        transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
+        partner=account.partner, campaign=account.account,
+    )  # fmt: skip
+
+
+def award_on_terms(
+    account: Account | None, command: AwardOnTerms, context: Context, meta: Meta, transfer_id: str
+) -> Iterator[Event]:
+    """Let bytes of a campaign or partner depart for a subscriber, to arrive on given terms."""
     account = active(known(account, command.account))
     legs = take_legs(account, command.bytes, context)
     of_campaign = account.kind == "campaign"
@@ -81,8 +101,7 @@ def award(
         **facts(meta, context, account.account, command.reason),
         transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
         partner=account.partner if of_campaign else account.account,
-        campaign=account.account if of_campaign else None,
-        terms=None if isinstance(command.terms, UnsetType) else command.terms,
+        campaign=account.account if of_campaign else None, terms=command.terms,
     )  # fmt: skip
 
 
@@ -160,15 +179,16 @@ def arriving_lots(
     account: Account | None, moved: DataTransferred, context: Context
 ) -> list[LotTerms]:
     """Return the lots that a transfer makes where it arrives; a fee is none of them."""
-    return [
-        _on_arrival(account, moved, _arriving(moved, index, leg), context)
-        for index, leg in enumerate(moved.legs)
-        if leg.to is None
-    ]
+    lots = [_arriving(moved, index, leg) for index, leg in enumerate(moved.legs) if leg.to is None]
+    if moved.terms is not None:
+        return lots
+    return [_on_arrival(account, lot, context) for lot in lots]
 
 
 def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     kind = ARRIVING_KIND.get(moved.purpose, leg.kind)
+    if moved.terms is not None:
+        return _on_terms(moved, moved.terms, index, leg)
     lot = LotTerms(
         lot_id=f"{kind}:{moved.transfer_id}:{index}",
         kind=kind,
@@ -185,21 +205,30 @@ def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     )
     if moved.purpose in BACK:
         return replace(lot, lot_id=leg.parent_lot or lot.lot_id, giftable=True, parent_lot=None)
-    if (terms := moved.terms) is None:
-        return lot
-    return replace(
-        lot, lot_id=f"{terms.kind}:{moved.transfer_id}:{index}", kind=terms.kind,
-        valid_from=terms.valid_from, expires_at=terms.expires_at, scope=terms.scope,
-        hours=terms.hours, giftable=terms.giftable, carries=terms.carries,
-    )  # fmt: skip
+    return lot
 
 
-def _on_arrival(
-    account: Account | None, moved: DataTransferred, lot: LotTerms, context: Context
-) -> LotTerms:
-    """Return an arriving lot on the terms that the rules give its kind, if it has none itself."""
-    if moved.terms is not None:
-        return lot
+def _on_terms(moved: DataTransferred, terms: RewardTerms, index: int, leg: Leg) -> LotTerms:
+    """Return the lot of an award on the terms that were promised with it."""
+    return LotTerms(
+        lot_id=f"{terms.kind}:{moved.transfer_id}:{index}",
+        kind=terms.kind,
+        granted=leg.bytes,
+        valid_from=terms.valid_from,
+        expires_at=terms.expires_at,
+        scope=terms.scope,
+        giftable=terms.giftable,
+        carries=terms.carries,
+        hours=terms.hours,
+        source=Source(
+            type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
+        ),
+        parent_lot=leg.lot_id,
+    )
+
+
+def _on_arrival(account: Account | None, lot: LotTerms, context: Context) -> LotTerms:
+    """Return an arriving lot on the terms that the rules give its kind."""
     rule = context.rules.arriving.get(lot.kind)  # type: ignore[call-overload]
     if rule is None or rule.terms == "preserve":
         return lot

@@ -21,6 +21,7 @@ from shared.contracts.ledger import (
     TransferRefused,
     TransferReturned,
 )
+from shared.contracts.offers import RewardTerms
 from shared.contracts.tasks import (
     ClaimAccepted,
     ClaimClawedBack,
@@ -29,7 +30,6 @@ from shared.contracts.tasks import (
     ClaimRefused,
     ClawbackAsked,
     DrawResult,
-    RewardTerms,
 )
 from shared.errors import RefusedError
 from shared.sagas.aggregate import Aggregate, Meta, beginning, fact

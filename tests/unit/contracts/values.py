@@ -42,6 +42,7 @@ from shared.contracts.ledger import (
     UsageLine,
     UsageReversed,
 )
+from shared.contracts.offers import Hours, RewardTerms
 from tests.unit.contracts import gifting_values
 
 AUG, SEP, OCT = 1438358400000, 1441036800000, 1443628800000
@@ -145,6 +146,9 @@ MINIMAL: list[Event] = [
 
 FEE_LEG = replace(SMALL_LEG, to=FEES_ACCOUNT)
 # Fields that came later; by the entry's name.
+TERMS = RewardTerms(kind="reward", valid_from=AUG, expires_at=SEP, scope=["video"],
+                    hours=Hours(1380, 420), giftable=True, carries=True)  # fmt: skip
+TIMED_LOT = replace(SMALL_LOT, hours=Hours(1380, 420))
 LATER: list[tuple[str, Event]] = [
     ("with_fee", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                                  legs=[SMALL_LEG, FEE_LEG])),
@@ -153,6 +157,10 @@ LATER: list[tuple[str, Event]] = [
     ("clawback", DataTransferred(**LEAST, transfer_id=CLAWBACK, to="campaign:august",
                                  purpose="clawback", legs=[SMALL_LEG], **SPONSOR, undoes=TRANSFER,
                                  shortfall_bytes=17)),
+    ("on_terms", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="award",
+                                 legs=[SMALL_LEG], **SPONSOR, terms=TERMS)),
+    ("on_terms", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="award",
+                              lots=[TIMED_LOT], **SPONSOR)),
 ]  # fmt: skip
 
 # By type, then by the entry's name in the golden file.

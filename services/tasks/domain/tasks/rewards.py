@@ -7,8 +7,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from shared.contracts.offers import Amount, Hours
-from shared.contracts.tasks import RewardTerms
+from shared.contracts.offers import Amount, Hours, RewardTerms
 
 KIB, MIB = 1 << 10, 1 << 20
 DAY_MS = 86_400_000
