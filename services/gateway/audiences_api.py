@@ -47,9 +47,9 @@ def post_list() -> Response:
 
 
 def lines(search: Search) -> Iterator[dict[str, Any]]:
-    """Yield `{"subscribers": […]}`, then `{"result": {"count": …}}`."""
+    """Yield `{"done": …, "subscribers": […]}`, then `{"result": {"count": …}}`."""
     found = 0
     for some in audiences.members(gateway().store, search):
         found += len(some)
-        yield {"subscribers": some}
+        yield {"done": found, "subscribers": some}
     yield {"result": {"count": found}}
