@@ -8,9 +8,13 @@ from services.gateway.views import BalancesView, PartnerSpendView, TrialBalanceV
 VIEWS: dict[str, type[View]] = {
     view.name: view
     for view in (
-        BalancesView, PartnerSpendView, TrialBalanceView, HistoryView, SubscriberFactsView,
+        BalancesView,
+        PartnerSpendView,
+        TrialBalanceView,
+        HistoryView,
+        SubscriberFactsView,
         GiftsView,
-    )  # fmt: skip
+    )
 }
 # The services whose logs are followed, each by its own views alone.
 SERVICES = tuple(dict.fromkeys(view.service for view in VIEWS.values()))

@@ -65,7 +65,8 @@ def measure(bench: Bench) -> list[Row]:
 def _fill(local: LocalBank, count: int) -> None:
     calendar = Calendar("Asia/Shanghai")
     values = {
-        "count": count, "opened": calendar.parse("2015-01-01"), "used": calendar.parse("2015-08-01"),
+        "count": count, "opened": calendar.parse("2015-01-01"),
+        "used": calendar.parse("2015-08-01"),
     }  # fmt: skip
     with connect(service_url(local.bank, "gateway"), schema=SCHEMA) as conn:
         conn.execute(FILL, values)

@@ -39,7 +39,7 @@ class Asker:
         assert answer.status_code == 200, answer.text
         *parts, end = [line for line in answer.text.splitlines() if line]
         names = [name for part in parts for name in orjson.loads(part)["subscribers"]]
-        count = self.post("/v1/audiences:count", rule).getorjson.loads()["count"]
+        count = self.post("/v1/audiences:count", rule).get_json()["count"]
         assert orjson.loads(end) == {"result": {"count": count}}
         assert len(names) == count
         return sorted(names)
@@ -109,4 +109,4 @@ def test_only_the_operator_and_tasks_may_ask_and_nonsense_is_refused(asker: Aske
     assert asker.post("/v1/audiences:count", {"tier": ["a"]}, "gw").status_code == 403
     for path in ("/v1/audiences:count", "/v1/audiences:list"):
         refused = asker.post(path, {"colour": "red"})
-        assert (refused.status_code, refused.getorjson.loads()["code"]) == (422, "invalid_request")
+        assert (refused.status_code, refused.get_json()["code"]) == (422, "invalid_request")
