@@ -170,6 +170,28 @@ class CampaignFunded(Event, frozen=True, omit_defaults=True, kw_only=True):
     bytes: int
 
 
+class FundingArrived(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The bytes are in the campaign's escrow."""
+
+    TYPE: ClassVar[str] = "bank.tasks.funding_arrived.v1"
+
+    campaign: str
+    funding_id: str
+    bytes: int
+
+
+class FundingRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner could not pay, or the bytes came back: nothing was funded."""
+
+    TYPE: ClassVar[str] = "bank.tasks.funding_refused.v1"
+
+    campaign: str
+    funding_id: str
+    bytes: int
+    code: str
+    detail: str = ""
+
+
 class CampaignStarted(Event, frozen=True, omit_defaults=True, kw_only=True):
     """A campaign runs (for the first time, or again after a pause)."""
 
@@ -359,9 +381,9 @@ class PackIssueRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
 EVENTS: tuple[type[Event], ...] = (
     PartnerRegistered, PartnerSuspended, PartnerResumed, AppAdded, KeyIssued, KeyRetired,
     ContractSigned, PricesSet, DataBought, CampaignDrafted, CampaignChanged, CampaignApproved,
-    CampaignFunded, CampaignStarted, CampaignPaused, CampaignEnded, ClaimAccepted, ClaimNoted,
-    ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack, PackOrdered, PackOrderPaid,
-    PackOrderCancelled, PackIssued, PackDelivered, PackIssueRefused,
+    CampaignFunded, FundingArrived, FundingRefused, CampaignStarted, CampaignPaused, CampaignEnded,
+    ClaimAccepted, ClaimNoted, ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack, PackOrdered,
+    PackOrderPaid, PackOrderCancelled, PackIssued, PackDelivered, PackIssueRefused,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
