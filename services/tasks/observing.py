@@ -104,11 +104,8 @@ class DoTask(Request):
             token = self._token_of("ad", task)
             return [done.ad_watched(task, token, tallies.today(*of), desk.on, seed)]
         if isinstance(task, Share):
-            return [
-                done.shared(
-                    task, self._token_of("share", task), self._known.visitors, desk.on, seed
-                )
-            ]
+            token = self._token_of("share", task)
+            return [done.shared(task, token, self._known.visitors, desk.on, seed)]
         if isinstance(task, Quiz):
             answers = _given(self._doing.answers, "answers")
             desk.check_new(task, "solved", who)

@@ -19,8 +19,9 @@ def running_campaign(turn: Turn, name: str, *, must_run: bool = True) -> Running
         _check_running(campaign, turn.now)
     terms = campaign.terms
     return Running(
-        campaign=name, partner=campaign.partner, asp_id=campaign.asp_id, version=campaign.terms_version,
-        limits=terms.budget.claim_limits, tasks={task.name: task for task in terms.tasks},
+        campaign=name, partner=campaign.partner, asp_id=campaign.asp_id,
+        version=campaign.terms_version, limits=terms.budget.claim_limits,
+        tasks={task.name: task for task in terms.tasks},
     )  # fmt: skip
 
 
