@@ -132,6 +132,9 @@ class Pack(Aggregate):
 
     terms: PackTerms
 
+    def __init__(self) -> None:
+        self.number = 0
+
     @classmethod
     def publish(cls, terms: PackTerms, version: int, meta: Who) -> Self:
         """Put a version into the catalogue: it is sold from now on, and no other."""

@@ -102,7 +102,7 @@ class ListVersion(Aggregate):
         """Change the state as the fact says."""
         self.name, self.number = data.list_name, data.version
         self.added, self.removed, self.members = data.added, data.removed, data.members
-        self.changed_at = data.recorded_at
+        self.changed_at, self.digest = data.recorded_at, data.digest
 
 
 def list_stream(name: str, version: int) -> str:
