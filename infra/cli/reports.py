@@ -11,7 +11,15 @@ from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
 from shared.ids import account_kind
 
-VIEWS = ("balances", "partner_spend", "trial_balance", "history", "gifts", "all")
+VIEWS = (
+    "balances",
+    "partner_spend",
+    "trial_balance",
+    "history",
+    "subscriber_facts",
+    "gifts",
+    "all",
+)
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
     "expired", "adjusted", "unfunded", "in_transit",

@@ -25,6 +25,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
     campaign: str
     partner: str
+    asp_id: str
     version: int
     limits: ClaimLimits
     tasks: dict[str, Task]

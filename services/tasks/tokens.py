@@ -118,6 +118,10 @@ class Tokens:
             row = conn.cursor(row_factory=tuple_row).execute(COUNT_VISITS, (token_id,)).fetchone()
         return int(row[0]) if row else 0
 
+    def visitors(self, token: Token) -> int:
+        """Return how many distinct visitors a shared link had."""
+        return int(self._select(COUNT_VISITS, (UUID(hex=token.token_id),))[0][0])
+
     def _select(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         with self._store.connection() as conn:
             return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

@@ -1,10 +1,12 @@
 """One transaction in which tasks decides: what it has read, what has changed, what is stored."""
 
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 
 from services.tasks.claim_rows import ClaimNeeds, ClaimRows
+from services.tasks.domain.campaign import campaign_stream
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.tasks.rules import TaskRules
 from services.tasks.metrics import TRANSITIONS
@@ -35,6 +37,10 @@ class Turn(SagaTurn):
         self.rules = rules
         self.needs = Needs()
         self.claims = ClaimRows(conn, now, calendar)
+
+    def find_streams(self) -> set[UUID]:
+        """Return the streams of the campaigns that are needed."""
+        return {UUID(hex=campaign_stream(name)) for name in self.needs.campaigns}
 
     def read_more(self) -> None:
         """Read what is counted of claims."""

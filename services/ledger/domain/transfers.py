@@ -40,6 +40,7 @@ RECEIVER_KIND = {
     "gift": "subscriber",
     "red_packet": "subscriber",
     "award": "subscriber",
+    "pack": "subscriber",
     "funding": "campaign",
     "refill": "quota",
     "give_back": "campaign",
@@ -99,7 +100,8 @@ def award_on_terms(
     of_campaign = account.kind == "campaign"
     yield DataTransferred(
         **facts(meta, context, account.account, command.reason),
-        transfer_id=transfer_id, to=command.subscriber, purpose="award", legs=legs,
+        transfer_id=transfer_id, to=command.subscriber,
+        purpose="pack" if command.terms.kind == "pack" else "award", legs=legs,
         partner=account.partner if of_campaign else account.account,
         campaign=account.account if of_campaign else None, terms=command.terms,
     )  # fmt: skip
