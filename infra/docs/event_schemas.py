@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from infra.docs import gifting_texts
+from infra.docs import gifting_texts, sponsoring_texts
 from infra.docs.event_texts import MEANINGS
 from shared.contracts import gifting
 from shared.contracts.ledger import (
@@ -32,7 +32,7 @@ PARTS: tuple[type[msgspec.Struct], ...] = (
 
 def meaning(kind: type, field: str) -> str:
     """Return what a field means. Raises KeyError for one without a meaning."""
-    known = gifting_texts.MEANINGS | MEANINGS
+    known = gifting_texts.MEANINGS | sponsoring_texts.MEANINGS | MEANINGS
     return known.get(f"{kind.__name__}.{field}") or known[field]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from infra.docs import gifting_texts
+from infra.docs import gifting_texts, sponsoring_texts
 from infra.docs.event_schemas import ALL_EVENTS, PARTS, file_name, meaning
 from infra.docs.event_texts import EXAMPLES, READ_BY, WRITTEN_BY
 from infra.docs.markdown import code, table
@@ -59,9 +59,9 @@ ENVELOPE_MEANINGS = {
     "datacontenttype": "always `application/json`",
     "data": "the event, see below",
 }
-_EXAMPLES = [*EXAMPLES, *gifting_texts.EXAMPLES]
-_WRITTEN_BY = WRITTEN_BY | gifting_texts.WRITTEN_BY
-_READ_BY = READ_BY | gifting_texts.READ_BY
+_EXAMPLES = [*EXAMPLES, *sponsoring_texts.EXAMPLES, *gifting_texts.EXAMPLES]
+_WRITTEN_BY = WRITTEN_BY | sponsoring_texts.WRITTEN_BY | gifting_texts.WRITTEN_BY
+_READ_BY = READ_BY | sponsoring_texts.READ_BY | gifting_texts.READ_BY
 COLUMNS = ["field", "type", "if left out", "meaning"]
 
 

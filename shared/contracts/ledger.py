@@ -567,10 +567,10 @@ EVENTS: tuple[type[Event], ...] = (
     AccountOpened, PlanChanged, AccountSuspended, AccountResumed, AccountClosed, DataEarned,
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
     TransferRefused, DataReceived, ArrivalRefused, TransferReturned, DataClawedBack,
-    DataCarriedOver, DataExpired, MonthClosed, ThresholdsSet, ThresholdCrossed, RefillRequested,
+    DataCarriedOver, DataExpired, MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
+    RefillRequested,
     RequestNoted, QuotasRecalled, RecallAnswered, RecallNoted, CampaignExhausted,
     CampaignReplenished, CampaignEnding, QuotaMarked, SponsorshipCapped, OfferPublished,
-    RulesPublished,
 )  # fmt: skip
 # These lie on streams of their own and change no account.
 WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, TransferRefused, OfferPublished, RulesPublished)

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.ledger import gifting
 from services.ledger.batch import Batch, Item, KeyRow, Loaded, accounts_of
-from services.ledger.codec import decode_account, decode_event, encode
+from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import (
     AnyCommand,
@@ -226,12 +226,13 @@ class MemoryBank:
         start = partition.positions.get(source, 0)
         items = []
         for at in range(start, index + 1):
-            item = self.item_of(target, decode_event(*self.partitions[source].log[at][2:]))
+            event = decode_event(*self.partitions[source].log[at][2:])
+            item = self.item_of(target, event, f"/bank/1/{source}/{at}")
             if item is not None:
                 items.append(item)
         partition.execute(items, source, index + 1, crash)
 
-    def item_of(self, target: int, event: Event) -> Item | None:
+    def item_of(self, target: int, event: Event, event_id: str = "") -> Item | None:
         """Return what an event asks of a partition (as services.ledger.integration does)."""
         me = self.partitions[target]
         by = Meta(actor="ledger", correlation_id=event.correlation_id)
@@ -250,7 +251,7 @@ class MemoryBank:
                 "ledger",
                 by,
             )
-        quota = quota_command(event, str(hash(encode(event))), lambda name: self.of(name) is me)
+        quota = quota_command(event, event_id, lambda name: self.of(name) is me)
         if quota is not None:
             return Item(quota, "ledger", by)
         if isinstance(event, DataReceived) and event.fee_legs and self.of(FEES_ACCOUNT) is me:

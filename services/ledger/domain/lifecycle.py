@@ -41,8 +41,6 @@ def close_account(
 ) -> Iterator[Event]:
     """End an account for good: holds are released, lots expire."""
     account = not_closed(known(account, command.account))
-    if account.escrow is not None and not account.escrow.ending:
-        raise RefusedError("campaign_running", "what its quotas have left would be lost: end it")
     yield from release_all(account, context, meta)
     yield from expire_all(account, context, meta)
     yield AccountClosed(**facts(meta, context, account.account, command.reason))

@@ -46,6 +46,8 @@ class EscrowState(msgspec.Struct, omit_defaults=True, kw_only=True):
     # Recalled, or served after a recall, since somebody has been waiting.
     asked_back: list[str] = []
     exhausted_until: int = 0
+    # Which quotas know that the campaign is exhausted.
+    told: list[str] = []
     ending: bool = False
     refunds: int = 0
     sent_day: str | None = None

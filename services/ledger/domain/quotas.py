@@ -188,13 +188,13 @@ def note_recall(
 def go_on(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
     """Serve who waits, or end: whatever a campaign can do now that something has arrived."""
     escrow = escrow_of(account)
+    if account.status == "closed":
+        return
     if escrow.ending:
         yield from _refund(account, context, meta)
         return
     if escrow.exhausted_until > context.now and _have(account, escrow, context):
-        yield CampaignReplenished(
-            **facts(meta, context, account.account), quotas=sorted(escrow.out)
-        )
+        yield CampaignReplenished(**facts(meta, context, account.account), quotas=escrow.told)
     yield from serve(account, context, meta)
 
 

@@ -58,7 +58,7 @@ def _escrow(account: Any) -> EscrowState:
 
 
 def note_departure(account: Any, event: DataTransferred) -> None:
-    """Note what a campaign sends to a quota, and that its rest went to the partner."""
+    """Note what a campaign sends to a quota or partner, and what a quota returns of itself."""
     if event.purpose == REFILL:
         escrow = _escrow(account)
         moved = sum(leg.bytes for leg in event.legs)
@@ -70,6 +70,9 @@ def note_departure(account: Any, event: DataTransferred) -> None:
             if event.day != escrow.sent_day:
                 escrow.sent_day, escrow.sent_bytes = event.day, 0
             escrow.sent_bytes += moved
+    elif event.purpose == GIVE_BACK and not event.recall:
+        # Another day's rest: the campaign can pay again, so the quota may ask.
+        account.quota.exhausted_until, account.quota.asked = 0, None
     elif event.purpose == REFUND:
         _escrow(account).refunds += 1
 
@@ -122,12 +125,14 @@ def _recall_noted(account: Any, event: RecallNoted) -> None:
 def _exhausted(account: Any, event: CampaignExhausted) -> None:
     escrow = _escrow(account)
     escrow.exhausted_until = FOREVER if event.until is None else event.until
+    escrow.told = sorted({*escrow.told, *event.quotas})
     escrow.waiting, escrow.asked_back = [], []
 
 
 def _replenished(account: Any, event: CampaignReplenished) -> None:
     del event
-    _escrow(account).exhausted_until = 0
+    escrow = _escrow(account)
+    escrow.exhausted_until, escrow.told = 0, []
 
 
 def _ending(account: Any, event: CampaignEnding) -> None:

@@ -161,6 +161,8 @@ def arrive(
     gone = [Slice(lot.lot_id, lot.granted) for lot in lots if lot.expires_at <= context.now]
     if gone:
         yield DataExpired(**common, slices=gone)
+    if account is not None and moved.purpose in BACK:
+        yield from settle_closed(account, context, meta)
     if account is not None and account.kind == "campaign":
         yield from quotas.go_on(account, context, meta)
 
@@ -168,7 +170,7 @@ def arrive(
 def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
     if account is None:
         return "account_not_found"
-    if account.status == "closed":
+    if account.status == "closed" and moved.purpose not in BACK:
         return "account_closed"
     if account.kind != RECEIVER_KIND[moved.purpose]:
         return "account_kind"

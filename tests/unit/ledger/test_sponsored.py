@@ -52,7 +52,7 @@ def quota(bank: MemoryBank, account: str = "ann") -> str:
 
 def settled(bank: MemoryBank, *usage: Usage) -> list[Any]:
     """Charge records as an importer does: what is put off is sent again."""
-    outcomes = {}
+    outcomes: dict[str, Any] = {}
     left = list(usage)
     for _ in range(20):
         done = bank.do(*left)
