@@ -43,7 +43,7 @@ from shared.contracts.ledger import (
     UsageReversed,
 )
 from shared.contracts.offers import Hours, RewardTerms
-from tests.unit.contracts import gifting_values
+from tests.unit.contracts import gifting_values, tasks_values
 
 AUG, SEP, OCT = 1438358400000, 1441036800000, 1443628800000
 LEAST: dict[str, Any] = {"account": "ann", "recorded_at": 1440200000000, "actor": "operator"}
@@ -167,7 +167,9 @@ LATER: list[tuple[str, Event]] = [
 VALUES: dict[str, dict[str, Event]] = {
     full.TYPE: {"full": full, "minimal": minimal}
     for full, minimal in zip(
-        [*FULL, *gifting_values.FULL], [*MINIMAL, *gifting_values.MINIMAL], strict=True
+        [*FULL, *gifting_values.FULL, *tasks_values.FULL],
+        [*MINIMAL, *gifting_values.MINIMAL, *tasks_values.MINIMAL],
+        strict=True,
     )
 }
 for _name, _event in LATER:
