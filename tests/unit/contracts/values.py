@@ -45,7 +45,7 @@ from shared.contracts.ledger import (
     UsageReversed,
 )
 from shared.contracts.offers import Hours, RewardTerms
-from tests.unit.contracts import gifting_values, sponsoring_values
+from tests.unit.contracts import gifting_values, sponsoring_values, tasks_values
 
 AUG, SEP, OCT = 1438358400000, 1441036800000, 1443628800000
 LEAST: dict[str, Any] = {"account": "ann", "recorded_at": 1440200000000, "actor": "operator"}
@@ -187,8 +187,13 @@ LATER: list[tuple[str, Event]] = [
 VALUES: dict[str, dict[str, Event]] = {
     full.TYPE: {"full": full, "minimal": minimal}
     for full, minimal in zip(
-        [*FULL, *sponsoring_values.values(ALL), *gifting_values.FULL],
-        [*MINIMAL, *sponsoring_values.values(LEAST), *gifting_values.MINIMAL],
+        [*FULL, *sponsoring_values.values(ALL), *gifting_values.FULL, *tasks_values.FULL],
+        [
+            *MINIMAL,
+            *sponsoring_values.values(LEAST),
+            *gifting_values.MINIMAL,
+            *tasks_values.MINIMAL,
+        ],
         strict=True,
     )
 }

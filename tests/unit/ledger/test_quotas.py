@@ -146,7 +146,7 @@ class Quotas(RuleBasedStateMachine):
         """Whatever happened before: what is asked for long enough is charged to the last byte."""
         if not hasattr(self, "bank"):
             return
-        # What is on its way to a quota at midnight comes back too late for the new day's first asks.
+        # What is on its way at midnight comes back too late for the new day's first asks.
         self.bank.settle()
         self.bank.clock.at += DAY_MS
         day = CALENDAR.day_of(self.bank.clock.now())
