@@ -40,6 +40,8 @@ def partition_of(account: str, partitions: int) -> int:
 
 # Gifting's only log, and the name of its schema.
 GIFTING_LOG = "gifting_00"
+# Tasks' only log, and the name of its schema.
+TASKS_LOG = "tasks_00"
 
 
 def log_name(partition: int) -> str:
