@@ -19,8 +19,8 @@ from tests.support.bank import ROOT
 PAGE = ROOT / "docs" / "http.md"
 BLOCK = re.compile(r"^## (\w+)$|^```(http|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Which process the examples under a heading ask.
-ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "All": "gateway",
-         "Problems": "ledger"}  # fmt: skip
+ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "Tasks": "",
+         "All": "gateway", "Problems": "ledger"}  # fmt: skip
 OPEN_ROUTES = ("/health", "/ready")
 ANY = "…"
 # Their values differ from run to run; what kind of value it is does not.
