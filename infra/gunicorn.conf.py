@@ -7,7 +7,9 @@ from shared.config import load_settings
 
 settings = load_settings()
 service = next(
-    name for name in ("ledger", "gateway", "gifting") if f"services.{name}" in " ".join(sys.argv)
+    name
+    for name in ("ledger", "gateway", "gifting", "tasks")
+    if f"services.{name}." in " ".join(sys.argv)
 )
 
 bind = f"{settings.bind_host}:{getattr(settings, f'{service}_port')}"

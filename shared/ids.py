@@ -45,6 +45,8 @@ def partition_of(account: str, partitions: int) -> int:
 
 # Gifting's only log, and the name of its schema.
 GIFTING_LOG = "gifting_00"
+# Tasks' only log, and the name of its schema.
+TASKS_LOG = "tasks_00"
 
 
 def quota_of(campaign: str, partition: int) -> str:

@@ -93,7 +93,13 @@ class Ledger:
 
     def apply(self, partition: Partition, items: list[Item], position: InboxPosition) -> None:
         """Execute what a batch of events asks of one partition, and move its position, together."""
-        wait_for(self.writers[partition.number].submit(items, [position]))
+        wait_for(self.begin(partition, items, position))
+
+    def begin(
+        self, partition: Partition, items: list[Item], position: InboxPosition
+    ) -> Future[int]:
+        """Begin to do `apply`; the future ends once it is durable."""
+        return self.writers[partition.number].submit(items, [position])
 
     def account(self, account_id: str) -> tuple[Account, int]:
         """Return an account's state and version. Raises RefusedError account_not_found."""

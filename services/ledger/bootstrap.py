@@ -29,13 +29,13 @@ from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.contracts.envelope import source_of
 from shared.errors import DatabankError
-from shared.ids import GIFTING_LOG
+from shared.ids import GIFTING_LOG, TASKS_LOG
 from shared.log_api import log_blueprint
 from shared.logs import configure_logs
 from shared.worker import serve_face
 
-# What every partition follows: the other partitions' sagas and gifting's.
-SAGAS = ("ledger.*.sagas", "gifting.*.sagas")
+# What every partition follows: the other partitions' sagas, gifting's and tasks'.
+SAGAS = ("ledger.*.sagas", "gifting.*.sagas", "tasks.*.sagas")
 
 
 def make_bank(settings: Settings) -> Bank:
@@ -94,10 +94,15 @@ def ready(bank: Bank) -> dict[str, str]:
     return {"database": "ok"}
 
 
-def gifting_reader(settings: Settings) -> HttpLogReader:
-    """Return a reader of gifting's log, whose name is known while nobody answers there too."""
-    source = source_of(settings.bank_id, settings.bank_epoch, GIFTING_LOG)
-    return HttpLogReader(settings.gifting_url, settings.service_token, sources=[source])
+def saga_readers(settings: Settings) -> list[HttpLogReader]:
+    """Return readers of gifting's and tasks' logs, known also while nobody answers there."""
+    return [
+        HttpLogReader(
+            url, settings.service_token,
+            sources=[source_of(settings.bank_id, settings.bank_epoch, log)],
+        )
+        for url, log in ((settings.gifting_url, GIFTING_LOG), (settings.tasks_url, TASKS_LOG))
+    ]  # fmt: skip
 
 
 def run_worker(stop: Event) -> None:
@@ -116,17 +121,17 @@ def run_worker(stop: Event) -> None:
         settings, bank.logs, settings.ledger_database_url, stop, bell=bank.doorbell
     )
     reader = LocalLogReader(bank.logs)
-    gifts = gifting_reader(settings)
+    remote = saga_readers(settings)
     counts: dict[str, Counts] = {}
     consumers = start_consumers(
-        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts, remote=gifts
+        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts, remote=remote
     )
 
     def parts() -> dict[str, str]:
         return ready(bank) | consumers.ready() | relays.ready()
 
     def gauges() -> Iterator[Metric]:
-        return worker_gauges(bank, gifts, counts, relays=bool(settings.amqp_url))
+        return worker_gauges(bank, remote, counts, relays=bool(settings.amqp_url))
 
     collect_rarely()
     with serve_face("ledger", settings, settings.ledger_worker_port, parts, gauges):

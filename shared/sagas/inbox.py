@@ -16,7 +16,7 @@ from shared.db import AWAY
 from shared.errors import UnavailableError
 from shared.sagas.store import SagaStore
 from shared.sagas.turn import SagaNeeds, SagaTurn
-from shared.sagas.writer import Job, Writer
+from shared.sagas.writer import Job, Writer, wait_for
 
 BY_THE_LEDGER = "ledger"
 ID_DIGITS = 32
@@ -118,12 +118,21 @@ class LedgerConsumer:
 
     def apply(self, batch: Batch) -> None:
         """Take in a batch, and move the position, in one transaction."""
+        self.begin(batch)()
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin to take in a batch: several that are under way share a turn."""
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
         fresh = [each for each in batch.events if int(each.sequence) > at]
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
-        self._writer().run(TakeIn(fresh, position))
-        self._positions[batch.source] = max(at, batch.sequence)
+        taken = self._writer().submit(TakeIn(fresh, position))
+
+        def end() -> None:
+            wait_for(taken)
+            self._positions[batch.source] = max(at, batch.sequence)
+
+        return end
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be taken in, and step over it."""
