@@ -14,6 +14,7 @@ from services.tasks.domain.issue import Issue, unknown_issue
 from services.tasks.domain.members import is_reference
 from services.tasks.domain.order import Order, unknown_order
 from services.tasks.domain.pool import Pool, unknown_pool
+from services.tasks.grants import give_due
 from services.tasks.lists import Batch, ChangeMembers, Lists
 from services.tasks.questions import OtherServices
 from services.tasks.store import Store
@@ -39,6 +40,7 @@ SELECT_DUE_CODES = """
 SELECT order_id, hash FROM codes WHERE state = 'made' AND expires_at <= %s
 ORDER BY expires_at LIMIT %s
 """
+SELECT_RUNNING = "SELECT name FROM campaigns WHERE state = 'running' ORDER BY name"
 EVERYONE = "SELECT count(*) FROM list_members WHERE list = %s"
 LIST_MAX = 200
 DUE_BATCH = 500
@@ -209,9 +211,11 @@ class Supply:
     # Jobs.
 
     def run_jobs(self, stop: Event) -> None:
-        """Expire what is due."""
+        """End codes that are due, and give members their grants of the month."""
         while not stop.is_set() and self.expire_codes():
             pass
+        for (campaign,) in self._rows(SELECT_RUNNING):
+            give_due(self.store, self._writer(), campaign, stop)
 
     def _get(self, kind: type[T], stream: UUID, unknown: Callable[[str], RefusedError]) -> T:
         found = rebuild(self.store.events([stream]).get(stream, []))

@@ -1,4 +1,4 @@
-"""Packs from their order to a subscriber's lot, beside a real ledger: codes, pools, lists, grants."""
+"""Packs from order to lot beside a real ledger; codes, pools, lists, grants."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from services.ledger.checks import GiftCheck, check_gifts
+from services.ledger.domain.commands import CloseAccount, OpenAccount
 from services.tasks.codes import CodesTerms, RedeemTerms
-from services.tasks.domain.catalogue import Valid, read_pack
-from services.tasks.domain.grants import Grant
+from services.tasks.domain.catalogue import read_pack
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
 from services.tasks.domain.pool import Pool, pool_of_order
@@ -19,11 +20,12 @@ from services.tasks.lists import Batch
 from services.tasks.packs import OrderTerms
 from services.tasks.pools import DrawTerms, HandDownTerms
 from services.tasks.supply import Supply
+from shared.calendar import add_months
 from shared.contracts.audiences import Audience
 from shared.errors import RefusedError
 from shared.sagas.requests import Asking
 from tests.support.memory import CALENDAR
-from tests.support.tasks_world import MIB, TasksWorld
+from tests.support.tasks_world import MIB, MakeWorld, World
 
 _keys = count(1)
 
@@ -31,11 +33,14 @@ _keys = count(1)
 class KnownPeople:
     """Who has an account, as the ledger beside tells; and no gateway."""
 
-    def __init__(self, world: TasksWorld) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
 
     def known(self, people: list[str]) -> set[str]:
-        return {one for one in people if self._world.has_account(one)}
+        asked = [GiftCheck(account=one, bytes=1) for one in people]
+        answers = check_gifts(self._world.ledger.ledger, asked)
+        told = zip(people, answers, strict=True)
+        return {one for one, answer in told if answer["sender"] is not None}
 
 
 def asking(*about: Any, key: str = "") -> Asking:
@@ -49,11 +54,19 @@ def refusal(call: Any, *arguments: Any) -> str:
 
 
 @pytest.fixture
-def supply(world: TasksWorld) -> Supply:
-    """Ten accounts, the partner didi, and the catalogue's packs `small` and `shared`."""
-    world.open(*(f"s{each}" for each in range(10)))
-    world.campaign("any")
-    made = Supply(world.store, lambda: world.writer, KnownPeople(world))  # type: ignore[arg-type]
+def world(make_world: MakeWorld) -> World:
+    """A bank with ten accounts and the partner didi."""
+    made = make_world()
+    open_accounts(made, *(f"s{each}" for each in range(10)))
+    made.register()
+    return made
+
+
+@pytest.fixture
+def supply(world: World) -> Supply:
+    """The bank's packs: `small` and the pool `shared` are in the catalogue."""
+    made = world.tasks.supply
+    made.others = KnownPeople(world)  # type: ignore[assignment]
     price = [{"from_day": "2015-01-01", "fen": 100}]
     small = read_pack({"name": "small", "bytes": MIB, "prices": price, "valid": {"months": 1}})
     shared = read_pack(
@@ -63,6 +76,29 @@ def supply(world: TasksWorld) -> Supply:
     for each in (small, shared):
         made.publish(asking(each), each)
     return made
+
+
+def open_accounts(world: World, *people: str) -> None:
+    opened = [OpenAccount(key="o", account=one, plan="std-30mb") for one in people]
+    assert {each.status for each in world.ledger.do(*opened)} == {"done"}
+
+
+def close_account(world: World, who: str) -> None:
+    world.ledger.do(CloseAccount(key="close", account=who))
+
+
+def month_after(world: World, months: int) -> str:
+    return add_months(CALENDAR.month_of(world.clock.now()), months) + "-01"
+
+
+def drawn_lots(world: World) -> int:
+    people = [f"s{each}" for each in range(10)]
+    return sum(lot.remaining for who in people for lot in pack_lots(world, who))
+
+
+def pack_lots(world: World, who: str) -> list[Any]:
+    state, _ = world.ledger.ledger.account(who)
+    return [lot for lot in state.lots.values() if lot.kind == "pack"]
 
 
 def ordered(supply: Supply, pack: str = "small", number: int = 3, **more: Any) -> Order:
@@ -79,15 +115,15 @@ def paid(supply: Supply, *arguments: Any, **more: Any) -> Order:
 
 
 def test_an_unpaid_order_gives_nothing_and_a_paid_one_its_bytes(supply: Supply, world) -> None:
-    before = world.balance("partner:didi")
+    before = world.available("partner:didi")
     order = ordered(supply)
     assert refusal(supply.issue, asking("i"), order.id, ["s0"]) == "order_not_paid"
     world.settle()
-    assert world.balance("partner:didi") == before
+    assert world.available("partner:didi") == before
     supply.pay(asking("p"), order.id)
     supply.pay(asking("p"), order.id)
     world.settle()
-    assert world.balance("partner:didi") == before + 3 * MIB
+    assert world.available("partner:didi") == before + 3 * MIB
     assert refusal(supply.cancel, asking("c"), order.id) == "order_paid"
 
 
@@ -101,8 +137,8 @@ def test_a_batch_tells_of_each_row_and_asked_again_gives_nobody_twice(supply, wo
         assert reasons == [(3, "duplicate"), (4, "not_ours"), (5, "bad_number")]
     world.settle()
     assert supply.used(order.id) == 2
-    (lot,) = world.lots("s0", "pack")
-    assert (lot.remaining, CALENDAR.text(lot.expires_at)[:10]) == (MIB, world.month_after(2))
+    (lot,) = pack_lots(world, "s0")
+    assert (lot.remaining, CALENDAR.text(lot.expires_at)[:10]) == (MIB, month_after(world, 2))
     assert supply.issue_of(issued[0].id).state == "delivered"
     assert refusal(supply.issue, asking("more"), order.id, ["s2", "s3"]) == "inventory_empty"
 
@@ -122,7 +158,7 @@ def test_a_price_change_leaves_what_was_ordered_alone(supply: Supply) -> None:
 def test_what_cannot_arrive_lies_in_the_inventory_again(supply: Supply, world) -> None:
     order = paid(supply)
     world.settle()
-    world.close_account("s5")
+    close_account(world, "s5")
     issued, _, _ = supply.issue(asking("i"), order.id, ["s5"])
     assert supply.used(order.id) == 1
     world.settle()
@@ -160,7 +196,7 @@ def test_a_code_is_used_once_by_one_of_ten_at_once(supply: Supply, world) -> Non
         answers = sorted(pool.map(use, [f"s{each}" for each in range(10)]))
     assert answers == ["code_used"] * 9 + ["issued"]
     world.settle()
-    assert sum(len(world.lots(f"s{each}", "pack")) for each in range(10)) == 1
+    assert sum(len(pack_lots(world, f"s{each}")) for each in range(10)) == 1
     assert supply.code_counts(order.id) == {"bound": 1, "made": 1}
     assert refusal(redeem, supply, code, "s0") == "code_used"
     assert refusal(redeem, supply, "2222-2222-2222-2222", "s0") == "code_not_found"
@@ -174,7 +210,7 @@ def test_codes_are_shown_once_and_nowhere_kept(supply: Supply, world) -> None:
     (code,), batch, _ = supply.make_codes(wish, order.id, terms)
     again, same, answer = supply.make_codes(wish, order.id, terms)
     assert (again, same, answer.repeated) == ([], batch, True)
-    with world.store.connection() as conn:
+    with world.tasks.store.connection() as conn:
         kept = conn.execute("SELECT count(*) FROM codes WHERE encode(hash, 'escape') LIKE %s",
                             (f"%{code}%",)).fetchone()  # fmt: skip
     assert kept is not None
@@ -185,7 +221,7 @@ def test_a_code_whose_pack_could_not_arrive_is_good_again_and_expires_in_time(su
     order = paid(supply)
     code, _ = make_codes(supply, order)
     world.settle()
-    world.close_account("s5")
+    close_account(world, "s5")
     redeem(supply, code, "s5")
     world.settle()
     assert supply.code_counts(order.id) == {"made": 2}
@@ -219,7 +255,7 @@ def test_draws_at_once_never_pass_the_pool_and_no_member_its_limit(supply: Suppl
     found, drawn, _ = supply.pool_of(pool)
     assert (drawn, found.total_bytes, found.is_low) == (9 * MIB, 10 * MIB, True)
     world.settle()
-    assert sum(sum(l.remaining for l in world.lots(f"s{n}", "pack")) for n in range(10)) == 9 * MIB
+    assert drawn_lots(world) == 9 * MIB
     top_up = ordered(supply, "shared", 1, pool_id=pool.hex)
     supply.pay(asking("top"), top_up.id)
     found, _, _ = supply.pool_of(pool)
@@ -241,7 +277,7 @@ def test_a_part_that_is_handed_down_is_the_parents_no_more(supply: Supply) -> No
 def test_what_is_drawn_in_vain_comes_back_into_the_pool(supply: Supply, world) -> None:
     pool = pool_id(paid(supply, "shared", 1))
     world.settle()
-    world.close_account("s5")
+    close_account(world, "s5")
     assert draw(supply, pool, "s5", 4 * MIB) == "issued"
     world.settle()
     assert supply.pool_of(pool)[1] == 0
@@ -253,7 +289,7 @@ def change(supply: Supply, batch: Batch, key: str = "") -> tuple[Any, Any]:
 
 
 def test_ten_rows_with_three_bad_are_seven_members_and_told_again_the_same(supply, world) -> None:
-    world.open("s10")
+    open_accounts(world, "s10")
     rows = [*(f"s{each}" for each in range(7)), "no number", "s0", "stranger"]
     for _ in range(2):
         job, answer = change(supply, Batch(add=rows), "import")
@@ -281,15 +317,17 @@ def test_a_partner_never_sees_an_audience_below_fifty(supply: Supply) -> None:
 
 def test_a_grant_comes_once_per_member_and_month_however_often_it_is_looked_for(supply, world):
     change(supply, Batch(add=["s1", "s2"]))
-    grant = Grant(name="monthly", bytes=MIB, valid=Valid(months=0), cycles=2)
-    world.campaign("club", audience=Audience(list="drivers"), grants=(grant,), tasks=[])
-    given = [give_due(world.store, world.writer, "club", Event()) for _ in range(2)]
+    grant = {"name": "monthly", "bytes": MIB, "valid": {"months": 0}, "cycles": 2}
+    start = CALENDAR.text(world.clock.now())
+    world.draft("club", audience={"list": "drivers"}, grants=[grant], starts_at=start)
+    world.start("club")
+    given = [give_due(world.tasks.store, world.tasks.writer, "club", Event()) for _ in range(2)]
     assert given == [2, 0]
     change(supply, Batch(add=["s3"], remove=["s1"]))
-    assert give_due(world.store, world.writer, "club", Event()) == 1
+    assert give_due(world.tasks.store, world.tasks.writer, "club", Event()) == 1
     world.settle()
-    assert [len(world.lots(who, "pack")) for who in ("s1", "s2", "s3", "s4")] == [1, 1, 1, 0]
+    assert [len(pack_lots(world, who)) for who in ("s1", "s2", "s3", "s4")] == [1, 1, 1, 0]
     world.clock.at = CALENDAR.month_end(CALENDAR.month_of(world.clock.at))
-    assert give_due(world.store, world.writer, "club", Event()) == 2
+    assert give_due(world.tasks.store, world.tasks.writer, "club", Event()) == 2
     world.clock.at = CALENDAR.month_end(CALENDAR.month_of(world.clock.at))
-    assert give_due(world.store, world.writer, "club", Event()) == 0
+    assert give_due(world.tasks.store, world.tasks.writer, "club", Event()) == 0
