@@ -13,9 +13,12 @@ from services.tasks.domain.campaign import Campaign, campaign_stream, unknown_ca
 from services.tasks.domain.partner import Partner, partner_stream, unknown_partner
 from services.tasks.domain.signature import Key
 from services.tasks.domain.terms import DraftTerms
+from services.tasks.feeding import Feeding
 from services.tasks.offers import Ledger, Offers
 from services.tasks.partner_calls import Partner as Caller
+from services.tasks.questions import OtherServices
 from services.tasks.store import Store
+from services.tasks.supply import Supply
 from shared.bus.doorbell import Doorbell
 from shared.errors import RefusedError, UnavailableError
 from shared.logs import logger
@@ -69,8 +72,9 @@ class Tasks:
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, doorbell: Doorbell, *, neutral: bool = False
-    ) -> None:
+        self, store: Store, ledger: Ledger, doorbell: Doorbell, others: OtherServices, *,
+        neutral: bool = False,
+    ) -> None:  # fmt: skip
         self.store = store
         self.ledger = ledger
         self.neutral = neutral
@@ -78,6 +82,8 @@ class Tasks:
         self.keyring = Keyring(store)
         self.waiting = Waiting(store, doorbell, RESTS)
         self.claims = Claims(store, lambda: self.writer)
+        self.supply = Supply(store, lambda: self.writer, others)
+        self.feeding = Feeding(store, others)
 
     @cached_property
     def writer(self) -> Writer:
@@ -163,6 +169,7 @@ class Tasks:
     def _published(self, answer: Answer) -> Answer:
         try:
             self.offers.put(answer.subject.id)
+            self.feeding.feed(answer.subject.id)
         except (UnavailableError, RefusedError) as error:
             # What was asked is stored; whether the ledger knows of it, the answer tells.
             logger().warning("offer_waits", code=error.code, error=error.detail)

@@ -7,13 +7,14 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.tasks import api, campaigns_api, partners_api
+from services.tasks import api, campaigns_api, lists_api, partners_api, supply_api
 from services.tasks.application import Tasks
 from services.tasks.bank import Bank
 from services.tasks.domain.tasks.rules import TaskRules, built_in_rules, read_rules
 from services.tasks.gauges import web_gauges, worker_gauges
 from services.tasks.jobs import run_jobs
 from services.tasks.offers import HttpLedger, Ledger
+from services.tasks.questions import OtherServices
 from services.tasks.store import Store
 from shared import http
 from shared.auth import Tokens
@@ -52,7 +53,8 @@ def make_bank(
     )  # fmt: skip
     doorbell = Doorbell(conninfo)
     ledger = ledger or HttpLedger(settings.ledger_url, settings.service_token)
-    tasks = Tasks(store, ledger, doorbell, neutral=settings.bank_content_neutral)
+    others = OtherServices(settings.ledger_url, settings.gateway_url, settings.service_token)
+    tasks = Tasks(store, ledger, doorbell, others, neutral=settings.bank_content_neutral)
     source = source_of(settings.bank_id, settings.bank_epoch, TASKS_LOG)
     return Bank(
         bank_id=settings.bank_id,
@@ -93,7 +95,7 @@ def make_app(bank: Bank, tokens: Tokens) -> Flask:
     app = Flask("tasks")
     app.extensions["bank"] = bank
     http.install(app, "tasks", tokens, lambda: ready(bank), lambda: web_gauges(bank))
-    for routes in (api, partners_api, campaigns_api):
+    for routes in (api, partners_api, supply_api, lists_api, campaigns_api):
         app.register_blueprint(routes.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     return app

@@ -11,7 +11,9 @@ from services.tasks.domain.campaign import Campaign, campaign_stream
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.partner import Partner, partner_stream
 from services.tasks.domain.tasks.rules import TaskRules
+from services.tasks.list_rows import ListRows
 from services.tasks.metrics import TRANSITIONS
+from services.tasks.pack_rows import PackNeeds, PackRows
 from services.tasks.partner_rows import PartnerRows
 from shared.calendar import Calendar
 from shared.contracts.ledger import Event
@@ -32,6 +34,7 @@ class Needs(SagaNeeds):
         # What the ledger speaks of: fundings are told of in their campaigns.
         self.fundings: set[UUID] = set()
         self.claims = ClaimNeeds()
+        self.packs = PackNeeds()
 
     def about(self, sagas: set[UUID]) -> None:
         """Read what the ledger may speak of: claims, orders, fundings."""
@@ -52,25 +55,34 @@ class Turn(SagaTurn):
         self.rules = rules
         self.needs = Needs()
         self.claims = ClaimRows(conn, now, calendar)
+        self.packs = PackRows(conn, now, calendar)
+        self.lists = ListRows(conn, now)
         self.partners = PartnerRows(now)
         self.campaign_of_funding: dict[UUID, UUID] = {}
 
     def find_streams(self) -> set[UUID]:
-        """Return the streams of the partners and campaigns that are needed."""
+        """Return the streams of the partners, campaigns, packs and orders that are needed."""
         needs = self.needs
         if needs.fundings:
             self.campaign_of_funding = dict(self.rows(SELECT_FUNDINGS, ids(needs.fundings)))
         partners = {UUID(hex=partner_stream(name)) for name in needs.partners}
         campaigns = {UUID(hex=campaign_stream(name)) for name in needs.campaigns}
-        return partners | campaigns | set(self.campaign_of_funding.values())
+        packs = self.packs.find(needs.packs)
+        return partners | campaigns | packs | set(self.campaign_of_funding.values())
+
+    def fetch(self, stream: UUID) -> None:
+        """Read a stream that only this turn has led to, unless it is there."""
+        if stream not in self._aggregates:
+            self._read_streams({stream})
 
     def listener(self, saga: UUID) -> Callable[[Event, Meta], Any] | None:
         """Return the claim or order, or of a funding the campaign, that hears the ledger."""
         return super().listener(self.campaign_of_funding.get(saga, saga))
 
     def read_more(self) -> None:
-        """Read what is counted of claims."""
+        """Read what is counted of claims, and left of orders and pools."""
         self.claims.read(self.needs.claims)
+        self.packs.read(self.needs.packs)
 
     def take(self, aggregate: Any, facts: list[Any]) -> None:
         """Take in what a thing has become."""
@@ -82,8 +94,12 @@ class Turn(SagaTurn):
             self.partners.take_campaign(aggregate, facts)
         elif isinstance(aggregate, Partner):
             self.partners.take_partner(aggregate)
+        elif self.packs.take(aggregate, facts):
+            state = getattr(aggregate, "state", "there")
+            TRANSITIONS.labels(type(aggregate).__name__.lower(), state).inc()
 
     def write_rows(self) -> None:
         """Write the rows."""
         self.claims.write()
+        self.packs.write()
         self.partners.write(self.conn)

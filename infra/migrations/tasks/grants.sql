@@ -8,10 +8,12 @@ GRANT USAGE ON TYPE {schema}.stored_event_uuid TO {role};
 -- What is given out once and never changes.
 GRANT SELECT, INSERT ON
     {schema}.request_keys, {schema}.fundings, {schema}.content_lists, {schema}.task_tokens,
-    {schema}.draw_seeds
+    {schema}.draw_seeds, {schema}.packs, {schema}.list_changes
 TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     {schema}.partners, {schema}.campaigns, {schema}.partner_keys, {schema}.claims,
     {schema}.campaign_days, {schema}.prizes_gone, {schema}.visits, {schema}.answers,
+    {schema}.pack_orders, {schema}.pools, {schema}.pool_draws, {schema}.codes, {schema}.issues,
+    {schema}.member_lists, {schema}.list_members, {schema}.list_feeds,
     {schema}.inbox_positions, {schema}.relay_positions, {schema}.parked
 TO {role};

@@ -4,6 +4,7 @@ A member that joins within the month gets that month's grant at once. The grant 
 by (campaign, grant, month, member), so whoever gives it twice gives it once.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
@@ -29,7 +30,7 @@ class Grant(LotOffered, frozen=True, kw_only=True):
     cycles: Annotated[int, Meta(ge=1, le=120)] | None = None
 
 
-def grant_mistake(grants: list[Grant], *, listed: bool) -> str | None:
+def grant_mistake(grants: Sequence[Grant], *, listed: bool) -> str | None:
     """Return what is wrong with a campaign's grants, None if nothing is."""
     names = [grant.name for grant in grants]
     if len(set(names)) < len(names):

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from services.tasks.domain.grants import Grant, grant_mistake
 from services.tasks.domain.tasks.kinds import Task, task_mistake
 from services.tasks.domain.tasks.limits import ClaimLimits
 from services.tasks.domain.tasks.rewards import Part
@@ -101,6 +102,7 @@ class _Terms(Part, frozen=True, omit_defaults=True, kw_only=True):
     budget: Budget = Budget()
     tasks: Annotated[list[Task], Meta(max_length=100)] = msgspec.field(default_factory=list)
     offer: OfferTerms | None = None
+    grants: Annotated[tuple[Grant, ...], Meta(max_length=20)] = ()
 
 
 class DraftTerms(_Terms, frozen=True, omit_defaults=True, kw_only=True):
@@ -149,7 +151,7 @@ def terms_of(
         offer = msgspec.structs.replace(offer, hosts=(), content=content)
     return CampaignTerms(
         title=draft.title, audience=draft.audience, budget=draft.budget, tasks=draft.tasks,
-        offer=offer, starts_at=starts_at, ends_at=ends_at,
+        offer=offer, grants=draft.grants, starts_at=starts_at, ends_at=ends_at,
     )  # fmt: skip
 
 
@@ -180,8 +182,8 @@ def _time(text: str, name: str, calendar: Calendar) -> int:
 def _mistake(draft: DraftTerms, starts_at: int, ends_at: int | None) -> str | None:
     if ends_at is not None and ends_at <= starts_at:
         return "`ends_at` is not after `starts_at`"
-    if not draft.tasks and draft.offer is None:
-        return "a campaign needs `tasks`, an `offer`, or both"
+    if not draft.tasks and not draft.grants and draft.offer is None:
+        return "a campaign needs `tasks`, `grants` or an `offer`"
     offer = draft.offer
     if offer is not None:
         if offer.content is not None:
@@ -190,7 +192,8 @@ def _mistake(draft: DraftTerms, starts_at: int, ends_at: int | None) -> str | No
             return f"an offer of `{ANY_TRAFFIC}` traffic has no `hosts`"
         if offer.listed and draft.audience.list is None:
             return "a `listed` offer needs an `audience` that is a list"
-    return task_mistake(draft.tasks)
+    listed = draft.audience.list is not None
+    return task_mistake(draft.tasks) or grant_mistake(draft.grants, listed=listed)
 
 
 def check_content_allowed(terms: DraftTerms, *, neutral: bool) -> None:
