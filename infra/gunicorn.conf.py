@@ -7,12 +7,16 @@ from shared.config import load_settings
 
 settings = load_settings()
 service = next(
-    name for name in ("ledger", "gateway", "gifting") if f"services.{name}" in " ".join(sys.argv)
+    name
+    for name in ("ledger", "gateway", "gifting", "tasks")
+    if f"services.{name}." in " ".join(sys.argv)
 )
 
 bind = f"{settings.bind_host}:{getattr(settings, f'{service}_port')}"
-# The ledger's commands are answered on an event loop (shared/front.py).
-worker_class = "infra.web_worker.FrontWorker" if service == "ledger" else "gthread"
+# The ledger's single commands are answered on an event loop (shared/front.py).
+worker_class = (
+    "infra.front_worker.FrontWorker" if service == "ledger" else "infra.web_worker.LingeringWorker"
+)
 workers = 1
 threads = 32
 timeout = 0  # Streams and long polls take as long as they take.

@@ -23,12 +23,14 @@ from infra.runtime.programs import SERVICES
 from infra.runtime.state import Bank
 from infra.runtime.urls import database_url
 from shared.db import connect
-from shared.ids import GIFTING_LOG, log_name
+from shared.ids import GIFTING_LOG, TASKS_LOG, log_name
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 GRANTS = "grants.sql"
 LOCK_SPACE = 0x6D69_6772
 LOCK_TIMEOUT_MS = 60_000
+# The services with one log, whose name is their schema's.
+ONE_LOG = {"gifting": GIFTING_LOG, "tasks": TASKS_LOG}
 PARTITION_SCHEMA = re.compile(r"ledger_\d+")
 
 Say = Callable[[str], None]
@@ -82,19 +84,20 @@ def schemas_of(service: str, bank: Bank) -> tuple[str, ...]:
     """Return the schemas of a service: one for each of its logs, else its name."""
     if service == "ledger":
         return tuple(log_name(partition) for partition in range(bank.partitions))
-    return (GIFTING_LOG,) if service == "gifting" else (service,)
+    return (ONE_LOG.get(service, service),)
 
 
 def with_secrets(bank: Bank) -> Bank:
     """Return the bank with a password for every service's role and all tokens, made once."""
     missing = [service for service in SERVICES if service not in bank.service_passwords]
-    if not missing and bank.gifting_token:
+    if not missing and bank.gifting_token and bank.tasks_token:
         return bank
     made = {service: secrets.token_urlsafe(32) for service in missing}
     bank = dataclasses.replace(
         bank,
         service_passwords=bank.service_passwords | made,
         gifting_token=bank.gifting_token or secrets.token_urlsafe(32),
+        tasks_token=bank.tasks_token or secrets.token_urlsafe(32),
     )
     bank.save()
     return bank

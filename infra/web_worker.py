@@ -1,15 +1,44 @@
-"""Gunicorn's worker for an app with an event loop (shared/front.py)."""
+"""How gunicorn's threads serve connections: a client that asks on at once keeps its thread."""
 
-from typing import Any, ClassVar
+import select
+from threading import BoundedSemaphore
+from typing import Any
 
-from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+# After an answer a thread waits so long for the connection's next request.
+LINGER_MS = 25
+# So many threads never do: they take what comes on other connections.
+FREE_THREADS = 4
 
 
-class FrontWorker(UvicornWorker):  # type: ignore[misc]
-    """Uvicorn with its fast parts; access is counted by the app, not logged."""
+class LingeringWorker(ThreadWorker):  # type: ignore[misc]
+    """Threads that stay with a busy connection.
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
-        "loop": "uvloop", "http": "httptools", "ws": "none", "lifespan": "off",
-        "access_log": False, "server_header": False, "date_header": False,
-        "timeout_graceful_shutdown": 3,
-    }  # fmt: skip
+    Handing a connection back to the main thread after each answer, which hands it out again with
+    the next request, takes as long as a small request itself.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._places = BoundedSemaphore(max(1, self.cfg.threads - FREE_THREADS))
+
+    def handle(self, conn: Any) -> Any:
+        """Serve a connection until it rests; say whether it is to be kept."""
+        kept = super().handle(conn)
+        while kept is True and self.alive and self._goes_on(conn):
+            kept = super().handle(conn)
+        return kept
+
+    def _goes_on(self, conn: Any) -> bool:
+        """Wait a moment for the next request; return whether there is one."""
+        if conn.parser.unreader.buf.getvalue():
+            return True
+        if not self._places.acquire(blocking=False):
+            return False
+        try:
+            poll = select.poll()
+            poll.register(conn.sock, select.POLLIN)
+            return bool(poll.poll(LINGER_MS))
+        finally:
+            self._places.release()

@@ -1,7 +1,7 @@
 """The bank's calendar: months and days in its own time zone, instants in milliseconds UTC."""
 
 import re
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -33,6 +33,17 @@ class Calendar:
     def day_of(self, at: int) -> str:
         """Return the day that holds this instant."""
         return datetime.fromtimestamp(at / 1000, self.zone).strftime("%Y-%m-%d")
+
+    def minute_of(self, at: int) -> int:
+        """Return the minute of the bank day (0 … 1439) that holds this instant."""
+        moment = datetime.fromtimestamp(at / 1000, self.zone)
+        return moment.hour * 60 + moment.minute
+
+    def day_end(self, at: int) -> int:
+        """Return the first instant after the day that holds this one."""
+        day = datetime.fromtimestamp(at / 1000, self.zone).date() + timedelta(days=1)
+        midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+        return int(midnight.timestamp() * 1000)
 
     def month_end(self, month: str) -> int:
         """Return the first instant after the month."""

@@ -45,6 +45,15 @@ class Settings:
     gifting_rules_file: str = setting(
         "", "rules of gifts (limits, fee, expiry of offers, abuse); built-in if empty"
     )
+    tasks_database_url: SecretStr = setting(SecretStr(""), "database of tasks (its own role)")
+    tasks_url: str = setting("http://127.0.0.1:8083", "where tasks' web process answers")
+    tasks_port: int = setting(8083, "port of tasks' web process")
+    tasks_rules_file: str = setting(
+        "", "rules of completions (free data a month, attribution, clawback); built-in if empty"
+    )
+    bank_content_neutral: bool = setting(
+        default=False, text="1 forbids offers that depend on what is looked at; awards stay"
+    )
     bind_host: str = setting("127.0.0.1", "address at which processes listen")
     ledger_worker_port: int = setting(
         0, "port of the ledger's worker for metrics and health; 0: none"
@@ -55,6 +64,7 @@ class Settings:
     gifting_worker_port: int = setting(
         0, "port of gifting's worker for metrics and health; 0: none"
     )
+    tasks_worker_port: int = setting(0, "port of tasks' worker for metrics and health; 0: none")
     amqp_url: SecretStr = setting(
         SecretStr(""), "RabbitMQ; empty: consumers pull the logs over HTTP"
     )

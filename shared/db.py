@@ -1,5 +1,6 @@
 """Connections to PostgreSQL and what their failures mean."""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,8 +31,9 @@ def connect(conninfo: str, *, schema: str | None = None, **kwargs: Any) -> Conne
 
 
 def make_pool(
-    conninfo: str, *, schema: str | None = None, size: int = 1, overflow: int = 2
-) -> ConnectionPool:
+    conninfo: str = "", *, schema: str | None = None, size: int = 1, overflow: int = 2,
+    **kwargs: Any,
+) -> ConnectionPool:  # fmt: skip
     """Return a small pool that opens at first use."""
     return ConnectionPool(
         conninfo,
@@ -39,9 +41,21 @@ def make_pool(
         max_size=size + overflow,
         open=False,
         timeout=CONNECT_TIMEOUT_S,
-        check=ConnectionPool.check_connection,
-        kwargs={"autocommit": True, **_arguments(schema)},
+        check=check_alive,
+        kwargs={"autocommit": True, **_arguments(schema), **kwargs},
     )
+
+
+def check_alive(conn: Connection[Any]) -> None:
+    """Raise OperationalError where a connection died while it lay in the pool.
+
+    A server that hangs up says so: only where something has come is it worth a question, which
+    would cost a round trip each time.
+    """
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if poll.poll(0):
+        ConnectionPool.check_connection(conn)
 
 
 def _arguments(schema: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from flask import Flask, Response, g, request, stream_with_context
 from marshmallow import Schema, ValidationError, fields
 from werkzeug.exceptions import HTTPException
 
-from shared.auth import Tokens, identify
+from shared.auth import Tokens, identify, is_signed
 from shared.calendar import duration_ms
 from shared.errors import DatabankError, InvalidError, TooLargeError
 from shared.logs import logger
@@ -75,7 +75,7 @@ def install(
             if not REQUEST_ID.fullmatch(asked):
                 raise InvalidError("X-Request-Id has 1 to 128 letters, digits or . _ : -")
             g.request_id = asked
-        if request.path not in OPEN_PATHS and not is_local_scrape():
+        if not (request.path in OPEN_PATHS or is_local_scrape() or _is_signed_call(app)):
             identify(tokens)
 
     @app.after_request
@@ -102,6 +102,11 @@ def install(
         return Response(exposition(ready(), measure), content_type=CONTENT_TYPE)
 
     app.register_error_handler(Exception, answer_error)
+
+
+def _is_signed_call(app: Flask) -> bool:
+    """Say whether this call is for a route whose view checks a signature."""
+    return request.endpoint is not None and is_signed(app.view_functions.get(request.endpoint))
 
 
 def is_local_scrape() -> bool:

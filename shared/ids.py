@@ -4,9 +4,12 @@ import hashlib
 import re
 from functools import lru_cache
 
-KINDS_WITH_PREFIX = ("partner", "campaign", "operator")
+KINDS_WITH_PREFIX = ("partner", "campaign", "operator", "quota")
 SUBSCRIBER_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-PREFIXED_PATTERN = re.compile(r"(partner|campaign|operator):[A-Za-z0-9._-]{1,64}")
+PREFIXED_PATTERN = re.compile(
+    r"(partner|campaign|operator):[A-Za-z0-9._-]{1,64}|(quota):[A-Za-z0-9._-]{1,64}:[0-9]{2}"
+)
+QUOTA = "quota:"
 
 
 def account_kind(account: str) -> str | None:
@@ -18,7 +21,7 @@ def account_kind(account: str) -> str | None:
     if SUBSCRIBER_PATTERN.fullmatch(account):
         return "subscriber"
     match = PREFIXED_PATTERN.fullmatch(account)
-    return match.group(1) if match else None
+    return match.group(1) or match.group(2) if match else None
 
 
 @lru_cache(maxsize=262_144)
@@ -34,12 +37,26 @@ def digest(*parts: str) -> bytes:
 
 @lru_cache(maxsize=262_144)
 def partition_of(account: str, partitions: int) -> int:
-    """Return the ledger partition where an account lives."""
+    """Return the ledger partition where an account lives; a quota's is the end of its id."""
+    if account.startswith(QUOTA):
+        return int(account[-2:])
     return int.from_bytes(hashlib.blake2b(account.encode(), digest_size=8).digest()) % partitions
 
 
 # Gifting's only log, and the name of its schema.
 GIFTING_LOG = "gifting_00"
+# Tasks' only log, and the name of its schema.
+TASKS_LOG = "tasks_00"
+
+
+def quota_of(campaign: str, partition: int) -> str:
+    """Return the account of a campaign's share in a ledger partition."""
+    return f"{QUOTA}{campaign.partition(':')[2]}:{partition:02d}"
+
+
+def campaign_of(quota: str) -> str:
+    """Return the campaign of a quota."""
+    return f"campaign:{quota[len(QUOTA) : -3]}"
 
 
 def log_name(partition: int) -> str:

@@ -1,7 +1,7 @@
 """A log's schema: its recorder and connections, made at first use, and what their failures mean."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -22,8 +22,6 @@ WRITER_LOCK_SPACE = 0x6C656467
 # not see to that: a pipeline ends with a Flush, which disarms it for as long as the client is mute.
 HOLD_S = 10
 HOLD_TIMEOUT_FROM = 170000
-# As many as a pool has (shared/recorder.py), all of which may have died, and a new one.
-CONNECTIONS_MAX = 4
 
 # One statement is less work than four; PostgreSQL evaluates its terms from left to right. The last
 # one tells how long the lock took: in a pipeline nobody else knows.
@@ -78,35 +76,7 @@ class LogDatabase:
 
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
-        """Lend a connection of the schema's pool. Raises UnavailableError, BusyError.
-
-        One that died while it lay in the pool is nobody's 503: the next one is tried.
-        """
-        with ExitStack() as stack:
-            for attempt in range(1, CONNECTIONS_MAX + 1):
-                try:
-                    conn = self._looking_here(stack)
-                except UnavailableError as error:
-                    if isinstance(error, NoConnectionError) or attempt == CONNECTIONS_MAX:
-                        raise
-                else:
-                    break
-            yield conn
-
-    def _looking_here(self, stack: ExitStack) -> Connection[Any]:
-        """Return a lent connection that looks at this schema; the stack gives it back."""
-        with ExitStack() as own:
-            conn = own.enter_context(self.lend())
-            conn.execute(f"SET search_path = {self.name}")
-            stack.push(own.pop_all())
-        return conn
-
-    @contextmanager
-    def lend(self) -> Iterator[Connection[Any]]:
-        """Lend a connection whose search path the caller sets itself.
-
-        It may have died while it lay in the pool: who writes tries again.
-        """
+        """Lend a connection that looks at the schema. Raises UnavailableError, BusyError."""
         recorder = self.recorder
         try:
             with recorder.datastore.get_connection() as conn:

@@ -14,12 +14,11 @@ from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
-from shared.db import CONNECT_TIMEOUT_S
+from shared.db import make_pool
 from shared.errors import InvalidError
 from shared.pgarrays import bytea, int8s, texts, uuids
 
 LOCK_TIMEOUT_S = 5
-IDLE_IN_TRANSACTION_S = 10
 
 INSERT_ARRAYS = """
 WITH inserted AS (
@@ -39,6 +38,13 @@ class LogRecorder(PostgresApplicationRecorder):
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "") -> None:
         del events_table_name  # One table name in every schema, so that migrations are alike.
+        # Its connections look at the schema from the start, and are asked nothing when they are
+        # lent. The library's own pool has not connected yet.
+        arguments = datastore.pool.kwargs
+        assert isinstance(arguments, dict)
+        datastore.pool = make_pool(  # type: ignore[assignment]
+            schema=datastore.schema, **arguments
+        )
         super().__init__(datastore, events_table_name="stored_events")
         table = SQL("{}").format(Identifier(datastore.schema, self.events_table_name))
         # As text, because composing a statement takes longer than sending it.
@@ -74,11 +80,7 @@ def make_application(name: str, conninfo: str) -> Application[UUID]:
             "POSTGRES_USER": str(parts.get("user", "")),
             "POSTGRES_PASSWORD": str(parts.get("password", "")),
             "POSTGRES_SCHEMA": name,
-            "POSTGRES_POOL_SIZE": "1",
-            "POSTGRES_MAX_OVERFLOW": "2",
-            "POSTGRES_CONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S),
             "POSTGRES_LOCK_TIMEOUT": str(LOCK_TIMEOUT_S),
-            "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": str(IDLE_IN_TRANSACTION_S),
             "POSTGRES_ENABLE_DB_FUNCTIONS": "no",
             "CREATE_TABLE": "no",
         }

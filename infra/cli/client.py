@@ -222,6 +222,13 @@ def gifting_of(bank: Bank, output: Output | None = None) -> Service:
     )
 
 
+def tasks_of(bank: Bank, output: Output | None = None) -> Service:
+    """Return the bank's tasks; where the bank does not run, nobody waits long for it."""
+    patience_s = PATIENCE_S if lock_holder(bank.run_dir) else READ_PATIENCE_S
+    note = output.note if output else None
+    return Service("tasks", bank.tasks_url, bank.operator_token, patience_s=patience_s, note=note)
+
+
 def heads_token(bank: Bank, ledger: Service, account: str | None = None) -> str:
     """Return the position token of the logs' heads now; with an account, of its log alone."""
     heads = ledger.get("/v1/heads")["heads"]

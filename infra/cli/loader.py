@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from infra.cli.client import Answer, Service
 from infra.cli.output import CliError, Report
 from infra.cli.rejects import Rejects
-from infra.cli.usage_file import DamagedFileError, Reject, UsageFile, UsageRow
+from infra.cli.usage_file import HOST, DamagedFileError, Reject, UsageFile, UsageRow
 
 BATCH_LINES = 5_000
 OPENING_BATCH = 1_000
@@ -21,6 +21,10 @@ IN_FLIGHT_MAX = 3
 # Forgetting who was opened costs a repeated command each, remembering costs memory.
 REMEMBERED_MAX = 500_000
 REPORT_EVERY = 1_000
+# A record waits while its sponsor's share is refilled: how long, and with which pauses (seconds).
+RETRY = "retry"
+WAITS_S_MAX = 120.0
+PAUSE_S, PAUSE_S_MAX = 0.05, 1.0
 ALREADY_OPEN = ("account_exists", "conflict")
 
 
@@ -35,6 +39,7 @@ class Counts:
     used_bytes: int = 0
     spent_bytes: int = 0
     unfunded_bytes: int = 0
+    sponsored_bytes: int = 0
     accounts_opened: int = 0
     seconds: float = 0.0
 
@@ -172,10 +177,27 @@ class Loader:
                 "account": row.subscriber,
                 "bytes": row.bytes,
                 "occurred_at": row.occurred_at,
+                "host": row.columns[HOST] or None,
             }
             for key, row in batch.rows.items()
         ]
-        return _Delivery(unseen, opened, self._ledger.post("/v1/usage", {"lines": lines}))
+        return _Delivery(unseen, opened, self._charge(lines))
+
+    def _charge(self, lines: list[dict[str, Any]]) -> Answer:
+        """Charge records; what waits for its sponsor's share is sent again until it is decided."""
+        answer = self._ledger.post("/v1/usage", {"lines": lines})
+        outcomes = answer.body["outcomes"]
+        waited_s = 0.0
+        while waiting := [n for n, each in enumerate(outcomes) if each["status"] == RETRY]:
+            if waited_s > WAITS_S_MAX:
+                raise CliError("quota_refilling", "a campaign's share did not come; repeat it")
+            pause_s = min(PAUSE_S_MAX, max(PAUSE_S, waited_s / 4))
+            time.sleep(pause_s)
+            waited_s += pause_s
+            again = self._ledger.post("/v1/usage", {"lines": [lines[n] for n in waiting]})
+            for place, outcome in zip(waiting, again.body["outcomes"], strict=True):
+                outcomes[place] = outcome | {"first": _first(outcome, again)}
+        return answer
 
     def _open_accounts(self, opening: Opening, subscribers: list[str]) -> int:
         opened = 0
@@ -213,6 +235,7 @@ class Loader:
                 counts.used_bytes += row.bytes
                 counts.spent_bytes += outcome.get("spent_bytes", 0)
                 counts.unfunded_bytes += outcome.get("unfunded_bytes", 0)
+                counts.sponsored_bytes += outcome.get("sponsored_bytes", 0)
             else:
                 counts.duplicates += 1
 
@@ -232,4 +255,6 @@ class Loader:
 
 def _first(outcome: dict[str, Any], answer: Answer) -> bool:
     """Say whether this request did it: at once, or at a first try whose answer was lost."""
+    if "first" in outcome:
+        return bool(outcome["first"])
     return not outcome.get("repeated") or outcome["request_id"] == answer.request_id

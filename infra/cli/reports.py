@@ -6,12 +6,20 @@ from typing import Any
 
 import rich_click as click
 
-from infra.cli.client import Service, gateway_of, gifting_of, ledger_of, read_fresh
+from infra.cli.client import Service, gateway_of, gifting_of, ledger_of, read_fresh, tasks_of
 from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
 from shared.ids import account_kind
 
-VIEWS = ("balances", "partner_spend", "trial_balance", "history", "gifts", "all")
+VIEWS = (
+    "balances",
+    "partner_spend",
+    "trial_balance",
+    "history",
+    "subscriber_facts",
+    "gifts",
+    "all",
+)
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
     "expired", "adjusted", "unfunded", "in_transit",
@@ -98,14 +106,16 @@ def verify(bank: Bank, output: Output) -> None:
 
 
 def verify_bank(bank: Bank, output: Output) -> dict[str, Any]:
-    """Return what ledger, gateway and gifting found, together."""
+    """Return what ledger, gateway, gifting and tasks found, together."""
     with ledger_of(bank) as ledger, output.progress("Refolding the ledger") as report:
         found = ledger.stream("/v1/verify", report)
     with gateway_of(bank) as gateway, output.progress("Comparing the views") as report:
         views = gateway.stream("/v1/verify", report)
     with gifting_of(bank) as gifting, output.progress("Refolding gifts") as report:
         gifts = gifting.stream("/v1/verify", report)
-    checked = {"ledger": found, "views": views, "gifting": gifts}
+    with tasks_of(bank) as tasks, output.progress("Refolding partners and claims") as report:
+        done = tasks.stream("/v1/verify", report)
+    checked = {"ledger": found, "views": views, "gifting": gifts, "tasks": done}
     differences = [each.get("first_difference") for each in checked.values()]
     return {
         "ok": all(each["ok"] for each in checked.values()),
@@ -142,8 +152,11 @@ def _all_parked(service: Service) -> dict[str, Any]:
 
 
 def _of_all(bank: Bank, ask: Callable[[Service], Any]) -> dict[str, Any]:
-    with ledger_of(bank) as ledger, gateway_of(bank) as gateway, gifting_of(bank) as gifting:
-        return {service.name: ask(service) for service in (ledger, gateway, gifting)}
+    found = {}
+    for open_service in (ledger_of, gateway_of, gifting_of, tasks_of):
+        with open_service(bank) as service:
+            found[service.name] = ask(service)
+    return found
 
 
 def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:

@@ -110,6 +110,7 @@ def _show(output: Output, counts: Counts, rejects: Path | None) -> None:
         ("accounts opened", counts.accounts_opened, ""),
         ("bytes used", counts.used_bytes, human_bytes(counts.used_bytes)),
         ("bytes spent", counts.spent_bytes, human_bytes(counts.spent_bytes)),
+        ("bytes sponsored", counts.sponsored_bytes, human_bytes(counts.sponsored_bytes)),
         ("bytes unfunded", counts.unfunded_bytes, human_bytes(counts.unfunded_bytes)),
     ]
     output.table("Usage", ["", "count", " "], rows)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run once by the image of PostgreSQL, on an empty volume: a database and a role for each service.
 set -euo pipefail
-for service in ledger gateway gifting; do
+for service in ledger gateway gifting tasks; do
     password_of="${service^^}_DATABASE_PASSWORD"
     psql --quiet --username="${POSTGRES_USER:-postgres}" --set=ON_ERROR_STOP=1 --set=service="$service" --set=password="${!password_of}" <<'SQL'
 CREATE ROLE :"service" LOGIN PASSWORD :'password';

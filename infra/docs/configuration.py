@@ -47,6 +47,7 @@ readable by its owner only.
 | `logs` | one file a process, kept at 20 MB and three older ones |
 | `ledger-rules.json` | in a restored bank: the rules file that it ran with (`LEDGER_RULES_FILE`) |
 | `gifting-rules.json` | the same for `GIFTING_RULES_FILE` |
+| `tasks-rules.json` | the same for `TASKS_RULES_FILE` |
 | `rejects` | rows that `import-usage` could not load |
 
 PostgreSQL refuses to run as root. Where `up` is started by root, the server runs as
@@ -56,18 +57,20 @@ erase` removes a bank that is down with all of it.
 
 ## Ports
 
-A bank takes six ports from `--port N` (8080) on: the gateway N, the ledger N+1, gifting N+2, and
-for metrics and health alone the gateway's worker N+10, the ledger's N+11, gifting's N+12. All
-listen on loopback unless `BIND_HOST` says otherwise. `/health` and `/ready` are open; `/metrics` is
-open on this machine and wants a service token over the network or through a proxy.
+A bank takes eight ports from `--port N` (8080) on: the gateway N, the ledger N+1, gifting N+2,
+tasks N+3, and for metrics and health alone the gateway's worker N+10, the ledger's N+11, gifting's
+N+12, tasks' N+13. All listen on loopback unless `BIND_HOST` says otherwise. `/health` and `/ready`
+are open; `/metrics` is open on this machine and wants a service token over the network or through a
+proxy.
 
 ## Databases
 
 * Nothing is set: `up` runs its own PostgreSQL 18 on a private socket.
 * `DATABASE_URL` is set: `up` and `migrate` make one database and one role per service on that
   server. Their names carry the bank's id.
-* `LEDGER_DATABASE_URL`, `GATEWAY_DATABASE_URL` and `GIFTING_DATABASE_URL` are set: these databases
-  are used as they are; `migrate` makes schemas and tables in them, no roles.
+* `LEDGER_DATABASE_URL`, `GATEWAY_DATABASE_URL`, `GIFTING_DATABASE_URL` and `TASKS_DATABASE_URL`
+  are set: these databases are used as they are; `migrate` makes schemas and tables in them, no
+  roles.
 
 Exchange and queues on a broker carry the bank's id too, so that many banks may share one.
 """

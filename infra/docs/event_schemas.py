@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from infra.docs import gifting_texts
+from infra.docs import gifting_texts, sponsoring_texts, tasks_texts
 from infra.docs.event_texts import MEANINGS
-from shared.contracts import gifting
+from shared.contracts import gifting, tasks
 from shared.contracts.ledger import (
     EVENTS,
     Event,
@@ -21,15 +21,20 @@ from shared.contracts.ledger import (
     Thresholds,
     UsageLine,
 )
+from shared.contracts.offers import Hours, RewardTerms
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, *gifting.EVENTS)
-PARTS: tuple[type[msgspec.Struct], ...] = (LotTerms, Slice, UsageLine, Leg, Source, Thresholds)
+ALL_EVENTS: tuple[type[Event], ...] = (*EVENTS, *gifting.EVENTS, *tasks.EVENTS)
+PARTS: tuple[type[msgspec.Struct], ...] = (
+    LotTerms, Slice, UsageLine, Leg, Source, Thresholds, Hours, RewardTerms, *tasks_texts.PARTS,
+)  # fmt: skip
 
 
 def meaning(kind: type, field: str) -> str:
     """Return what a field means. Raises KeyError for one without a meaning."""
-    known = gifting_texts.MEANINGS | MEANINGS
+    known = gifting_texts.MEANINGS | sponsoring_texts.MEANINGS | MEANINGS
+    if kind.__module__ == tasks.__name__:
+        known |= tasks_texts.MEANINGS
     return known.get(f"{kind.__name__}.{field}") or known[field]
 
 

@@ -132,6 +132,11 @@ MEANINGS: dict[str, str] = {
     "carries": "whether the close carries it over",
     "source": "where it came from",
     "parent_lot": "lot of the giver that it was part of",
+    "hours": "time band of each bank day in which it can be used; null for all day",
+    "begins": "first minute of the band, from midnight",
+    "ends": "first minute after the band; before `begins` it passes midnight",
+    "RewardTerms.kind": "`award`, `reward` or `pack`",
+    "terms": "terms on which it arrives; null for those of the lots that it is taken from",
     "Source.type": "`plan`, `purchase`, `carry_over`, `gift`, `funding` or `award`",
     "Source.id": "plan, purchase, month or transfer",
 }

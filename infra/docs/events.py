@@ -1,15 +1,16 @@
 """docs/events.md: each public event with its fields, producer, readers and an example."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
 
-from infra.docs import gifting_texts
+from infra.docs import gifting_texts, sponsoring_texts, tasks_texts
 from infra.docs.event_schemas import ALL_EVENTS, PARTS, file_name, meaning
 from infra.docs.event_texts import EXAMPLES, READ_BY, WRITTEN_BY
 from infra.docs.markdown import code, table
-from shared.contracts import gifting
+from shared.contracts import gifting, tasks
 from shared.contracts.envelope import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Envelope
 from shared.contracts.ledger import EVENTS, Event
 
@@ -18,9 +19,9 @@ HEAD = f"""\
 
 <!-- Made from code by `python -m infra.docs --write`. Do not edit. -->
 
-Every change in the ledger, and of a gift, is one of these events. What is stored is what travels:
-the stored state of an event is the `data` below, as JSON. The code is `shared/contracts/ledger.py`
-and `shared/contracts/gifting.py`.
+Every change in the ledger, of a gift, and of partners, campaigns and claims is one of these events.
+What is stored is what travels: the stored state of an event is the `data` below, as JSON. The code
+is `ledger.py`, `gifting.py` and `tasks.py` in `shared/contracts`.
 
 Amounts are whole **bytes**. Instants (`*_at`) are whole **milliseconds** since 1970-01-01Z, in bank
 time. Months are `YYYY-MM` in the bank's time zone. A field that has its default is left out of the
@@ -37,8 +38,9 @@ batches (`application/cloudevents-batch+json`): consecutive events of one lane o
 A log is offered as two **lanes**, each with its own chain of `previous`:
 
 * `all`: every event. The gateway's views read it.
-* `sagas`: what other partitions and services wait for. Of the ledger: {{sagas}}; its own partitions
-  and gifting read them. Of gifting: {{gifting}}; the ledger's partitions read them.
+* `sagas`: what other partitions and services wait for. Of the ledger: {{sagas}}; its own
+  partitions, gifting and tasks read them. Of gifting: {{gifting}}. Of tasks: {{tasks}}. The
+  ledger's partitions read both.
 
 `sequence` and `previous` are decimal text: sequences have holes, so only `previous` tells whether
 something is missing. A consumer that sees a gap pulls `GET /log/{{{{partition}}}}` until it is
@@ -59,18 +61,28 @@ ENVELOPE_MEANINGS = {
     "datacontenttype": "always `application/json`",
     "data": "the event, see below",
 }
-_EXAMPLES = [*EXAMPLES, *gifting_texts.EXAMPLES]
-_WRITTEN_BY = WRITTEN_BY | gifting_texts.WRITTEN_BY
-_READ_BY = READ_BY | gifting_texts.READ_BY
+_EXAMPLES = [
+    *EXAMPLES, *sponsoring_texts.EXAMPLES, *gifting_texts.EXAMPLES, *tasks_texts.EXAMPLES,
+]  # fmt: skip
+_TEXTS = (sponsoring_texts, gifting_texts, tasks_texts)
+_WRITTEN_BY = WRITTEN_BY | {key: each for one in _TEXTS for key, each in one.WRITTEN_BY.items()}
+_READ_BY = READ_BY | {key: each for one in _TEXTS for key, each in one.READ_BY.items()}
+OF = {"the ledger": EVENTS, "gifting": gifting.EVENTS, "tasks": tasks.EVENTS}
 COLUMNS = ["field", "type", "if left out", "meaning"]
 
 
 def page() -> str:
     """Return the page."""
-    sagas = ", ".join(code(short_name(event)) for event in EVENTS if event.SAGAS)
-    gifts = ", ".join(code(short_name(event)) for event in gifting.EVENTS if event.SAGAS)
     envelope = table(["field", "meaning"], [[code(k), v] for k, v in ENVELOPE_MEANINGS.items()])
-    parts = [HEAD.format(envelope=envelope, sagas=sagas, gifting=gifts), _overview(), _common()]
+    sagas = {
+        name: ", ".join(code(short_name(event)) for event in kinds if event.SAGAS)
+        for name, kinds in OF.items()
+    }
+    head = HEAD.format(
+        envelope=envelope, sagas=sagas["the ledger"], gifting=sagas["gifting"],
+        tasks=sagas["tasks"],
+    )  # fmt: skip
+    parts = [head, _overview(), _common()]
     parts += [_event(kind) for kind in ALL_EVENTS]
     parts += ["## Parts of events\n", *(_part(kind) for kind in PARTS)]
     return "\n".join(parts)
@@ -87,14 +99,8 @@ def missing_envelope_fields() -> set[str]:
 
 
 def _overview() -> str:
-    return "\n".join(
-        [
-            "## The events\n\n### Of the ledger\n",
-            _list_of(EVENTS),
-            "### Of gifting\n",
-            _list_of(gifting.EVENTS),
-        ]
-    )
+    lists = [f"### Of {name}\n\n{_list_of(kinds)}" for name, kinds in OF.items()]
+    return "\n".join(["## The events\n", *lists])
 
 
 def _list_of(kinds: tuple[type[Event], ...]) -> str:
@@ -152,7 +158,7 @@ def _type(kind: Any) -> str:
     name = getattr(kind, "__name__", "") if "[" not in str(kind) else ""
     if isinstance(kind, type) and name:
         return name
-    return str(kind).replace("shared.contracts.ledger.", "").replace("typing.", "")
+    return re.sub(r"shared\.contracts\.\w+\.|typing\.", "", str(kind))
 
 
 def _text(kind: type) -> str:

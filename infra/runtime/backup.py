@@ -37,6 +37,7 @@ POSTGRES_PART = "postgres"
 RULES_FILES = {
     "LEDGER_RULES_FILE": "ledger-rules.json",
     "GIFTING_RULES_FILE": "gifting-rules.json",
+    "TASKS_RULES_FILE": "tasks-rules.json",
 }
 POSTGRES_MANIFEST = "backup_manifest"
 # Made anew by every start, or the operator's own.

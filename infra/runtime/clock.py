@@ -76,7 +76,7 @@ def _await_seen(bank: Bank) -> None:
     deadline = time.monotonic() + SEEN_TIMEOUT_S
     waiting = [
         f"{bank.ledger_url}/v1/clock?barrier=1", f"{bank.gifting_url}/v1/clock?barrier=1",
-        f"{bank.gateway_url}/v1/clock",
+        f"{bank.tasks_url}/v1/clock?barrier=1", f"{bank.gateway_url}/v1/clock",
     ]  # fmt: skip
     while waiting:
         waiting = [url for url in waiting if _seen_offset(bank, url) != wanted]

@@ -14,7 +14,7 @@ from shared.config import setting
 # What a child gets from `up` itself, per process; what the operator's shell holds never leaks in.
 FOR_UP_ONLY = (
     "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL", "GIFTING_DATABASE_URL",
-    "AMQP_URL", "SERVICE_TOKENS", "SERVICE_TOKEN", "DATABANK_PROCESS",
+    "TASKS_DATABASE_URL", "AMQP_URL", "SERVICE_TOKENS", "SERVICE_TOKEN", "DATABANK_PROCESS",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ class Environment:
     ledger_database_url: SecretStr = setting(SecretStr(""), "the ledger's database, made by hand")
     gateway_database_url: SecretStr = setting(SecretStr(""), "the gateway's database, made by hand")
     gifting_database_url: SecretStr = setting(SecretStr(""), "gifting's database, made by hand")
+    tasks_database_url: SecretStr = setting(SecretStr(""), "tasks' database, made by hand")
     amqp_url: SecretStr = setting(SecretStr(""), "RabbitMQ; empty: consumers pull logs over HTTP")
     ledger_partitions: int = setting(0, "number of ledger partitions (4); fixed at first start")
     bank_timezone: str = setting("", "time zone of months and days; fixed at first start")
@@ -59,7 +60,7 @@ def read_environment() -> Environment:
 def inherited(**extra: str) -> dict[str, str]:
     """Return this process's environment for a child, without what only `up` may know."""
     kept = {name: value for name, value in os.environ.items() if name not in FOR_UP_ONLY}
-    for name in ("LEDGER_RULES_FILE", "GIFTING_RULES_FILE"):
+    for name in ("LEDGER_RULES_FILE", "GIFTING_RULES_FILE", "TASKS_RULES_FILE"):
         if rules := kept.get(name):
             kept[name] = str(Path(rules).resolve())  # A child has another folder.
     return kept | extra

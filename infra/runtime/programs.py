@@ -13,7 +13,7 @@ from infra.runtime.state import Bank
 
 ROOT = Path(__file__).parents[2]
 GUNICORN_CONFIG = ROOT / "infra" / "gunicorn.conf.py"
-SERVICES = ("ledger", "gateway", "gifting")
+SERVICES = ("ledger", "gateway", "gifting", "tasks")
 ROLES = ("web", "worker")
 LOG_BYTES_MAX = 20 << 20
 LOG_BACKUPS = 3
@@ -111,6 +111,7 @@ def service_environment(
         "gateway": bank.gateway_token,
         "ledger": bank.ledger_token,
         "gifting": bank.gifting_token,
+        "tasks": bank.tasks_token,
     }
     return {
         "BANK_ID": bank.bank_id,
@@ -125,9 +126,12 @@ def service_environment(
         "GATEWAY_PORT": str(bank.gateway_port),
         "GIFTING_URL": bank.gifting_url,
         "GIFTING_PORT": str(bank.gifting_port),
+        "TASKS_URL": bank.tasks_url,
+        "TASKS_PORT": str(bank.tasks_port),
         "LEDGER_WORKER_PORT": str(bank.ledger_worker_port),
         "GATEWAY_WORKER_PORT": str(bank.gateway_worker_port),
         "GIFTING_WORKER_PORT": str(bank.gifting_worker_port),
+        "TASKS_WORKER_PORT": str(bank.tasks_worker_port),
         "AMQP_URL": environment.amqp_url,
         "SERVICE_TOKENS": ",".join(f"{name}={token}" for name, token in tokens.items()),
         "SERVICE_TOKEN": tokens[service],

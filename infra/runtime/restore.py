@@ -37,7 +37,7 @@ from shared.db import connect
 
 Heads = dict[str, int]
 # The services whose schemas are logs; the others have only views.
-WITH_LOGS = ("ledger", "gifting")
+WITH_LOGS = ("ledger", "gifting", "tasks")
 
 
 @dataclass(frozen=True)

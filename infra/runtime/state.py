@@ -38,6 +38,7 @@ class Bank:
     postgres_password: str = field(repr=False)
     # Empty in a bank that an earlier version made, until its next start.
     gifting_token: str = field(repr=False, default="")
+    tasks_token: str = field(repr=False, default="")
     service_passwords: dict[str, str] = field(repr=False, default_factory=dict)
     transport: str = "log"
     database: str = ""
@@ -60,6 +61,11 @@ class Bank:
         return self.port + 2
 
     @property
+    def tasks_port(self) -> int:
+        """Return the port of tasks' web process."""
+        return self.port + 3
+
+    @property
     def gateway_worker_port(self) -> int:
         """Return the port at which the gateway's worker tells metrics and health."""
         return self.port + 10
@@ -75,12 +81,18 @@ class Bank:
         return self.port + 12
 
     @property
+    def tasks_worker_port(self) -> int:
+        """Return the port at which tasks' worker tells metrics and health."""
+        return self.port + 13
+
+    @property
     def urls(self) -> dict[str, str]:
         """Return where each process answers, by its name."""
         ports = {
             "ledger-web": self.ledger_port, "ledger-worker": self.ledger_worker_port,
             "gateway-web": self.gateway_port, "gateway-worker": self.gateway_worker_port,
             "gifting-web": self.gifting_port, "gifting-worker": self.gifting_worker_port,
+            "tasks-web": self.tasks_port, "tasks-worker": self.tasks_worker_port,
         }  # fmt: skip
         return {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
 
@@ -98,6 +110,11 @@ class Bank:
     def gifting_url(self) -> str:
         """Return where gifting answers."""
         return f"http://127.0.0.1:{self.gifting_port}"
+
+    @property
+    def tasks_url(self) -> str:
+        """Return where tasks answers."""
+        return f"http://127.0.0.1:{self.tasks_port}"
 
     @property
     def file(self) -> Path:
@@ -133,7 +150,7 @@ class Bank:
         kept = {name: value for name, value in asdict(self).items() if name != "state"}
         kept |= {
             "gateway_url": self.gateway_url, "ledger_url": self.ledger_url,
-            "gifting_url": self.gifting_url,
+            "gifting_url": self.gifting_url, "tasks_url": self.tasks_url,
         }  # fmt: skip
         write_private(self.file, json.dumps(kept, indent=2) + "\n")
 
@@ -174,6 +191,7 @@ def make_bank(
         ledger_token=secrets.token_urlsafe(32),
         postgres_password=secrets.token_urlsafe(32),
         gifting_token=secrets.token_urlsafe(32),
+        tasks_token=secrets.token_urlsafe(32),
     )
     bank.save()
     return bank

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from services.gateway import queries, store
+from services.gateway import audiences, queries, store
+from services.gateway.audiences import Search
 from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer
 from services.gateway.gifts import gift_document
@@ -18,6 +19,7 @@ from shared.bus import parking
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
+from shared.contracts.audiences import AudienceRule
 from shared.contracts.envelope import log_of, source_of
 from shared.errors import InvalidError, NotFoundError, RefusedError, UnavailableError
 from shared.paging import cursor_of, parts_of
@@ -211,6 +213,15 @@ class Gateway:
             "gifts": [gift_document(row, account, self.calendar) for row in page],
             "next_after": cursor_of(*place) if more else None,
         }  # fmt: skip
+
+    def audience_search(self, rule: AudienceRule) -> Search:
+        """Return a rule as it is asked now."""
+        return Search(rule, self.clock.now(), self.calendar)
+
+    def audience_count(self, rule: AudienceRule) -> Answer:
+        """Return how many subscribers a rule finds now."""
+        found, reached = audiences.count(self.store, self.audience_search(rule))
+        return {"count": found, **self._meta(reached, {}, self.clock.now())}
 
     def positions(self) -> Answer:
         """Return how far each view is, as position tokens."""

@@ -6,7 +6,7 @@ from threading import Event
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.gateway import api, metrics
+from services.gateway import api, audiences_api, metrics
 from services.gateway.application import Gateway
 from services.gateway.catalogue import SERVICES, VIEWS
 from services.gateway.store import Store
@@ -70,6 +70,7 @@ def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
     app.extensions["gateway"] = gateway
     http.install(app, "gateway", tokens, lambda: ready(gateway), lambda: web_gauges(gateway))
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(audiences_api.blueprint)
     return app
 
 

@@ -1,5 +1,6 @@
 """Each view as a consumer of the ledger's logs: rows and position in one transaction."""
 
+from time import monotonic
 from typing import Any
 
 from services.gateway import store
@@ -15,6 +16,7 @@ from shared.db import AWAY
 from shared.errors import UnavailableError
 
 ERROR_LENGTH_MAX = 2_000
+KEPT_S = 1.0
 
 
 class ViewConsumer:
@@ -29,11 +31,21 @@ class ViewConsumer:
         self.view = view
         self._store = store_
         self._clock = clock
+        # Positions by source, each with when it was had.
+        self._positions: dict[str, tuple[int, float]] = {}
 
     def position(self, source: str) -> int:
-        """Return the durable position, 0 at the beginning. Raises UnavailableError."""
-        with self._store.cursor() as cursor:
-            return store.positions(cursor, self.name).get(source, 0)
+        """Return the durable position, 0 at the beginning. Raises UnavailableError.
+
+        It is kept in memory for a second, since it is looked at several times for each batch:
+        where another process has moved it meanwhile, `apply` sees that under the view's lock.
+        """
+        at, had_s = self._positions.get(source, (0, 0.0))
+        if monotonic() - had_s > KEPT_S:
+            with self._store.cursor() as cursor:
+                at = store.positions(cursor, self.name).get(source, 0)
+            self._positions[source] = at, monotonic()
+        return at
 
     def apply(self, batch: Batch) -> None:
         """Write what the events change, and the position.
@@ -41,6 +53,7 @@ class ViewConsumer:
         Raises UnavailableError when the database is away or the view was swapped for one that is
         behind this batch; anything else means that an event is poison.
         """
+        self._positions.pop(batch.source, None)
         with self._store.cursor() as cursor:
             events = self._fresh(cursor, batch)
             free, behind = store.split_waiting(events, store.waiting(cursor, self.name))
@@ -48,9 +61,12 @@ class ViewConsumer:
             self.park_all(cursor, behind, parking.BEHIND, 0)
             if events:
                 store.set_positions(cursor, self.name, {batch.source: batch.sequence})
+        if events:
+            self._positions[batch.source] = batch.sequence, monotonic()
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside and step over it."""
+        self._positions.pop(batch.source, None)
         with self._store.cursor() as cursor:
             events = self._fresh(cursor, batch)
             self.park_all(cursor, events, error, attempts)

@@ -19,6 +19,7 @@ from services.gateway.projections import Delta, Key, Rows, held_changes, lot_cha
 from services.gateway.views import FETCH_ROWS, AnyCursor, View
 from shared.contracts.ledger import (
     AccountOpened,
+    CampaignExhausted,
     DataCarriedOver,
     DataClawedBack,
     DataExpired,
@@ -28,6 +29,7 @@ from shared.contracts.ledger import (
     HoldReleased,
     MonthClosed,
     PlanChanged,
+    SponsorshipCapped,
     ThresholdCrossed,
     ThresholdsSet,
     TransferReturned,
@@ -36,11 +38,18 @@ from shared.contracts.ledger import (
 from shared.pgarrays import int8s, texts
 
 # They are on streams of their own and change nothing of an account.
-WITHOUT_ACCOUNT = ("arrival_refused", "hold_refused", "transfer_refused", "rules_published")
+WITHOUT_ACCOUNT = (
+    "arrival_refused", "hold_refused", "transfer_refused", "rules_published", "offer_published",
+)  # fmt: skip
+# What campaigns and quotas arrange between them moves nothing: the transfers do.
+ARRANGING = (
+    "refill_requested", "request_noted", "quotas_recalled", "recall_answered", "recall_noted",
+    "quota_marked",
+)  # fmt: skip
 KIND_OF: dict[type[ViewEvent], str] = {
     contract: kind.removeprefix("data_")
     for name, contract in CONTRACTS.items()
-    if (kind := name.split(".")[2]) not in WITHOUT_ACCOUNT
+    if (kind := name.split(".")[2]) not in WITHOUT_ACCOUNT + ARRANGING
 }
 KINDS = tuple(KIND_OF.values())
 
@@ -132,6 +141,10 @@ _FACTS: dict[type[ViewEvent], Callable[[Any], dict[str, Any]]] = {
     },
     ThresholdsSet: lambda event: {"thresholds": msgspec.to_builtins(event.thresholds)},
     ThresholdCrossed: _crossed,
+    SponsorshipCapped: lambda event: {
+        "campaign": event.campaign, "cap": event.cap, "period": event.period,
+    },
+    CampaignExhausted: lambda event: {} if event.until is None else {"until": event.until},
     DataCarriedOver: _month,
     DataExpired: _month,
     MonthClosed: _month,

@@ -12,6 +12,8 @@ class SpentLine(msgspec.Struct, gc=False):
 
     slices: list[Slice] = []
     unfunded_bytes: int = 0
+    bytes: int = 0
+    occurred_at: int = 0
 
 
 class Spent(msgspec.Struct):

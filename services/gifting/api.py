@@ -13,13 +13,13 @@ from services.gifting.application import Gifting
 from services.gifting.bank import Bank
 from services.gifting.documents import gift_document, quote_document
 from services.gifting.domain.gift import Gift
-from services.gifting.requests import Answer, Asking
 from services.gifting.verification import verify_store
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
 from shared.http import json_response, query, stream
 from shared.log_api import Served
 from shared.paging import cursor_of, parts_of
+from shared.sagas.requests import Answer, Asking
 
 blueprint = Blueprint("gifting", __name__)
 # Who may act for the people it vouches for.

@@ -6,21 +6,23 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from services.gifting import asks, gifts, listing, packets
+from services.gifting import asks, gifts, packets
 from services.gifting.documents import is_moving
-from services.gifting.domain.aggregate import Aggregate, rebuild
 from services.gifting.domain.ask import Ask, unknown_ask
 from services.gifting.domain.checks import Facts
 from services.gifting.domain.gift import Gift, unknown_gift
 from services.gifting.domain.quote import Quote, quote_gift
 from services.gifting.domain.red_packet import RedPacket, claim_name, unknown_packet
 from services.gifting.ledger import Asker, Check, Ledger
-from services.gifting.requests import Answer, Asking, Request
+from services.gifting.requests import Request
 from services.gifting.store import Store
-from services.gifting.waiting import Waiting
-from services.gifting.writer import Writer, wait_for
 from shared.bus.doorbell import Doorbell
 from shared.errors import UnavailableError
+from shared.sagas import listing
+from shared.sagas.aggregate import Aggregate, rebuild
+from shared.sagas.requests import Answer, Asking
+from shared.sagas.waiting import Waiting
+from shared.sagas.writer import Writer, wait_for
 
 T = TypeVar("T", Gift, RedPacket, Ask)
 Place = listing.Place
@@ -30,6 +32,14 @@ SIDES = {
     "asks": {"asker": ("asker",), "giver": ("giver",)},
     "red_packets": {"sender": ("sender",)},
 }
+# After these nothing more comes by itself soon.
+RESTS = tuple(
+    f"bank.gifting.{name}.v1"
+    for name in (
+        "gift_delayed", "gift_held", "gift_completed", "gift_refused", "gift_returned",
+        "red_packet_opened", "red_packet_refused", "share_delivered", "share_returned",
+    )
+)  # fmt: skip
 
 
 class Gifting:
@@ -38,7 +48,7 @@ class Gifting:
     def __init__(self, store: Store, ledger: Ledger, doorbell: Doorbell) -> None:
         self.store = store
         self.ledger = ledger
-        self.waiting = Waiting(store, doorbell)
+        self.waiting = Waiting(store, doorbell, RESTS)
 
     @cached_property
     def writer(self) -> Writer:
@@ -154,7 +164,7 @@ class Gifting:
 
         Raises what limits and the ledger refuse, ConflictError, UnavailableError.
         """
-        check = packets.check_of(terms.sender, terms.bytes)
+        check = packets.check_of(terms, self.store.rules())
         job = packets.MakePacket(asking, terms)
         return self._settled(job, asking.subject.hex, RedPacket, wait_s, check)
 
@@ -241,9 +251,7 @@ class Gifting:
         Raises UnavailableError while it still is.
         """
         checks = [
-            gifts.check_again(each)
-            if isinstance(each, Gift)
-            else packets.check_of(each.sender, each.bytes, each.fee_bytes)
+            gifts.check_again(each) if isinstance(each, Gift) else packets.check_again(each)
             for each in due
         ]
         jobs = [

@@ -14,9 +14,10 @@ from services.gifting.gifts import (
     RequestGift,
     SubscriberId,
 )
-from services.gifting.requests import Asking, Request
+from services.gifting.requests import Request
 from services.gifting.turn import Needs, Turn
-from services.gifting.writer import Job
+from shared.sagas.requests import Asking
+from shared.sagas.writer import Job
 
 
 class AskTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

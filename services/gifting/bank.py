@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from services.gifting.application import Gifting
-from services.gifting.integration import LedgerConsumer
 from shared.bus.doorbell import Doorbell
 from shared.bus.stored_log import StoredLog
 from shared.calendar import Calendar
 from shared.clock import BankClock
+from shared.sagas.inbox import LedgerConsumer
 
 
 @dataclass(frozen=True)

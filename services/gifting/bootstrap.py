@@ -12,7 +12,6 @@ from services.gifting.application import Gifting
 from services.gifting.bank import Bank
 from services.gifting.domain.rules import RuleBook, built_in_rules, read_rules
 from services.gifting.gauges import web_gauges, worker_gauges
-from services.gifting.integration import LedgerConsumer
 from services.gifting.jobs import run_jobs
 from services.gifting.ledger import HttpLedger, Ledger
 from services.gifting.store import Store
@@ -33,6 +32,7 @@ from shared.errors import DatabankError, InvalidError
 from shared.ids import GIFTING_LOG, log_name
 from shared.log_api import log_blueprint
 from shared.logs import configure_logs
+from shared.sagas.inbox import LedgerConsumer
 from shared.worker import serve_face
 
 QUEUE = "gifting.00"
@@ -60,7 +60,7 @@ def make_bank(
         clock=clock,
         gifting=gifting,
         log=StoredLog(GIFTING_LOG, source, store.connection, SAGA_TYPES),
-        consumer=LedgerConsumer(gifting),
+        consumer=LedgerConsumer(store, lambda: gifting.writer),
         doorbell=doorbell,
     )
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from services.gifting.domain.aggregate import Aggregate
 from services.gifting.domain.ask import Ask
 from services.gifting.domain.gift import Gift
 from services.gifting.domain.quote import Quote
 from services.gifting.domain.red_packet import Claim, RedPacket
 from shared.calendar import Calendar
 from shared.contracts.ledger import Leg, LotTerms
+from shared.sagas.aggregate import Aggregate
 
 Document = dict[str, Any]
 # What comes next comes by itself.

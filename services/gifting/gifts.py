@@ -7,7 +7,6 @@ import msgspec
 from msgspec import Meta as Limits
 
 from services.gifting.domain.abuse import Verdict, judge
-from services.gifting.domain.aggregate import Meta
 from services.gifting.domain.checks import Facts
 from services.gifting.domain.fees import fee_of
 from services.gifting.domain.gift import Gift, Wish, unknown_gift
@@ -15,11 +14,13 @@ from services.gifting.domain.limits import Question, refuse_gift
 from services.gifting.domain.quote import accept_until, price
 from services.gifting.domain.rules import AMOUNT_MAX, Rules
 from services.gifting.ledger import Check, fee_in_check
-from services.gifting.requests import Asking, Request
+from services.gifting.requests import Request
 from services.gifting.turn import Needs, Turn
-from services.gifting.writer import Job
 from shared.errors import RefusedError
 from shared.ids import SUBSCRIBER_PATTERN
+from shared.sagas.aggregate import Meta
+from shared.sagas.requests import Asking
+from shared.sagas.writer import Job
 
 HOUR_MS = 3_600_000
 BY_GIFTING = "gifting"

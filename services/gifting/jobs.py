@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
-from services.gifting import listing
 from services.gifting.bank import Bank
 from services.gifting.metrics import JOB_FAILURES
 from shared.errors import UnavailableError
 from shared.logs import logger
+from shared.sagas import listing
 
 LOOK_EVERY_S = 1.0
 DUE_BATCH = 500

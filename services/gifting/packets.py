@@ -10,15 +10,18 @@ import msgspec
 from msgspec import Meta as Limits
 
 from services.gifting.domain.checks import Facts, Party
+from services.gifting.domain.fees import fee_of
 from services.gifting.domain.packet_limits import PacketAsked, refuse_claim, refuse_packet
 from services.gifting.domain.red_packet import PacketWish, RedPacket, unknown_packet
+from services.gifting.domain.rules import Rules
 from services.gifting.domain.split import SEED_BYTES, Split, commitment_of
 from services.gifting.gifts import BY_GIFTING, HOUR_MS, Amount, Message, SubscriberId
 from services.gifting.ledger import Check, fee_in_check
-from services.gifting.requests import Answer, Asking, Request
+from services.gifting.requests import Request
 from services.gifting.turn import Needs, Turn
-from services.gifting.writer import Job
 from shared.ids import digest
+from shared.sagas.requests import Answer, Asking
+from shared.sagas.writer import Job
 
 PURPOSE = "red_packet"
 # The least that the ledger can be asked about, where only who somebody is matters.
@@ -51,8 +54,17 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def check_of(sender: str, amount: int, fee_bytes: int = 0) -> Check:
+def check_of(terms: PacketTerms, rules: Rules) -> Check:
     """Return the question to the ledger about a packet."""
+    return _check(terms.sender, terms.bytes, fee_of(rules.red_packets.fee, terms.bytes))
+
+
+def check_again(packet: RedPacket) -> Check:
+    """Return the question to the ledger about a packet that was requested before."""
+    return _check(packet.sender, packet.bytes, packet.fee_bytes)
+
+
+def _check(sender: str, amount: int, fee_bytes: int) -> Check:
     fee = fee_in_check(fee_bytes, "sender")
     return Check(account=sender, bytes=amount, fee=fee, purpose=PURPOSE)
 
@@ -80,8 +92,9 @@ class MakePacket(Request):
         """Make it. Raises what limits and the ledger refuse."""
         terms = self.terms
         asked = PacketAsked(
-            sender=terms.sender, bytes=terms.bytes, shares=terms.shares, now=turn.now
-        )
+            sender=terms.sender, bytes=terms.bytes, shares=terms.shares, now=turn.now,
+            fee_bytes=fee_of(turn.rules.red_packets.fee, terms.bytes),
+        )  # fmt: skip
         today = turn.tallies.packets_today(terms.sender)
         refusal = refuse_packet(asked, turn.rules, turn.calendar, self.facts, today)
         if refusal is not None:
@@ -103,6 +116,7 @@ class MakePacket(Request):
             split=terms.split, seed_commitment=commitment_of(self._seed),
             share_bytes_min=limits.share_bytes_min,
             deadline=turn.now + limits.valid_hours * HOUR_MS, message=terms.message,
+            fee_bytes=fee_of(limits.fee, terms.bytes),
         )  # fmt: skip
 
 

@@ -18,10 +18,10 @@ from services.gifting.api import (
 )
 from services.gifting.documents import claim_document, packet_document
 from services.gifting.domain.red_packet import RedPacket
-from services.gifting.requests import Answer
 from shared.auth import allow
 from shared.errors import RefusedError
 from shared.http import json_response, query
+from shared.sagas.requests import Answer
 
 blueprint = Blueprint("packets", __name__)
 PACKET_ID = re.compile(r"[0-9a-f]{32}")

@@ -1,20 +1,14 @@
-"""Are the rows what the log says? Every stream is folded anew and compared with its rows."""
+"""What gifting's rows must say, by the log."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from psycopg.rows import dict_row
-
-from services.gifting.domain.aggregate import rebuild
 from services.gifting.domain.ask import Ask
 from services.gifting.domain.gift import Gift
 from services.gifting.domain.red_packet import RedPacket
 from services.gifting.domain.split import commitment_of
-from services.gifting.listing import FIRST
 from services.gifting.store import Store
+from shared.sagas.verification import Expected, Row, Verification
 
-BATCH = 500
-PAGE = "SELECT * FROM {table} WHERE id > %s ORDER BY id LIMIT %s"
 WITHOUT_ROW = """
 SELECT e.originator_id FROM stored_events e
 WHERE e.originator_version = 1 AND NOT EXISTS (SELECT FROM gifts WHERE id = e.originator_id)
@@ -22,58 +16,12 @@ WHERE e.originator_version = 1 AND NOT EXISTS (SELECT FROM gifts WHERE id = e.or
     AND NOT EXISTS (SELECT FROM asks WHERE id = e.originator_id)
 LIMIT 1
 """
-Row = dict[str, Any]
 
 
 def verify_store(store: Store) -> Iterator[Row]:
-    """Yield progress, then the result with the first difference, if there is one.
-
-    Each batch of rows and their events are read in one snapshot. Raises UnavailableError.
-    """
-    counts = dict.fromkeys(EXPECTED, 0)
-    difference = _without_row(store)
-    for table in EXPECTED:
-        after = FIRST
-        while rows := _page(store, table, after):
-            difference = difference or next((each for _, each in rows if each is not None), None)
-            counts[table] += len(rows)
-            after = rows[-1][0]
-            yield {"done": sum(counts.values()), "of": None}
-    yield {"result": {"ok": difference is None, **counts, "first_difference": difference}}
-
-
-def _page(store: Store, table: str, after: Any) -> list[tuple[Any, Row | None]]:
-    """Return the next rows' ids, each with its difference from the log, if there is one."""
-    with store.snapshot() as conn:
-        cursor = conn.cursor(row_factory=dict_row)
-        rows = cursor.execute(PAGE.format(table=table), (after, BATCH)).fetchall()
-        events = store.events_in(conn, [_stream(row) for row in rows]) if rows else {}
-    return [(row["id"], _difference(table, row, events.get(_stream(row), []))) for row in rows]
-
-
-def _stream(row: Row) -> Any:
-    """Return the stream of a row; a claim is told in its packet's."""
-    return row.get("packet_id", row["id"])
-
-
-def _difference(table: str, row: Row, events: list[Any]) -> Row | None:
-    name = f"{table}:{row['id'].hex}"
-    expected = EXPECTED[table](rebuild(events), row) if events else None
-    if expected is None:
-        return {"what": name, "expected": None, "found": "a row without events"}
-    for column, value in expected.items():
-        stored = row[column] if column != "seed" else commitment_of(bytes(row["seed"]))
-        if stored != value:
-            return {"what": f"{name}.{column}", "expected": value, "found": stored}
-    return None
-
-
-def _without_row(store: Store) -> Row | None:
-    with store.snapshot() as conn:
-        row = conn.cursor(row_factory=dict_row).execute(WITHOUT_ROW).fetchone()
-    if row is None:
-        return None
-    return {"what": row["originator_id"].hex, "expected": "a row", "found": None}
+    """Compare all rows with the log; see `Verification.run`. A claim is told in its packet's."""
+    shown = {"seed": lambda seed: commitment_of(bytes(seed))}
+    return Verification(store, EXPECTED, WITHOUT_ROW, stream="packet_id", shown=shown).run()
 
 
 def _gift(gift: Gift, _: Row) -> Row:
@@ -105,6 +53,6 @@ def _ask(ask: Ask, _: Row) -> Row:
     }  # fmt: skip
 
 
-EXPECTED: dict[str, Callable[[Any, Row], Row | None]] = {
+EXPECTED: dict[str, Expected] = {
     "gifts": _gift, "red_packets": _packet, "claims": _claim, "asks": _ask,
 }  # fmt: skip

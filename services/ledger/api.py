@@ -99,6 +99,7 @@ def post_usage() -> Response:
         Usage(
             usage_id=line.usage_id, account=line.account, bytes=line.bytes,
             occurred_at=instant(line.occurred_at, parse), rating_group=line.rating_group,
+            host=line.host or None, roaming=line.roaming,
         )
         for line in asked.lines
     ]  # fmt: skip
@@ -119,7 +120,8 @@ def usage_outcome(outcome: UsageOutcome) -> dict[str, Any]:
     """Return a usage record's outcome as it is answered."""
     row = {
         "usage_id": outcome.usage_id, "status": outcome.status, "repeated": outcome.repeated,
-        "spent_bytes": outcome.spent_bytes, "unfunded_bytes": outcome.unfunded_bytes,
+        "spent_bytes": outcome.spent_bytes, "sponsored_bytes": outcome.sponsored_bytes,
+        "unfunded_bytes": outcome.unfunded_bytes,
         "request_id": outcome.request_id,
     }  # fmt: skip
     if outcome.code is not None:

@@ -58,7 +58,7 @@ class Ledger:
         some may be stored, and a repeat with the same keys is safe.
         """
         items = [
-            Item(self._resolved(command) if isinstance(command, UNDOING) else command, caller, meta)
+            Item(self.resolved(command) if isinstance(command, UNDOING) else command, caller, meta)
             for command in commands
         ]
         waiting = self._submitted(items)
@@ -98,14 +98,14 @@ class Ledger:
 
         Raises BusyError, UnavailableError.
         """
-        items = [Item(self._resolved(command), caller, meta) for command in commands]
+        items = [Item(self.resolved(command), caller, meta) for command in commands]
         for partition in self.partitions:
             share = [item for item in items if self.partition_for(item.what.account) is partition]
             if share:
                 partition.rehearse(share)
         return [answered(item) for item in items]
 
-    def _resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
+    def resolved(self, command: AnyCommand | Usage) -> AnyCommand | Usage:
         """Return a command with what it undoes, as the log has it; others unchanged."""
         if not isinstance(command, UNDOING):
             return command
@@ -113,7 +113,13 @@ class Ledger:
 
     def apply(self, partition: Partition, items: list[Item], position: InboxPosition) -> None:
         """Execute what a batch of events asks of one partition, and move its position, together."""
-        wait_for(self.writers[partition.number].submit(items, [position]))
+        wait_for(self.begin(partition, items, position))
+
+    def begin(
+        self, partition: Partition, items: list[Item], position: InboxPosition
+    ) -> Future[int]:
+        """Begin to do `apply`; the future ends once it is durable."""
+        return self.writers[partition.number].submit(items, [position])
 
     def account(self, account_id: str) -> tuple[Account, int]:
         """Return an account's state and version. Raises RefusedError account_not_found."""

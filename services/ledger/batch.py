@@ -6,17 +6,15 @@ from struct import Struct
 import msgspec
 
 from services.ledger.codec import encode
-from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
+from services.ledger.desk import Desk
+from services.ledger.domain.account import Account, arm_again, evolve, spend_line
 from services.ledger.domain.commands import (
+    FROM_LOG,
     KEYLESS,
     AnyCommand,
-    Arrive,
     ClawBackArrived,
     OpenAccount,
-    PutBack,
     ReverseUsage,
-    TakeBack,
-    TakeFee,
     Touch,
     Usage,
 )
@@ -27,17 +25,26 @@ from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.refusing import refusal_event
-from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time
-from services.ledger.outcomes import EventRef, Outcome, UsageOutcome, refused, result_of
+from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time, lots_for
+from services.ledger.outcomes import (
+    EventRef,
+    Outcome,
+    UsageOutcome,
+    outcome_of,
+    refused,
+    result_of,
+)
+from services.ledger.sponsors import Sponsors, credit_lot, reversed_quota
 from shared.contracts.ledger import (
     ArrivalRefused,
+    DataEarned,
     DataSpent,
     Event,
     HoldRefused,
     ThresholdCrossed,
     TransferRefused,
-    UsageLine,
 )
+from shared.contracts.offers import Offer
 from shared.errors import RefusedError
 from shared.ids import digest, stream_id
 from shared.recorder import EventRow
@@ -103,42 +110,15 @@ class KeyRow(msgspec.Struct):
     events: int
 
 
-class Desk:
-    """One account while a batch works on it."""
-
-    __slots__ = (
-        "account_id",
-        "changed",
-        "line_items",
-        "line_meta",
-        "lines",
-        "only_spent",
-        "order",
-        "state",
-        "stream",
-        "unwatched",
-        "version",
-    )
-
-    def __init__(self, account_id: str, state: Account | None, version: int) -> None:
-        self.account_id = account_id
-        self.stream = stream_id(account_id)
-        self.state = state
-        self.version = version
-        self.changed = False
-        self.only_spent = True
-        self.unwatched = False
-        self.order: list[Lot] | None = None
-        self.lines: list[UsageLine] = []
-        self.line_items: list[Item] = []
-        self.line_meta: Meta | None = None
-
-
 class Batch:
     """Decides the items in their order; afterwards `rows`, `keys` and `desks` are to be stored."""
 
-    def __init__(self, context: Context, loaded: Loaded, known: dict[bytes, KeyRow]) -> None:
+    def __init__(
+        self, context: Context, loaded: Loaded, known: dict[bytes, KeyRow],
+        sponsors: Sponsors | None = None,
+    ) -> None:  # fmt: skip
         self.context = context
+        self.sponsors = sponsors
         self.rows: list[EventRow] = []
         self.keys: list[KeyRow] = []
         self.desks: dict[str, Desk] = {}
@@ -159,15 +139,16 @@ class Batch:
                     self._command(item, item.what)
             except RefusedError as error:
                 self._refuse(item, error, told=self._tell(item, error))
-        for desk in self.desks.values():
-            self._flush(desk)
+        if self.sponsors is not None:
+            self.sponsors.ask_for_more(self)
+        for desk in list(self.desks.values()):
+            self.flush(desk)
             if desk.unwatched:
                 self._watch(desk, HOUSEKEEPING)
 
     def _refuse(self, item: Item, error: RefusedError, *, told: bool = False) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""
-        from_log = isinstance(item.what, Arrive | TakeBack | PutBack | TakeFee)
-        if from_log or (isinstance(item, AwaitedItem) and not told):
+        if isinstance(item.what, FROM_LOG) or (isinstance(item, AwaitedItem) and not told):
             raise error
         item.outcome = refused(item.what, error, item.meta)
 
@@ -222,6 +203,8 @@ class Batch:
         if state.status != "active":
             active(state)
         check_time(usage, context)
+        if self.sponsors is not None:
+            usage = self.sponsors.grouped(usage)
         month = context.calendar.month_of(usage.occurred_at)
         through = max(context.month, month)
         if state.granted_through != through:
@@ -229,23 +212,32 @@ class Batch:
         if state.holds:
             self._time_out(desk)
         if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:
-            self._flush(desk)
-            desk.line_meta = item.meta
+            self.make_room(desk, item.meta)
+        paid = None if self.sponsors is None else self.sponsors.pay(self, state, usage, item.meta)
         if desk.order is None:
             desk.order = context.rules.in_order(list(state.lots.values()))
-        line = charge(desk.order, usage, late=month < context.month)
+        line = charge(
+            lots_for(desk.order, usage, context) if paid is None or paid.rest_to_user else [],
+            usage, late=month < context.month, sponsored=None if paid is None else paid.sponsored,
+        )  # fmt: skip
         spend_line(state, line)
         desk.lines.append(line)
         desk.line_items.append(item)
-        item.outcome = UsageOutcome(
-            usage_id=usage.usage_id, status="done", request_id=item.meta.correlation_id,
-            spent_bytes=line.bytes - line.unfunded_bytes, unfunded_bytes=line.unfunded_bytes,
-        )  # fmt: skip
+        item.outcome = outcome_of(line, item.meta.correlation_id)
         self._seen[item.key] = item
+        if paid is not None and paid.capped is not None:
+            self.flush(desk)
+            self.append(desk, paid.capped)
+
+    def make_room(self, desk: Desk, meta: Meta) -> None:
+        """Write the lines of another request, or so many that they fill an event."""
+        if desk.line_meta is not meta or len(desk.lines) == LINES_PER_EVENT_MAX:
+            self.flush(desk)
+            desk.line_meta = meta
 
     def _command(self, item: Item, command: AnyCommand) -> None:
         desk = self.desk(command.account)
-        self._flush(desk)
+        self.flush(desk)
         if desk.state is not None:
             self._grant(desk, self.context.month)
             self._time_out(desk)
@@ -259,7 +251,7 @@ class Batch:
                 stream, version = own_stream(event), 1
                 self.rows.append((stream, 1, event.TYPE, encode(event)))
             else:
-                self._append(desk, event)
+                self.append(desk, event)
             events.append(event)
         if isinstance(command, OpenAccount):
             events += self._grant(desk, self.context.month)
@@ -272,6 +264,8 @@ class Batch:
                                    request_id=item.meta.correlation_id)  # fmt: skip
             return
         self._bind(item, stream, version, len(self.rows) - first_row)
+        if isinstance(command, ReverseUsage) and command.line.sponsored is not None:
+            self._give_back(command, item.meta)
         refs = [
             EventRef(f"{command.account}:{version + n}", event.TYPE)
             for n, event in enumerate(events)
@@ -281,6 +275,12 @@ class Batch:
             result=result_of(events), request_id=item.meta.correlation_id,
         )  # fmt: skip
         self._watch(desk, item.meta)
+
+    def _give_back(self, command: ReverseUsage, meta: Meta) -> None:
+        """Put what a campaign paid of a reversed record back into its quota."""
+        desk = self.desk(command.quota or "")
+        if desk.state is not None:
+            self.append(desk, reversed_quota(desk.state, command, self.context, meta))
 
     def _refuse_undone(self, item: Item, once: bytes) -> None:
         """Refuse to undo what another command has undone before."""
@@ -305,21 +305,22 @@ class Batch:
             or not due_months(state, through)
         ):
             return []
-        self._flush(desk)
+        self.flush(desk)
         events = list(grant_due(state, through, self.context, HOUSEKEEPING))
         for event in events:
-            self._append(desk, event)
+            self.append(desk, event)
         return events
 
     def _time_out(self, desk: Desk) -> None:
         state = desk.state
         if state is None or (state.next_deadline() or self.context.now + 1) > self.context.now:
             return
-        self._flush(desk)
+        self.flush(desk)
         for event in time_out_due(state, self.context, HOUSEKEEPING):
-            self._append(desk, event)
+            self.append(desk, event)
 
-    def _append(self, desk: Desk, event: Event) -> None:
+    def append(self, desk: Desk, event: Event) -> None:
+        """Let an event happen to an account; its lines must have been written before."""
         desk.state = evolve(desk.state, event)
         self._store(desk, event)
         desk.order = None
@@ -330,10 +331,14 @@ class Batch:
         desk.changed = desk.unwatched = True
         self.rows.append((desk.stream, desk.version, event.TYPE, encode(event)))
 
-    def _flush(self, desk: Desk) -> None:
+    def flush(self, desk: Desk) -> None:
+        """Write an account's lines, if there are any, as an event."""
         if not desk.lines:
             return
         meta = desk.line_meta or HOUSEKEEPING
+        if desk.offer is not None:
+            self._store_paid(desk, desk.offer, meta)
+            return
         self._store(desk, DataSpent(**facts(meta, self.context, desk.account_id), lines=desk.lines))
         for item in desk.line_items:
             self.keys.append(KeyRow(item.key, item.body, desk.stream, desk.version, 1))
@@ -342,11 +347,26 @@ class Batch:
             arm_again(desk.state, self.context.now)
         self._watch(desk, meta, used_up)
 
+    def _store_paid(self, desk: Desk, offer: Offer, meta: Meta) -> None:
+        """Write what a quota paid, after what it created for that on credit."""
+        common = facts(meta, self.context, desk.account_id)
+        if desk.credit:
+            self._store(
+                desk, DataEarned(**common, lots=[credit_lot(desk.credit, offer, self.context)])
+            )
+            desk.credit = 0
+        self._store(
+            desk,
+            DataSpent(**common, lines=desk.lines, partner=offer.partner, campaign=offer.campaign),
+        )
+        desk.lines = []
+        desk.unwatched = False
+
     def _watch(self, desk: Desk, meta: Meta, look: Look = crossings) -> None:
         """Tell the thresholds that the account has crossed since the last look."""
         if desk.state is not None:
             for event in look(desk.state, self.context, meta):
-                self._append(desk, event)
+                self.append(desk, event)
         desk.unwatched = False
 
     def _due(self, desk: Desk) -> int:
@@ -392,5 +412,9 @@ def keys_of(items: list[Item]) -> list[bytes]:
 
 
 def accounts_of(items: list[Item]) -> list[str]:
-    """Return the accounts that a batch touches, each once."""
-    return list(dict.fromkeys(item.what.account for item in items))
+    """Return the accounts that a batch touches, each once; quotas that pay are not among them."""
+    accounts = dict.fromkeys(item.what.account for item in items)
+    for item in items:
+        if isinstance(item.what, ReverseUsage) and item.what.quota is not None:
+            accounts[item.what.quota] = None
+    return list(accounts)

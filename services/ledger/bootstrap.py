@@ -8,7 +8,7 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.ledger import api, gifting_api, rules_api
+from services.ledger import api, gifting_api, offers_api, rules_api
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
 from services.ledger.gauges import web_gauges, worker_gauges
@@ -31,13 +31,13 @@ from shared.config import Settings, load_settings
 from shared.contracts.envelope import source_of
 from shared.errors import DatabankError
 from shared.front import Front
-from shared.ids import GIFTING_LOG
+from shared.ids import GIFTING_LOG, TASKS_LOG
 from shared.log_api import log_blueprint
 from shared.logs import configure_logs
 from shared.worker import serve_face
 
-# What every partition follows: the other partitions' sagas and gifting's.
-SAGAS = ("ledger.*.sagas", "gifting.*.sagas")
+# What every partition follows: the other partitions' sagas, gifting's and tasks'.
+SAGAS = ("ledger.*.sagas", "gifting.*.sagas", "tasks.*.sagas")
 
 
 def make_bank(settings: Settings) -> Bank:
@@ -79,6 +79,7 @@ def create_app() -> Front:
     app.register_blueprint(api.blueprint)
     app.register_blueprint(rules_api.blueprint)
     app.register_blueprint(gifting_api.blueprint)
+    app.register_blueprint(offers_api.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     collect_rarely()
     commands = partial(api.answer_commands, bank.ledger, bank.epoch)
@@ -96,10 +97,15 @@ def ready(bank: Bank) -> dict[str, str]:
     return {"database": "ok"}
 
 
-def gifting_reader(settings: Settings) -> HttpLogReader:
-    """Return a reader of gifting's log, whose name is known while nobody answers there too."""
-    source = source_of(settings.bank_id, settings.bank_epoch, GIFTING_LOG)
-    return HttpLogReader(settings.gifting_url, settings.service_token, sources=[source])
+def saga_readers(settings: Settings) -> list[HttpLogReader]:
+    """Return readers of gifting's and tasks' logs, known also while nobody answers there."""
+    return [
+        HttpLogReader(
+            url, settings.service_token,
+            sources=[source_of(settings.bank_id, settings.bank_epoch, log)],
+        )
+        for url, log in ((settings.gifting_url, GIFTING_LOG), (settings.tasks_url, TASKS_LOG))
+    ]  # fmt: skip
 
 
 def run_worker(stop: Event) -> None:
@@ -118,17 +124,17 @@ def run_worker(stop: Event) -> None:
         settings, bank.logs, settings.ledger_database_url, stop, bell=bank.doorbell
     )
     reader = LocalLogReader(bank.logs)
-    gifts = gifting_reader(settings)
+    remote = saga_readers(settings)
     counts: dict[str, Counts] = {}
     consumers = start_consumers(
-        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts, remote=gifts
+        settings, subscriptions, reader, stop, bell=bank.doorbell, counts=counts, remote=remote
     )
 
     def parts() -> dict[str, str]:
         return ready(bank) | consumers.ready() | relays.ready()
 
     def gauges() -> Iterator[Metric]:
-        return worker_gauges(bank, gifts, counts, relays=bool(settings.amqp_url))
+        return worker_gauges(bank, remote, counts, relays=bool(settings.amqp_url))
 
     collect_rarely()
     with serve_face("ledger", settings, settings.ledger_worker_port, parts, gauges):

@@ -1,6 +1,6 @@
 """What the ledger reads from its database when Prometheus asks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric
 from psycopg.rows import tuple_row
@@ -26,10 +26,10 @@ def web_gauges(bank: Bank) -> Iterator[Metric]:
 
 
 def worker_gauges(
-    bank: Bank, gifts: LogReader, counts: dict[str, Counts], *, relays: bool
+    bank: Bank, remote: Sequence[LogReader], counts: dict[str, Counts], *, relays: bool
 ) -> Iterator[Metric]:
     """Yield how far inboxes, and relays if there are any, are. Raises UnavailableError."""
-    readers = [LocalLogReader(bank.logs), gifts]
+    readers = [LocalLogReader(bank.logs), *remote]
     sources = [source for reader in readers for source in reader.sources()]
     positions = {
         each.name: {source: each.position(source) for source in sources} for each in bank.consumers

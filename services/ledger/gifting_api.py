@@ -27,7 +27,7 @@ decode_checks = msgspec.json.Decoder(ChecksBody).decode
 
 
 @blueprint.post("/v1/gift-checks")
-@allow("operator", "gifting")
+@allow("operator", "gifting", "tasks")
 def post_gift_checks() -> Response:
     """Tell of up to 1,000 gifts what each would take now, and who its people are."""
     query(NoQuery())

@@ -1,6 +1,6 @@
 """What events of other partitions and of gifting ask of this one: arrivals, returns, gifts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -9,12 +9,13 @@ import msgspec
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from services.ledger import gifting
-from services.ledger.application import Ledger
+from services.ledger import gifting, tasks
+from services.ledger.application import Ledger, wait_for
 from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
 from services.ledger.partition import Partition
+from services.ledger.quota_sagas import quota_command
 from shared.bus import parking
 from shared.bus.parking import Parked
 from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
@@ -28,6 +29,7 @@ from shared.contracts.ledger import (
     DataTransferred,
     Event,
 )
+from shared.contracts.tasks import EVENT_BY_TYPE as EVENT_OF_TASKS
 from shared.errors import NotFoundError
 from shared.ids import partition_of
 
@@ -70,21 +72,37 @@ class PartitionConsumer:
 
     def apply(self, batch: Batch) -> None:
         """Execute what the events ask, and move the position, in one transaction."""
+        self.begin(batch)()
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin to do what the events ask: batches that are under way share a transaction."""
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
         fresh = [envelope for envelope in batch.events if int(envelope.sequence) > at]
         asked = [(envelope, item) for envelope in fresh if (item := self.item_of(envelope))]
         items = self._not_waiting(asked) if asked else []
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
-        if items:
-            self._ledger.apply(self._partition, items, position)
-        elif batch.sequence > at and self._stored_at.get(batch.source, 0.0) < _long_ago():
-            # Most events are other partitions' business: what nothing came of may be seen again,
-            # so its position need not be stored each time, which would be a commit for each page.
+        done = self._ledger.begin(self._partition, items, position) if items else None
+        if done is None and batch.sequence > at:
+            self._store_rarely(position)
+
+        def end() -> None:
+            if done is not None:
+                wait_for(done)
+            self._positions[batch.source] = max(at, batch.sequence)
+
+        return end
+
+    def _store_rarely(self, position: InboxPosition) -> None:
+        """Store the position of what nothing came of, at most once a second.
+
+        Most events are other partitions' business: they may be seen again, so that their position
+        need not be stored each time, which would be a commit for each page.
+        """
+        if self._stored_at.get(position.source, 0.0) < monotonic() - STORE_EVERY_S:
             with self._partition.connection() as conn:
                 conn.execute(UPSERT_POSITION, position)
-            self._stored_at[batch.source] = monotonic()
-        self._positions[batch.source] = max(at, batch.sequence)
+            self._stored_at[position.source] = monotonic()
 
     def _not_waiting(self, asked: list[tuple[Envelope, Item]]) -> list[Item]:
         """Park what is asked of accounts that wait, behind what they wait for; return the rest."""
@@ -158,6 +176,11 @@ class PartitionConsumer:
         if envelope.type in EVENT_OF_GIFTING:
             asked = msgspec.convert(envelope.data, EVENT_OF_GIFTING[envelope.type])
             return gifting.item_of(asked, envelope.id) if self._is_mine(asked.account) else None
+        if envelope.type in EVENT_OF_TASKS:
+            asked = msgspec.convert(envelope.data, EVENT_OF_TASKS[envelope.type])
+            if not self._is_mine(asked.account):
+                return None
+            return tasks.item_of(asked, envelope.id, self._ledger.resolved)
         event = msgspec.convert(envelope.data, EVENT_BY_TYPE[envelope.type])
         return self._answer(event, envelope.id)
 
@@ -181,6 +204,8 @@ class PartitionConsumer:
                 code=event.code,
             )
             return Item(back, "ledger", meta)
+        if (quota := quota_command(event, event_id, self._is_mine)) is not None:
+            return Item(quota, "ledger", meta)
         if isinstance(event, DataReceived) and event.fee_legs and self._is_mine(FEES_ACCOUNT):
             fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
             return Item(fee, "ledger", meta)
@@ -213,7 +238,3 @@ class PartitionConsumer:
             conn.cursor(), self.name, envelope, error[:ERROR_LENGTH_MAX], attempts,
             at=self._partition.clock.now(), account=account,
         )  # fmt: skip
-
-
-def _long_ago() -> float:
-    return monotonic() - STORE_EVERY_S

@@ -23,9 +23,13 @@ from shared.contracts.ledger import (
     HoldReleased,
     PlanChanged,
     TransferRefused,
+    UsageLine,
     UsageReversed,
 )
 from shared.errors import RefusedError
+
+# Nothing is stored, and nothing is wrong: the same record will be charged soon.
+RETRY = "quota_refilling"
 
 
 class EventRef(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class UsageOutcome(msgspec.Struct, kw_only=True, gc=False):
     repeated: bool = False
     spent_bytes: int = 0
     unfunded_bytes: int = 0
+    sponsored_bytes: int = 0
     request_id: str = ""
     code: str | None = None
     detail: str | None = None
@@ -74,6 +79,8 @@ def refused(what: AnyCommand | Usage, error: RefusedError, meta: Meta) -> Outcom
         outcome = UsageOutcome(usage_id=what.usage_id, status="refused")
     else:
         outcome = Outcome(key=what.key, account=what.account, status="refused")
+    if error.code == RETRY:
+        outcome.status = "retry"
     outcome.code, outcome.detail, outcome.extra = error.code, error.detail, error.extra
     outcome.request_id = meta.correlation_id
     return outcome
@@ -131,10 +138,16 @@ def result_of(events: list[Event]) -> dict[str, Any]:
 def repeat_usage(what: Usage, event: DataSpent) -> UsageOutcome:
     """Return the first outcome of a usage record again, read from the event that charged it."""
     line = next(line for line in event.lines if line.usage_id == what.usage_id)
+    return outcome_of(line, event.correlation_id, repeated=True)
+
+
+def outcome_of(line: UsageLine, request_id: str, *, repeated: bool = False) -> UsageOutcome:
+    """Return the outcome of a usage record that was charged."""
+    sponsored = 0 if line.sponsored is None else line.sponsored.bytes
     return UsageOutcome(
-        usage_id=what.usage_id, status="done", repeated=True,
-        request_id=event.correlation_id,
-        spent_bytes=line.bytes - line.unfunded_bytes, unfunded_bytes=line.unfunded_bytes,
+        usage_id=line.usage_id, status="done", repeated=repeated, request_id=request_id,
+        spent_bytes=line.bytes - line.unfunded_bytes - sponsored,
+        unfunded_bytes=line.unfunded_bytes, sponsored_bytes=sponsored,
     )  # fmt: skip
 
 

@@ -31,8 +31,10 @@ from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
 from services.ledger.domain.rules import RuleBook
+from services.ledger.offers import StoredOffers
 from services.ledger.outcomes import refused, repeat_command, repeat_usage
 from services.ledger.publishing import StoredRules
+from services.ledger.sponsors import Sponsors
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.bus.stored_log import decode_facts
 from shared.calendar import Calendar
@@ -85,6 +87,7 @@ class Partition(LogDatabase):
         self.clock = clock
         self.calendar = calendar
         self.rules = StoredRules(rulebook)
+        self.offers = StoredOffers()
 
     @property
     def rulebook(self) -> RuleBook:
@@ -117,11 +120,11 @@ class Partition(LogDatabase):
         raise AssertionError
 
     def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
-        with self.lend() as conn, conn.cursor(row_factory=tuple_row) as inserted:
+        with self.connection() as conn, conn.cursor(row_factory=tuple_row) as inserted:
             # One pipeline for all of it: two round trips, for what is read and for the commit.
             with conn.pipeline(), conn.transaction():
                 now, loaded, known, head = self._load(conn, items)
-                batch = Batch(Context(now, self.calendar, self.rulebook), loaded, known)
+                batch = self._batch(conn, items, now, loaded, known)
                 batch.run(items)
                 self._store(conn, inserted, batch, positions)
                 self._answer_repeats(conn, items)
@@ -132,15 +135,27 @@ class Partition(LogDatabase):
 
         Raises BusyError, UnavailableError.
         """
-        with self.lend() as conn, conn.transaction():
+        with self.connection() as conn, conn.transaction():
             now, loaded, known, _ = self._load(conn, items)
-            Batch(Context(now, self.calendar, self.rulebook), loaded, known).run(items)
+            self._batch(conn, items, now, loaded, known).run(items)
             self._answer_repeats(conn, items)
+
+    def _batch(
+        self, conn: Connection[Any], items: list[Item], now: int, loaded: Loaded,
+        known: dict[bytes, KeyRow],
+    ) -> Batch:  # fmt: skip
+        book = self.offers.book
+        context = Context(now, self.calendar, self.rulebook, book.offers)
+        if not book.offers:
+            return Batch(context, loaded, known)
+        members = self.offers.members(conn, [item.what for item in items])
+        return Batch(context, loaded, known, Sponsors(book, members, self.number))
 
     def _load(
         self, conn: Connection[Any], items: list[Item]
     ) -> tuple[int, Loaded, dict[bytes, KeyRow], int]:
-        ids = [stream_id(account) for account in accounts_of(items)]
+        quotas = self.offers.book.quotas_of((item.what for item in items), self.number)
+        ids = [stream_id(account) for account in (*accounts_of(items), *quotas)]
         keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
         with conn.pipeline():
             take_turn(lock, self.name, self.number)
@@ -155,7 +170,8 @@ class Partition(LogDatabase):
                 (uuids(ids),), binary=True,
             )  # fmt: skip
             last.execute(
-                "SELECT notification_id, state, (SELECT coalesce(max(version), 0) FROM rules)"
+                "SELECT notification_id, state, (SELECT coalesce(max(version), 0) FROM rules),"
+                " (SELECT coalesce(sum(changes), 0)::int8 FROM offers)"
                 " FROM stored_events ORDER BY notification_id DESC LIMIT 1",
                 binary=True,
             )
@@ -167,10 +183,11 @@ class Partition(LogDatabase):
             account = self.load_state(conn, stream, state_format, state)
             loaded[stream] = None if account is None else (account, version)
         now, head = self.clock.now(), 0
-        for sequence, state, rules in last:
+        for sequence, state, rules, offers in last:
             head = sequence
             now = max(now, decode_facts(state).recorded_at)
             self.rules.follow(conn, rules)
+            self.offers.follow(conn, offers)
         return now, loaded, known, head
 
     @contextmanager
@@ -179,7 +196,7 @@ class Partition(LogDatabase):
 
         The rulebook is then the stored one. Raises BusyError, UnavailableError.
         """
-        with self.lend() as conn, conn.transaction():
+        with self.connection() as conn, conn.transaction():
             now, *_ = self._load(conn, [])
             yield conn, now
 

@@ -11,7 +11,7 @@ from services.ledger.domain.context import Context
 from services.ledger.domain.forecast import forecast
 from services.ledger.partition import Partition
 from shared.calendar import Calendar
-from shared.contracts.ledger import DataSpent, Event, UsageReversed
+from shared.contracts.ledger import DataSpent, Event, Sponsored, UsageReversed
 from shared.errors import RefusedError
 from shared.ids import digest
 from shared.pgarrays import bytea16
@@ -69,12 +69,14 @@ def _explained(
     assert isinstance(spent.event, DataSpent)
     line = next(line for line in spent.event.lines if line.usage_id == usage_id)
     events = [spent] if undone is None else [spent, undone]
+    sponsored_bytes = 0 if line.sponsored is None else line.sponsored.bytes
     return {
         "usage_id": usage_id,
         "account": account,
         "bytes": line.bytes,
-        "spent_bytes": line.bytes - line.unfunded_bytes,
-        "sponsored_bytes": 0,
+        "spent_bytes": line.bytes - line.unfunded_bytes - sponsored_bytes,
+        "sponsored_bytes": sponsored_bytes,
+        "sponsored": _sponsor(line.sponsored),
         "unfunded_bytes": line.unfunded_bytes,
         "rating_group": line.rating_group,
         "occurred_at": calendar.text(line.occurred_at),
@@ -89,6 +91,16 @@ def _explained(
         ],
         "reversed": _reversal(undone, calendar),
     }
+
+
+def _sponsor(sponsored: Sponsored | None) -> dict[str, Any] | None:
+    """Return who paid for a part of a record, out of which quota, under which offer."""
+    if sponsored is None:
+        return None
+    return {
+        "campaign": sponsored.campaign, "quota": sponsored.quota, "bytes": sponsored.bytes,
+        "offer_version": sponsored.offer_version,
+    }  # fmt: skip
 
 
 def ahead(ledger: Ledger, account: str, within_ms: int | None) -> dict[str, Any]:

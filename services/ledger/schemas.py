@@ -71,13 +71,18 @@ class CommandsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UsageRecord(msgspec.Struct, forbid_unknown_fields=True):
-    """One usage record; `occurred_at` is ISO 8601 or milliseconds since 1970-01-01Z."""
+    """One usage record; `occurred_at` is ISO 8601 or milliseconds since 1970-01-01Z.
+
+    `host` serves to find the rating group where none is given; it is stored nowhere.
+    """
 
     usage_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
     account: SubscriberId
     bytes: Bytes
     occurred_at: Annotated[int, Meta(ge=0, le=2**53 - 1)] | Annotated[str, Meta(max_length=40)]
     rating_group: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
+    host: Annotated[str, Meta(max_length=255)] | None = None
+    roaming: bool = False
 
 
 class UsageBody(msgspec.Struct, forbid_unknown_fields=True):

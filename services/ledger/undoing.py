@@ -35,8 +35,9 @@ def _with_record(command: Reverse, events_by_key: EventsByKey) -> Reverse | Reve
         if isinstance(event, DataSpent):
             line = next(line for line in event.lines if line.usage_id == command.usage_id)
             return ReverseUsage(
-                key=command.key, account=command.account, line=line, reason=command.reason
-            )
+                key=command.key, account=command.account, line=line, reason=command.reason,
+                quota=None if line.sponsored is None else line.sponsored.quota,
+            )  # fmt: skip
     return command
 
 

@@ -10,6 +10,8 @@ from shared.errors import UnavailableError
 from shared.logs import logger
 
 LISTEN_S = 0.5
+# A busy log commits hundreds of times a second: what rings within this time rings once.
+TOGETHER_S = 0.005
 # How long a reader sleeps at most while the doorbell has no connection.
 POLL_S = 0.2
 
@@ -102,5 +104,6 @@ class Doorbell:
             # What was stored before the LISTEN rang for nobody.
             self.ring()
             while not self._stop.is_set():
-                for _ in conn.notifies(timeout=LISTEN_S, stop_after=1):
+                if list(conn.notifies(timeout=LISTEN_S, stop_after=1)):
                     self.ring()
+                    self._stop.wait(TOGETHER_S)

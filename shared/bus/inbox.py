@@ -12,7 +12,7 @@ from threading import Event, Lock
 import msgspec
 
 from shared.bus.backoff import Backoff
-from shared.bus.types import Consumer, LogReader
+from shared.bus.types import Beginner, Consumer, LogReader
 from shared.contracts.envelope import Batch
 from shared.errors import DatabankError, UnavailableError
 from shared.logs import logger
@@ -62,15 +62,39 @@ class Inbox:
         A batch without events tells the head only. One of a stranger's source is counted and
         dropped. Raises UnavailableError: then receive it again later.
         """
+        return not self.receive_all([batch])
+
+    def receive_all(self, batches: Sequence[Batch]) -> set[str]:
+        """Apply batches as they came; return the sources of which a consumer lacks something.
+
+        A consumer that can has those of several sources under way at once, so that they cost one
+        transaction. Raises UnavailableError: then receive them all again later.
+        """
+        lacking: set[str] = set()
+        good = [batch for batch in batches if self._is_sound(batch, lacking)]
+        for lane in {batch.lane for batch in good}:
+            share = [batch for batch in good if batch.lane == lane]
+
+            def offer(consumer: Consumer, share: list[Batch] = share) -> bool:
+                found = self._offer_all(consumer, share)
+                lacking.update(found)
+                return not found
+
+            self._for_each(lane, offer)
+        return lacking
+
+    def _is_sound(self, batch: Batch, lacking: set[str]) -> bool:
+        """Say whether a batch is to be applied; one that is malformed lacks its events."""
         if batch.source not in self._reader.sources():
             self.counts.foreign_messages += 1
             logger().warning("foreign_message_dropped", source=batch.source)
-            return True
+            return False
         if not is_chain(batch):
             self.counts.malformed_messages += 1
             logger().error("malformed_message_dropped", source=batch.source, lane=batch.lane)
+            lacking.add(batch.source)
             return False
-        return self._for_each(batch.lane, lambda consumer: self._offer(consumer, batch))
+        return True
 
     def catch_up(self, source: str) -> None:
         """Pull from a source's log until every consumer is level with its heads.
@@ -130,17 +154,55 @@ class Inbox:
         return position >= head
 
     def _offer(self, consumer: Consumer, batch: Batch) -> bool:
+        return not self._offer_all(consumer, [batch])
+
+    def _offer_all(self, consumer: Consumer, batches: Sequence[Batch]) -> set[str]:
+        """Apply what continues the consumer's positions; return the sources that it lacks of."""
+        lacking: set[str] = set()
+        fresh: dict[str, Batch] = {}
         with self._locks[consumer.name]:
-            position = consumer.position(batch.source)
-            if batch.sequence <= position:
-                self.counts.dropped += len(batch.events)
-                return True
-            if batch.previous > position or not batch.events:
-                return False
-            fresh = rest_of(batch, position)
-            self.counts.dropped += len(batch.events) - len(fresh.events)
-            self._apply(consumer, fresh)
-            return True
+            for batch in batches:
+                position = consumer.position(batch.source)
+                if batch.sequence <= position:
+                    self.counts.dropped += len(batch.events)
+                elif batch.previous > position or not batch.events or batch.source in fresh:
+                    lacking.add(batch.source)
+                else:
+                    fresh[batch.source] = rest_of(batch, position)
+                    self.counts.dropped += len(batch.events) - len(fresh[batch.source].events)
+            if len(fresh) > 1 and isinstance(consumer, Beginner):
+                self._apply_together(consumer, list(fresh.values()))
+            else:
+                for batch in fresh.values():
+                    self._apply(consumer, batch)
+        return lacking
+
+    def _apply_together(self, consumer: Beginner, batches: list[Batch]) -> None:
+        """Have all batches under way at once; one that fails is applied alone, as others are."""
+        ends = [(batch, self._begun(consumer, batch)) for batch in batches]
+        away: UnavailableError | None = None
+        for batch, end in ends:
+            try:
+                end()
+            except UnavailableError as error:
+                away = error
+            except Exception:  # noqa: BLE001 Which event it is, and what then, is found out here.
+                self._apply(consumer, batch)
+            else:
+                self.counts.applied += len(batch.events)
+        if away is not None:
+            raise away
+
+    def _begun(self, consumer: Beginner, batch: Batch) -> Callable[[], None]:
+        try:
+            return consumer.begin(batch)
+        except Exception as error:  # noqa: BLE001 Raised again when its end is waited for.
+            failure = error
+
+        def end() -> None:
+            raise failure
+
+        return end
 
     def _apply(self, consumer: Consumer, batch: Batch) -> None:
         """Apply a batch; halve one that fails until the event that fails stands alone."""

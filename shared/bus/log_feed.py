@@ -17,6 +17,8 @@ POLL_S = 0.1
 REST_S = 0.02
 # So does a page of several commits: after one that was not full the next one waits.
 PACE_S = 0.1
+# Nobody waits for a view as for a saga's next step.
+VIEWS_PACE_S = 0.25
 FULL_EVENTS = 250
 
 
@@ -45,7 +47,7 @@ class LogFeed:
         pulled = [self._pull(source, lane, wait_s) for lane in self._inbox.lanes]
         if any(pulled):
             if max(pulled) < FULL_EVENTS:
-                self._stop.wait(PACE_S)
+                self._stop.wait(PACE_S if "sagas" in self._inbox.lanes else VIEWS_PACE_S)
             return
         if self._bell:
             self._stop.wait(REST_S)

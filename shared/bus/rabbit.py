@@ -26,6 +26,7 @@ from shared.bus.types import Page
 from shared.contracts.envelope import (
     BATCH_BYTES_MAX,
     BATCH_CONTENT_TYPE,
+    BATCH_EVENTS_MAX,
     HEAD_CONTENT_TYPE,
     Batch,
     Decode,
@@ -40,6 +41,10 @@ from shared.logs import logger
 PREFETCH = 50
 TOGETHER_BYTES_MAX = BATCH_BYTES_MAX
 PUMPS = 2
+# What comes behind so many events that were taken together waits a moment: many logs' messages then
+# cost one transaction. A few events are nobody's load, and somebody may wait for them.
+BUSY_EVENTS = 10
+PACE_S = 0.1
 # A queue that was just made anew by another relay refuses what was under way, once.
 REFUSALS_MAX = 3
 # How soon a feed without messages sees that it is to stop.
@@ -200,10 +205,15 @@ class RabbitFeed:
                 while delivery is not None and not self._stop.is_set():
                     if delivery[0] is not None:
                         tag, batches = self._gather(connection, channel, delivery, messages)
-                        for batch in joined(batches):
-                            self._take(connection, batch)
+                        self._take(connection, joined(batches))
                         channel.basic_ack(tag, multiple=True)
                         backoff.reset()
+                        if (
+                            BUSY_EVENTS
+                            <= sum(len(each.events) for each in batches)
+                            < BATCH_EVENTS_MAX
+                        ):
+                            connection.sleep(PACE_S)
                     delivery = next(messages, None)
             if not self._stop.is_set():
                 raise UnavailableError("the queue was removed")
@@ -234,13 +244,13 @@ class RabbitFeed:
                 return int(method.delivery_tag), batches
             delivery = next(messages)
 
-    def _take(self, connection: BlockingConnection, batch: Batch) -> None:
-        """Give a batch to the inbox, however long a part that it needs is away."""
+    def _take(self, connection: BlockingConnection, batches: list[Batch]) -> None:
+        """Give batches to the inbox, however long a part that it needs is away."""
         backoff = Backoff(self._stop)
         while True:
             try:
-                if not self._inbox.receive(batch):
-                    self._leveller.wake(batch.source)
+                for source in self._inbox.receive_all(batches):
+                    self._leveller.wake(source)
             except UnavailableError as error:
                 if self._stop.is_set():
                     raise

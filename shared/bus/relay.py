@@ -32,6 +32,11 @@ LOCK_POLL_S = 1.0
 # was not full the next one waits a moment, so that it carries several commits. What comes after a
 # rest goes at once.
 PACE_S = 0.1
+# Behind a page of so many events there are many more: then twice as long.
+BUSY_EVENTS = 10
+BUSY_PACE_S = 0.2
+# Nobody waits for a view as for a saga's next step; a page costs every view a transaction.
+VIEWS_PACE_S = 0.25
 
 
 class Publisher(Protocol):
@@ -144,6 +149,7 @@ class Relay:
         self._bell = bell
         self._positions: dict[str, int] = {}
         self._heads_at_s = 0.0
+        self._views_at_s = 0.0
 
     def run(self) -> None:
         """Publish until the stop."""
@@ -170,15 +176,18 @@ class Relay:
         self._positions = {lane: self._start(lane) for lane in IN_ORDER}
         while not self._stop.is_set():
             rings = self._bell.rings if self._bell else 0
-            moved = [self._publish_page(lane) for lane in IN_ORDER]
+            waits = time.monotonic() < self._views_at_s
+            moved = [self._publish_page(lane) for lane in IN_ORDER if not (waits and lane == "all")]
+            if not waits and 0 < moved[-1] < BATCH_EVENTS_MAX:
+                self._views_at_s = time.monotonic() + VIEWS_PACE_S
             if time.monotonic() >= self._heads_at_s:
                 self._state.hold()
                 self._publish_heads()
             backoff.reset()
-            if not any(moved):
+            if not any(moved) and not waits:
                 self._wait(rings)
             elif max(moved) < BATCH_EVENTS_MAX:
-                self._stop.wait(PACE_S)
+                self._stop.wait(PACE_S if max(moved) < BUSY_EVENTS else BUSY_PACE_S)
 
     def _start(self, lane: str) -> int:
         """Return where to go on; a log that a restore made shorter is published from its head."""

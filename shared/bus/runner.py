@@ -55,24 +55,24 @@ class Threads:
 def start_consumers(  # noqa: PLR0913 What is followed, how it is woken, where it is counted.
     settings: Settings, subscriptions: Sequence[Subscription], reader: LogReader, stop: Event, *,
     bell: Bell | None = None, counts: dict[str, Counts] | None = None,
-    remote: LogReader | None = None,
+    remote: Sequence[LogReader] = (),
 ) -> Threads:  # fmt: skip
     """Start following; return the threads, and in `counts`, by queue, what each inbox counts.
 
-    `bell` wakes consumers of a local reader, which cannot wait by itself. `remote` reads the logs
-    of one more producer, which is followed too.
+    `bell` wakes consumers of a local reader, which cannot wait by itself. Each of `remote` reads
+    the logs of one more producer, which is followed too.
     """
     threads = Threads()
     counts = {} if counts is None else counts
-    own, reader = reader, reader if remote is None else Readers(reader, remote)
+    own, reader = reader, Readers(reader, *remote) if remote else reader
     if not settings.amqp_url:
         # One inbox for all, so that a page is read once for all its consumers.
         everyone = [consumer for each in subscriptions for consumer in each.consumers]
         inbox = Inbox(everyone, reader, stop=stop)
         counts.update((each.queue, inbox.counts) for each in subscriptions)
         threads.start("log", LogFeed(inbox, own, stop, bell=bell).run)
-        if remote is not None:
-            threads.start("remote-log", LogFeed(inbox, remote, stop).run)
+        for number, each in enumerate(remote):
+            threads.start(f"remote-log-{number}", LogFeed(inbox, each, stop).run)
         return threads
     for subscription in subscriptions:
         inbox = Inbox(subscription.consumers, reader, stop=stop)

@@ -93,9 +93,12 @@ def bank_topology(bank_id: str, ledger_partitions: int) -> Topology:
         "gateway": ("ledger.*.all",),
         "gateway.gifts": ("gifting.*.all",),
         "gifting.00": ("ledger.*.sagas",),
+        "tasks.00": ("ledger.*.sagas",),
     }
     for partition in range(ledger_partitions):
-        queues[f"ledger.{partition:02d}"] = ("ledger.*.sagas", "gifting.*.sagas")
+        queues[f"ledger.{partition:02d}"] = (
+            "ledger.*.sagas", "gifting.*.sagas", "tasks.*.sagas",
+        )  # fmt: skip
     return Topology(bank_id, queues)
 
 

@@ -1,6 +1,7 @@
 """What the two transports, the relay and the inbox agree on."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -82,4 +83,16 @@ class Consumer(Protocol):
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Store a batch of one event as parked and step over it, in one transaction."""
+        ...
+
+
+@runtime_checkable
+class Beginner(Consumer, Protocol):
+    """A consumer that can have several batches, each of another source, under way at once."""
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin to do `apply`; what is returned waits for its end, and raises as that does.
+
+        Until then nobody may ask for the position.
+        """
         ...

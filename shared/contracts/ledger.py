@@ -10,11 +10,15 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from shared.contracts.offers import Hours, RewardTerms
+
 ANY_SCOPE = "any"
 # The operator's account that takes fees.
 FEES_ACCOUNT = "operator:fees"
 # The name of the stream that tells the rules' versions; no account can have it.
 RULES_STREAM = "rules:book"
+# The name of the stream that tells what campaigns sponsor; no account can have it.
+OFFERS_STREAM = "offers:book"
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -39,6 +43,7 @@ class LotTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc
     carries: bool = False
     source: Source
     parent_lot: str | None = None
+    hours: Hours | None = None
 
 
 class Slice(msgspec.Struct, frozen=True, gc=False):
@@ -122,8 +127,26 @@ class DataEarned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     months: list[str] = []
 
 
+class Sponsored(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What a campaign paid of a usage record: `slices` of its `quota`'s lots, under an offer.
+
+    `counted` are the periods (a month, a day) in which it counts against the subscriber's caps.
+    """
+
+    campaign: str
+    quota: str
+    bytes: int
+    offer_version: int
+    slices: list[Slice]
+    counted: list[str] = []
+
+
 class UsageLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """One usage record and which lots paid; `bytes` = slices + `unfunded_bytes`."""
+    """One usage record and which lots paid.
+
+    `bytes` = slices + `unfunded_bytes` + `sponsored.bytes`. On a quota's account: what it paid of
+    the record of `subscriber`.
+    """
 
     usage_id: str
     bytes: int
@@ -132,14 +155,18 @@ class UsageLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, g
     unfunded_bytes: int = 0
     rating_group: str | None = None
     late: bool = False
+    sponsored: Sponsored | None = None
+    subscriber: str | None = None
 
 
 class DataSpent(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """Usage was charged; at most 200 lines."""
+    """Usage was charged; at most 200 lines. `partner` and `campaign` are a quota's."""
 
     TYPE: ClassVar[str] = "bank.ledger.data_spent.v1"
 
     lines: list[UsageLine]
+    partner: str | None = None
+    campaign: str | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -158,16 +185,27 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     carries: bool = False
     source: Source
     to: str | None = None
+    parent_lot: str | None = None
+    hours: Hours | None = None
 
 
 class UsageReversed(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """A usage record was undone: the same slices are back in their lots (terms with them)."""
+    """A usage record was undone: the same slices are back in their lots (terms with them).
+
+    What a campaign paid of it is back in its quota, by an event of the same batch on the quota's
+    account (there `subscriber` tells whose record it was).
+    """
 
     TYPE: ClassVar[str] = "bank.ledger.usage_reversed.v1"
 
     usage_id: str
     legs: list["Leg"] = []
     unfunded_bytes: int = 0
+    sponsored: Sponsored | None = None
+    subscriber: str | None = None
+    rating_group: str | None = None
+    partner: str | None = None
+    campaign: str | None = None
 
 
 class DataAdjusted(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -214,11 +252,15 @@ class HoldReleased(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """Bytes left this account for another (`purpose`: gift, red_packet, funding, award, clawback).
+    """Bytes left this account for another.
+
+    `purpose`: gift, red_packet, funding, award, clawback, refill (a campaign to a quota), give_back
+    (a quota to its campaign), refund (a campaign that has ended to its partner).
 
     A leg with a `to` of its own is a fee: it counts as transferred too, and goes on to the operator
     when the other legs have arrived. A clawback takes back what is left of an earlier transfer;
-    `shortfall_bytes` are not.
+    `shortfall_bytes` are not. `terms` are those on which an award or pack arrives; `day` is the
+    bank day for which a refill under a daily cap is, `recall` the round that a give-back answers.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.data_transferred.v1"
@@ -233,6 +275,9 @@ class DataTransferred(Event, frozen=True, omit_defaults=True, kw_only=True, gc=F
     hold_id: str | None = None
     undoes: str | None = None
     shortfall_bytes: int = 0
+    terms: RewardTerms | None = None
+    day: str | None = None
+    recall: int = 0
 
 
 class TransferRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -267,6 +312,8 @@ class DataReceived(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     partner: str | None = None
     campaign: str | None = None
     fee_legs: list[Leg] = []
+    day: str | None = None
+    recall: int = 0
 
 
 class ArrivalRefused(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -382,6 +429,127 @@ class ThresholdCrossed(Event, frozen=True, omit_defaults=True, kw_only=True):
         return f"{self.threshold}:{self.value}"
 
 
+class RefillRequested(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A quota needs `bytes` more than it has; 0: it is low, and nothing waits for it."""
+
+    TYPE: ClassVar[str] = "bank.ledger.refill_requested.v1"
+    SAGAS: ClassVar[bool] = True
+
+    campaign: str
+    request_id: str
+    bytes: int
+
+
+class QuotasRecalled(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign (`account`) asks these quotas for what they have left; each answers once."""
+
+    TYPE: ClassVar[str] = "bank.ledger.quotas_recalled.v1"
+    SAGAS: ClassVar[bool] = True
+
+    round: int
+    quotas: list[str]
+
+
+class RecallAnswered(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A quota (`account`) has nothing left to give back."""
+
+    TYPE: ClassVar[str] = "bank.ledger.recall_answered.v1"
+    SAGAS: ClassVar[bool] = True
+
+    campaign: str
+    round: int
+
+
+class CampaignExhausted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign (`account`) can pay no more: nothing is left in it and in its quotas.
+
+    With `until` (milliseconds) only what may be spent on this bank day is.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.campaign_exhausted.v1"
+    SAGAS: ClassVar[bool] = True
+
+    quotas: list[str]
+    until: int | None = None
+
+
+class CampaignReplenished(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign that was exhausted can pay again."""
+
+    TYPE: ClassVar[str] = "bank.ledger.campaign_replenished.v1"
+    SAGAS: ClassVar[bool] = True
+
+    quotas: list[str]
+
+
+class CampaignEnding(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign pays nothing more: its quotas give back, then the rest goes to the partner."""
+
+    TYPE: ClassVar[str] = "bank.ledger.campaign_ending.v1"
+
+    partner: str
+
+
+class RequestNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A quota's request waits at the campaign (`account`) until recalled quotas have answered."""
+
+    TYPE: ClassVar[str] = "bank.ledger.request_noted.v1"
+
+    quota: str
+    request_id: str
+    bytes: int
+
+
+class RecallNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A recalled quota has answered the campaign (`account`) that it has nothing left."""
+
+    TYPE: ClassVar[str] = "bank.ledger.recall_noted.v1"
+
+    quota: str
+    round: int
+
+
+class QuotaMarked(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A quota (`account`) knows that its campaign is exhausted (until then), or not any more (0).
+
+    `until` is milliseconds; no later than the end of 9999 where there is no end.
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.quota_marked.v1"
+
+    campaign: str
+    exhausted_until: int
+
+
+class SponsorshipCapped(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A campaign no longer pays (all of) a subscriber's traffic; told once per campaign and period.
+
+    `cap`: month, day (the subscriber's own), budget (the campaign's).
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.sponsorship_capped.v1"
+
+    campaign: str
+    cap: str
+    period: str
+    offer_version: int
+
+
+class OfferPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A partition knows a version of what a campaign sponsors.
+
+    It lies on a stream of its own, in every partition; `account` is always `offers:book`. The hosts
+    that it matches are in no log: `hosts_digest` stands for them (SHA-256, hex).
+    """
+
+    TYPE: ClassVar[str] = "bank.ledger.offer_published.v1"
+
+    campaign: str
+    version: int
+    offer: dict[str, Any]
+    hosts_digest: str
+
+
 class RulesPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
     """A version of the rules was put: in force from `effective_from` on.
 
@@ -400,9 +568,12 @@ EVENTS: tuple[type[Event], ...] = (
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
     TransferRefused, DataReceived, ArrivalRefused, TransferReturned, DataClawedBack,
     DataCarriedOver, DataExpired, MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
+    RefillRequested,
+    RequestNoted, QuotasRecalled, RecallAnswered, RecallNoted, CampaignExhausted,
+    CampaignReplenished, CampaignEnding, QuotaMarked, SponsorshipCapped, OfferPublished,
 )  # fmt: skip
 # These lie on streams of their own and change no account.
-WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, TransferRefused, RulesPublished)
+WITHOUT_ACCOUNT = (ArrivalRefused, HoldRefused, TransferRefused, OfferPublished, RulesPublished)
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]
 

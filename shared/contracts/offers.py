@@ -16,7 +16,7 @@ AtCap = Literal["fallback_to_user", "block"]
 Minute = Annotated[int, Meta(ge=0, le=1440)]
 
 
-class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Hours(msgspec.Struct, frozen=True):
     """A time band of each bank day, half-open, in minutes from midnight; it may pass midnight."""
 
     begins: Minute
@@ -27,6 +27,21 @@ class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.begins <= self.ends:
             return self.begins <= minute < self.ends
         return minute >= self.begins or minute < self.ends
+
+
+class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """The terms of a lot that a subscriber gets: what it is, when it can be used, for what.
+
+    `valid_from` in the future: pending, it can be neither used nor given away before.
+    """
+
+    kind: Literal["award", "reward", "pack"]
+    valid_from: int
+    expires_at: int
+    scope: str | list[str] = "any"
+    hours: Hours | None = None
+    giftable: bool = False
+    carries: bool = False
 
 
 class Caps(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

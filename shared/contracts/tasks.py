@@ -15,25 +15,21 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from shared.contracts.ledger import Event
-from shared.contracts.offers import Hours
+from shared.contracts.offers import RewardTerms
 
 LOG = "tasks_00"
 RewardKind = Literal["award", "reward", "pack"]
 
 
-class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """The terms of a lot that a subscriber gets: what it is, when it can be used, for what.
+class DrawResult(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """How an entry was drawn: its roll (0 … 9,999), the prize on which it lies (or `nothing`).
 
-    `valid_from` in the future: pending, it can be neither used nor given away before.
+    `seed_commitment` is the SHA-256 of the day's secret seed; it was published before.
     """
 
-    kind: RewardKind
-    valid_from: int
-    expires_at: int
-    scope: str | list[str] = "any"
-    hours: Hours | None = None
-    giftable: bool = False
-    carries: bool = False
+    roll: int
+    prize: str
+    seed_commitment: str
 
 
 # Partners.
@@ -174,6 +170,28 @@ class CampaignFunded(Event, frozen=True, omit_defaults=True, kw_only=True):
     bytes: int
 
 
+class FundingArrived(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The bytes are in the campaign's escrow."""
+
+    TYPE: ClassVar[str] = "bank.tasks.funding_arrived.v1"
+
+    campaign: str
+    funding_id: str
+    bytes: int
+
+
+class FundingRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The partner could not pay, or the bytes came back: nothing was funded."""
+
+    TYPE: ClassVar[str] = "bank.tasks.funding_refused.v1"
+
+    campaign: str
+    funding_id: str
+    bytes: int
+    code: str
+    detail: str = ""
+
+
 class CampaignStarted(Event, frozen=True, omit_defaults=True, kw_only=True):
     """A campaign runs (for the first time, or again after a pause)."""
 
@@ -207,7 +225,11 @@ class CampaignEnded(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ClaimAccepted(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A completion earned a reward: the ledger transfers it from `account` (a campaign)."""
+    """A completion earned a reward: the ledger transfers it from `account` (a campaign).
+
+    `place` is the day of a sign-in's streak, from 1; `attributed_at` is when the subscriber came by
+    our entrance (0: it did not).
+    """
 
     TYPE: ClassVar[str] = "bank.tasks.claim_accepted.v1"
     SAGAS: ClassVar[bool] = True
@@ -223,6 +245,9 @@ class ClaimAccepted(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     terms: RewardTerms
     happened_at: int = 0
     occurrence: str = ""
+    attributed_at: int = 0
+    place: int = 0
+    draw: DrawResult | None = None
 
 
 class ClaimNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -240,6 +265,8 @@ class ClaimNoted(Event, frozen=True, omit_defaults=True, kw_only=True):
     code: str
     happened_at: int = 0
     occurrence: str = ""
+    attributed_at: int = 0
+    draw: DrawResult | None = None
 
 
 class ClaimPaid(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -284,8 +311,24 @@ class ClaimClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True):
 # Packs and pools.
 
 
+class PackPublished(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The catalogue has a new version of a pack (`account`: operator:catalogue), with its prices.
+
+    Orders from now on are for it; older ones keep their own bytes, terms and amount.
+    """
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_published.v1"
+
+    pack: str
+    pack_version: int
+    terms: dict[str, Any]
+
+
 class PackOrdered(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """A partner ordered packs, or a pool, at the price of the day; unpaid it gives nothing."""
+    """A partner ordered packs, or a pool, at the price of the day; unpaid it gives nothing.
+
+    `bytes` are of all `count` packs together. `pool_id`: the order of the pool that this tops up.
+    """
 
     TYPE: ClassVar[str] = "bank.tasks.pack_ordered.v1"
 
@@ -295,6 +338,8 @@ class PackOrdered(Event, frozen=True, omit_defaults=True, kw_only=True):
     count: int
     bytes: int
     amount_fen: int
+    pool_id: str = ""
+    terms: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class PackOrderPaid(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -316,8 +361,81 @@ class PackOrderCancelled(Event, frozen=True, omit_defaults=True, kw_only=True):
     order_id: str
 
 
+class CodesMade(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Packs of an order lie in codes now, which nobody but who asked has seen; until `expires_at`.
+
+    `batch` names them together; a code's hash stays in a table beside the log.
+    """
+
+    TYPE: ClassVar[str] = "bank.tasks.codes_made.v1"
+
+    order_id: str
+    batch: str
+    count: int
+    expires_at: int
+
+
+class CodesExpired(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Codes of an order were not used in time: their packs are in the inventory again."""
+
+    TYPE: ClassVar[str] = "bank.tasks.codes_expired.v1"
+
+    order_id: str
+    count: int
+
+
+class PoolOpened(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An order of a pool was paid, or a part of another pool (`parent_id`) was handed down."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pool_opened.v1"
+
+    pool_id: str
+    partner: str
+    order_id: str
+    bytes: int
+    title: str = ""
+    parent_id: str = ""
+    member_limit_bytes: int | None = None
+    alarm_percent: int = 0
+    terms: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class PoolGrew(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A pool was topped up, by an order of its own or because members joined."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pool_grew.v1"
+
+    pool_id: str
+    order_id: str
+    bytes: int
+
+
+class PoolHandedDown(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A part of a pool is a pool of its own now, below it; that one takes nothing else of it."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pool_handed_down.v1"
+
+    pool_id: str
+    child_id: str
+    bytes: int
+
+
+class PoolLow(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A pool has no more than its alarm's share left; told once until it is topped up."""
+
+    TYPE: ClassVar[str] = "bank.tasks.pool_low.v1"
+
+    pool_id: str
+    total_bytes: int
+    left_bytes: int
+
+
 class PackIssued(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A pack goes to a subscriber: the ledger transfers it from `account` (partner or campaign)."""
+    """A pack goes to a subscriber: the ledger transfers it from `account` (partner or campaign).
+
+    `code_id`: by a code. `pool_id`: drawn from a pool. `grant` and `cycle`: what a campaign gives
+    each of its members once per month `YYYY-MM`.
+    """
 
     TYPE: ClassVar[str] = "bank.tasks.pack_issued.v1"
     SAGAS: ClassVar[bool] = True
@@ -330,6 +448,9 @@ class PackIssued(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     terms: RewardTerms
     campaign: str | None = None
     code_id: str | None = None
+    pool_id: str | None = None
+    grant: str | None = None
+    cycle: str | None = None
 
 
 class PackDelivered(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -351,12 +472,33 @@ class PackIssueRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
     detail: str = ""
 
 
+# Lists of members.
+
+
+class MembersChanged(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A list of subscribers has a new version (`account`: operator:lists); who is on it is a table.
+
+    `digest` is the SHA-256 of what was added and removed.
+    """
+
+    TYPE: ClassVar[str] = "bank.tasks.members_changed.v1"
+
+    list_name: str
+    version: int
+    added: int
+    removed: int
+    members: int
+    digest: str
+
+
 EVENTS: tuple[type[Event], ...] = (
     PartnerRegistered, PartnerSuspended, PartnerResumed, AppAdded, KeyIssued, KeyRetired,
     ContractSigned, PricesSet, DataBought, CampaignDrafted, CampaignChanged, CampaignApproved,
-    CampaignFunded, CampaignStarted, CampaignPaused, CampaignEnded, ClaimAccepted, ClaimNoted,
-    ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack, PackOrdered, PackOrderPaid,
-    PackOrderCancelled, PackIssued, PackDelivered, PackIssueRefused,
+    CampaignFunded, FundingArrived, FundingRefused, CampaignStarted, CampaignPaused, CampaignEnded,
+    ClaimAccepted, ClaimNoted, ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack,
+    PackPublished, PackOrdered, PackOrderPaid, PackOrderCancelled, CodesMade, CodesExpired,
+    PoolOpened, PoolGrew, PoolHandedDown, PoolLow, PackIssued, PackDelivered, PackIssueRefused,
+    MembersChanged,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]

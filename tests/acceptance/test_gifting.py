@@ -32,11 +32,12 @@ COMPLETED_MIN = 1_500
 CLIENTS = 8
 END_S = 90.0
 CHECKS_MAX = 1_000
-# The built-in rules, but for a fee: what it takes must be found again, too.
+# The built-in rules, but for fees: what they take must be found again, too.
 RULES = [
     {
         "version": 1, "effective_from": "2000-01-01T00:00:00",
         "gifts": {"fee": {"mode": "percent", "percent": 1, "payer": "sender"}},
+        "red_packets": {"fee": {"mode": "fixed", "bytes": 1_000}},
     }
 ]  # fmt: skip
 FEES = "operator:fees"
@@ -160,6 +161,9 @@ def changes_of(gifts: list[Document], packets: list[Document]) -> Counter[str]:
             changes[gift["receiver"]] += gift["bytes"]
             changes[FEES] += gift["fee"]["bytes"]
     for packet in packets:
+        # Every share is taken, so that the whole fee has gone with them.
+        changes[packet["sender"]] -= packet["fee"]["bytes"]
+        changes[FEES] += packet["fee"]["bytes"]
         for share in packet["claims"]:
             changes[packet["sender"]] -= share["bytes"]
             changes[share["receiver"]] += share["bytes"]

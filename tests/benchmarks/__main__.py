@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tests.benchmarks import (
     accounts,
+    audience,
     cli,
     close,
     commands,
@@ -38,6 +39,7 @@ MEASUREMENTS = {
     "lag": lag.measure,
     "gifts": gifts.measure,
     "rebuild": rebuild.measure,
+    "audience": audience.measure,
     "accounts": accounts.measure,
     "long-account": long_account.measure,
     "hot": hot.measure,

@@ -33,13 +33,25 @@ class Line:
         self._answers.close()
         self._socket.close()
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for a selector."""
+        return self._socket.fileno()
+
     def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
         """Send a body and return the status and the answer's body."""
+        self.send(path, body, **headers)
+        return self.receive()
+
+    def send(self, path: str, body: bytes, **headers: str) -> None:
+        """Send a body."""
         more = "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in headers.items())
         self._socket.sendall(
             b"POST %b HTTP/1.1\r\n%b%bContent-Length: %d\r\n\r\n%b"
             % (path.encode(), self._common, more.encode(), len(body), body)
         )
+
+    def receive(self) -> tuple[int, bytes]:
+        """Return the status and the answer's body."""
         status = self._answers.readline()
         if not status:
             raise ConnectionResetError("the server hung up")

@@ -51,7 +51,7 @@ def bank(
 def opening(account: str) -> dict[str, str]:
     return {
         "type": "open_account", "key": "open", "account": account, "plan": "std-1gb",
-        "active_from": "2015-06",
+        "active_from": "2015-08",
     }  # fmt: skip
 
 

@@ -26,16 +26,14 @@ from shared.log_database import WRITER_LOCK_SPACE
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
 # Where a bank's ports lie from its first one on.
-PLACES = (0, 1, 2, 10, 11, 12)
+PLACES = (0, 1, 2, 3, 10, 11, 12, 13)
 # Runs of the tests at the same time begin at different places.
 PORTS = (
-    18_100 + (os.getpid() * 20 + base) % 1_800 + n
-    for base in range(0, 1_800, 20)
-    for n in range(0, 9, 3)
+    18_100 + (os.getpid() * 20 + base) % 1_800 + n for base in range(0, 1_800, 20) for n in (0, 4)
 )
 OWN_SETTINGS = (
     "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL",
-    "GIFTING_DATABASE_URL", "AMQP_URL", "LEDGER_PARTITIONS", "BANK_TIMEZONE",
+    "GIFTING_DATABASE_URL", "TASKS_DATABASE_URL", "AMQP_URL", "LEDGER_PARTITIONS", "BANK_TIMEZONE",
 )  # fmt: skip
 
 

@@ -180,6 +180,25 @@ class MemoryConsumer:
             raise CrashError
 
 
+@dataclass
+class MemoryBeginner(MemoryConsumer):
+    """A consumer that has several batches under way at once, and notes how many."""
+
+    under_way: int = 0
+    most_under_way: int = 0
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin; the effect comes when the end is waited for."""
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+
+        def end() -> None:
+            self.under_way -= 1
+            self.apply(batch)
+
+        return end
+
+
 def sequences(log: MemoryLog, lane: str = "all") -> list[int]:
     """Return the sequences of a lane."""
     return [at for at, _ in log.lane(lane)]

@@ -23,6 +23,7 @@ class Databases:
     ledger_url: str
     gateway_url: str
     gifting_url: str
+    tasks_url: str
 
 
 @contextmanager
@@ -39,7 +40,8 @@ def serve_databases(state: Path, partitions: int = 4) -> Iterator[Databases]:
                 for target in targets(bank, environment, cluster.admin_url)
             }
             yield Databases(
-                bank, cluster.admin_url, urls["ledger"], urls["gateway"], urls["gifting"]
-            )
+                bank, cluster.admin_url, urls["ledger"], urls["gateway"], urls["gifting"],
+                urls["tasks"],
+            )  # fmt: skip
     finally:
         shutil.rmtree(SHARED_HOME / bank.bank_id, ignore_errors=True)

@@ -17,7 +17,7 @@ from services.gifting.jobs import expire_asks, go_on
 from services.gifting.ledger import Check, Checks
 from services.ledger.batch import Item
 from services.ledger.checks import GiftCheck, check_gifts
-from services.ledger.domain.commands import OpenAccount, PublicCommand, Touch
+from services.ledger.domain.commands import OpenAccount, PublicCommand, Touch, Usage
 from shared.auth import Tokens
 from shared.bus.inbox import Inbox
 from shared.bus.readers import Readers
@@ -87,12 +87,18 @@ class World:
         self.inboxes.append(Inbox([self.bank.consumer], ledger.reader, pause_s=0.001))
         self.logs = [*ledger.logs, self.bank.log]
 
-    def open(self, *people: str, plan: str = "std-1gb", active_from: str = "2015-06") -> None:
-        """Open accounts that are old enough to give."""
+    def open(self, *people: str, plan: str = "std-1gb", active_from: str = "2015-07") -> None:
+        """Open accounts that are old enough to give, and to be given something unused."""
         commands = [
             OpenAccount(key="o", account=one, plan=plan, active_from=active_from) for one in people
         ]
         assert {each.status for each in self.ledger.do(*commands)} == {"done"}
+
+    def use(self, account: str, at: str) -> None:
+        """Let somebody have used a little data at a bank time."""
+        began = self.ledger.partitions[0].calendar.parse(at)
+        usage = Usage(account=account, usage_id=f"u-{next(_keys)}", bytes=1, occurred_at=began)
+        assert {each.status for each in self.ledger.do(usage)} == {"done"}
 
     def settle(self) -> None:
         """Let every event travel and take effect, until nothing moves any more."""

@@ -1,14 +1,14 @@
 """The examples of docs/http.md: requests that are sent, answers that are compared.
 
-A block `http` is a request: a line with method and path, then perhaps a body. The next block is its
-answer. `"…"` stands for whatever is there: as a value for any, as a key (or the last item of a
-list) for more of them.
+A block `http` is a request: a line with method and path, then perhaps headers, then perhaps a body.
+The next block is its answer. `"…"` stands for whatever is there: as a value for any, as a key (or
+the last item of a list) for more of them.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -19,8 +19,8 @@ from tests.support.bank import ROOT
 PAGE = ROOT / "docs" / "http.md"
 BLOCK = re.compile(r"^## (\w+)$|^```(http|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Which process the examples under a heading ask.
-ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "", "All": "gateway",
-         "Problems": "ledger"}  # fmt: skip
+ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "Tasks": "",
+         "All": "gateway", "Problems": "ledger"}  # fmt: skip
 OPEN_ROUTES = ("/health", "/ready")
 ANY = "…"
 # Their values differ from run to run; what kind of value it is does not.
@@ -39,12 +39,13 @@ class Example:
 
     service: str
     request: str
+    headers: dict[str, str]
     body: str
     answer: str
 
 
 def examples() -> list[Example]:
-    """Return the page's examples in order; gifting's are shown only, its ids are made up anew."""
+    """Return the page's examples in order."""
     found: list[Example] = []
     service, asked = "", ""
     for heading, kind, text in BLOCK.findall(PAGE.read_text()):
@@ -57,16 +58,26 @@ def examples() -> list[Example]:
             asked = text
         else:
             assert asked, f"no request has this answer: {text}"
-            line, _, body = asked.partition("\n")
-            found.append(Example(service, line, body.strip(), text))
+            head, _, body = asked.partition("\n\n")
+            line, *lines = head.splitlines()
+            headers = dict(each.split(": ") for each in lines)
+            found.append(Example(service, line, headers, body.strip(), text))
             asked = ""
     return found
 
 
-def differences(example: Example, bank: Bank) -> list[str]:
-    """Send an example's request; return where the answer is not what the page shows."""
+def differences(example: Example, bank: Bank, tokens: dict[str, str]) -> list[str]:
+    """Send an example's request; return where the answer is not what the page shows.
+
+    `tokens` are those that answers have told so far, by what the page has in their place.
+    """
+    for token, told in tokens.items():
+        example = replace(example, request=example.request.replace(token, told))
     answer = send(example, bank)
     shown, real = list(_values(example.answer)), list(_values(answer.text))
+    if shown and "token" in shown[0] and "token" in real[0]:
+        tokens[shown[0]["token"]] = real[0]["token"]
+        shown[0]["token"] = real[0]["token"]
     if len(real) > len(shown):
         # Of a stream's progress only the end is the same each time.
         real = real[-len(shown) :]
@@ -80,8 +91,9 @@ def differences(example: Example, bank: Bank) -> list[str]:
 def send(example: Example, bank: Bank) -> httpx2.Response:
     """Send an example's request as the operator."""
     method, _, path = example.request.partition(" ")
-    base = bank.gateway_url if example.service == "gateway" else bank.ledger_url
-    headers = {"Authorization": f"Bearer {bank.operator_token}"}
+    bases = {"gateway": bank.gateway_url, "gifting": bank.gifting_url}
+    base = bases.get(example.service, bank.ledger_url)
+    headers = {"Authorization": f"Bearer {bank.operator_token}", **example.headers}
     if path in OPEN_ROUTES:
         headers = {}
     body = None

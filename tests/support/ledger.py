@@ -30,7 +30,7 @@ from tests.support.memory import CALENDAR, OPERATOR, RULEBOOK
 
 NOON = "2015-08-10T12:00:00+08:00"
 TOKENS = {"operator": "operator-token", "gateway": "gateway-token", "ledger": "ledger-token",
-          "gifting": "gifting-token"}  # fmt: skip
+          "gifting": "gifting-token", "tasks": "tasks-token"}  # fmt: skip
 MIB = 1 << 20
 START_S = 60.0
 _requests = count(1)

@@ -4,7 +4,7 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from services.ledger import gifting
@@ -20,9 +20,12 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.offers import OfferBook
 from services.ledger.domain.rules import RuleBook
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
+from services.ledger.quota_sagas import quota_command
 from services.ledger.rules import BUILT_IN, load_rules
+from services.ledger.sponsors import Sponsors
 from services.ledger.undoing import resolved
 from shared.calendar import Calendar
 from shared.clock import FixedClock
@@ -35,6 +38,7 @@ from shared.contracts.ledger import (
     DataTransferred,
     Event,
 )
+from shared.contracts.offers import Offer
 from shared.ids import partition_of, stream_id
 
 CALENDAR = Calendar("Asia/Shanghai")
@@ -58,6 +62,8 @@ class MemoryPartition:
         self.states: dict[bytes, tuple[int, bytes]] = {}
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
+        self.book = OfferBook([])
+        self.members: frozenset[tuple[str, str]] = frozenset()
         # Accounts with events that only a newer version of the code knows.
         self.unreadable: set[bytes] = set()
 
@@ -89,14 +95,17 @@ class MemoryPartition:
 
     def _decide(self, items: list[Item]) -> tuple[Batch, int]:
         loaded: Loaded = dict.fromkeys(self.unreadable)
-        for stream in map(stream_id, accounts_of(items)):
+        quotas = self.book.quotas_of((item.what for item in items), self.number)
+        for stream in map(stream_id, (*accounts_of(items), *quotas)):
             if stream in self.states and stream not in loaded:
                 version, state = self.states[stream]
                 account = decode_account(STATE_FORMAT, state)
                 assert account is not None
                 loaded[stream] = (account, version)
         now = max(self.clock.now(), self.last_recorded_at)
-        batch = Batch(Context(now, CALENDAR, self.rulebook), loaded, self.keys)
+        context = Context(now, CALENDAR, self.rulebook, self.book.offers)
+        sponsors = Sponsors(self.book, self.members, self.number) if self.book.offers else None
+        batch = Batch(context, loaded, self.keys, sponsors)
         batch.run(items)
         return batch, now
 
@@ -166,6 +175,12 @@ class MemoryBank:
             MemoryPartition(number, self.clock, rulebook) for number in range(partitions)
         ]
 
+    def sponsor(self, *offers: Offer, members: Iterable[tuple[str, str]] = ()) -> None:
+        """Let every partition know these offers, and no others."""
+        for partition in self.partitions:
+            partition.book = OfferBook(offers)
+            partition.members = frozenset(members)
+
     def at(self, text: str) -> None:
         """Set bank time."""
         self.clock.at = CALENDAR.parse(text)
@@ -211,12 +226,13 @@ class MemoryBank:
         start = partition.positions.get(source, 0)
         items = []
         for at in range(start, index + 1):
-            item = self.item_of(target, decode_event(*self.partitions[source].log[at][2:]))
+            event = decode_event(*self.partitions[source].log[at][2:])
+            item = self.item_of(target, event, f"/bank/1/{source}/{at}")
             if item is not None:
                 items.append(item)
         partition.execute(items, source, index + 1, crash)
 
-    def item_of(self, target: int, event: Event) -> Item | None:
+    def item_of(self, target: int, event: Event, event_id: str = "") -> Item | None:
         """Return what an event asks of a partition (as services.ledger.integration does)."""
         me = self.partitions[target]
         by = Meta(actor="ledger", correlation_id=event.correlation_id)
@@ -235,6 +251,9 @@ class MemoryBank:
                 "ledger",
                 by,
             )
+        quota = quota_command(event, event_id, lambda name: self.of(name) is me)
+        if quota is not None:
+            return Item(quota, "ledger", by)
         if isinstance(event, DataReceived) and event.fee_legs and self.of(FEES_ACCOUNT) is me:
             fee = TakeFee(key=f"fee:{event.transfer_id}", account=FEES_ACCOUNT, arrived=event)
             return Item(fee, "ledger", by)

@@ -11,3 +11,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     {schema}.parked, {schema}.jobs
 TO {role};
 GRANT SELECT, INSERT ON {schema}.rules TO {role};
+GRANT SELECT, INSERT, UPDATE ON {schema}.offers TO {role};
+GRANT SELECT, INSERT, DELETE ON {schema}.offer_members TO {role};

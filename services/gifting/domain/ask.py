@@ -10,13 +10,13 @@ from typing import Any, Self
 
 import msgspec
 
-from services.gifting.domain.aggregate import Aggregate, Meta, beginning, fact
 from services.gifting.domain.checks import amount_refusals, count_refusals
 from services.gifting.domain.periods import periods_of
 from services.gifting.domain.rules import Rules
 from shared.calendar import Calendar
 from shared.contracts.gifting import AskAnswered, AskDeclined, AskExpired, AskMade
 from shared.errors import RefusedError
+from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
 
 FINAL = frozenset({"answered", "declined", "expired"})
 

@@ -22,7 +22,7 @@ class Party(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Usable bytes are those of lots that are valid now and free: `available_bytes` of them all,
     `giftable_bytes` what may be given, `received_bytes` what was itself a gift or red packet.
-    `last_used_at` is None where nobody knows.
+    `last_used_at` is 0 before any use, None where nobody knows.
     """
 
     account: str

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from services.gifting.domain.aggregate import Aggregate, Meta, beginning, fact
 from shared.contracts.gifting import (
     FeePayer,
     GiftAccepted,
@@ -44,6 +43,7 @@ from shared.contracts.ledger import (
     TransferReturned,
 )
 from shared.errors import RefusedError
+from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
 
 FINAL = frozenset({"completed", "refused", "returned"})
 # Codes with which a gift returns that was held at most.

@@ -19,7 +19,7 @@ while the ledger is away. When the ledger is back, the same question is asked ag
 | facts  | receiver_not_found      | the ledger does not know the receiver                      |
 | facts  | receiver_closed         | the receiver's account is closed                           |
 | facts  | receiver_suspended      | the receiver's account is suspended                        |
-| facts  | receiver_inactive       | the receiver has not been active for `receiver_active_days`|
+| facts  | receiver_inactive       | it used no data, and was not opened, in `receiver_active_days`|
 | used   | month_gifts_limit       | `per_month.count` gifts are made this month                |
 | used   | month_bytes_limit       | with this one more than `per_month.bytes` this month       |
 | both   | plan_share_limit        | with this one more than `plan_share_percent` of the plan   |
@@ -157,7 +157,7 @@ def _parties(question: Question) -> Iterator[RefusedError]:
     if facts.receiver is not None and _is_inactive(facts.receiver, rules, asked.now):
         days = rules.receiver_active_days
         yield RefusedError(
-            "receiver_inactive", f"the receiver was not active in the last {days} days"
+            "receiver_inactive", f"the receiver used no data in the last {days} days"
         )
 
 

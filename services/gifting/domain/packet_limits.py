@@ -15,7 +15,7 @@ Of a packet, in this order (what needs the ledger's facts is passed over while i
 | sender_too_new      | the sender's account is younger than `sender_age_days`   |
 | packets_day_limit   | `sender_per_day` packets were made today                 |
 | kind_not_given      | it would take a lot of a kind that is not given          |
-| insufficient_data   | the sender has less than that                            |
+| insufficient_data   | the sender has less than that and its fee                |
 | regift_not_allowed  | enough is there, but only with what was itself a gift    |
 | data_not_giftable   | enough is there, but of kinds or scopes that stay        |
 
@@ -40,6 +40,7 @@ from services.gifting.domain.checks import (
     other_refusal,
     party_refusals,
 )
+from services.gifting.domain.fees import before_fee
 from services.gifting.domain.periods import periods_of
 from services.gifting.domain.rules import Rules
 from shared.calendar import Calendar
@@ -109,7 +110,7 @@ def _packet_refusals(
             "red packets a day are allowed", tomorrow,
         )  # fmt: skip
     if facts is not None and facts.sender is not None:
-        giftable = facts.sender.giftable_bytes - asked.fee_bytes
+        giftable = before_fee(limits.fee, facts.sender.giftable_bytes)
         yield from data_refusals(
             facts, asked.bytes + asked.fee_bytes, rules.gifts.kinds_not_given,
             lambda: _largest(giftable, rules),

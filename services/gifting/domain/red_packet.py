@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from services.gifting.domain.aggregate import Aggregate, Meta, beginning, fact
 from services.gifting.domain.split import Split, commitment_of, shares_of
 from shared.contracts.gifting import (
     RedPacketClosed,
@@ -39,6 +38,7 @@ from shared.contracts.ledger import (
 )
 from shared.errors import RefusedError
 from shared.ids import digest
+from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
 
 FINAL = frozenset({"ended", "refused"})
 

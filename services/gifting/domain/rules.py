@@ -41,9 +41,10 @@ class Allowance(Part, frozen=True):
 
 
 class Fee(Part, frozen=True):
-    """What a gift costs: nothing, `bytes`, or `percent` of it (rounded down to a byte).
+    """What a gift or red packet costs: nothing, `bytes`, or `percent` of it (rounded down).
 
-    The sender pays on top, the receiver out of what arrives.
+    The sender pays on top, the receiver out of what arrives. A red packet's fee is its sender's,
+    and each share takes its part of it along: what comes back costs nothing.
     """
 
     mode: Literal["none", "fixed", "percent"] = "none"
@@ -99,6 +100,7 @@ class RedPackets(Part, frozen=True):
     receiver_per_day: Count | None = 3
     receiver_per_week: Count | None = 5
     receiver_per_month: Count | None = 10
+    fee: Fee = Fee()
 
 
 class Asks(Part, frozen=True):
@@ -191,6 +193,8 @@ def _mistake(dated: list[tuple[int, Rules]]) -> str | None:
         for name, part in (("gifts", rules.gifts), ("red_packets", rules.red_packets)):
             if part.bytes_min > part.bytes_max:
                 return f"version {rules.version}: bytes_min of {name} is above bytes_max"
+        if rules.red_packets.fee.payer != "sender":
+            return f"version {rules.version}: the fee of red_packets is paid by the sender"
     for (start, before), (next_start, rules) in pairwise(dated):
         if rules.version <= before.version:
             return f"version {rules.version} comes after {before.version}: they must be rising"

@@ -18,6 +18,14 @@ from services.ledger.domain.lots import (
     Window,
     open_lot,
 )
+from services.ledger.domain.quota_state import EscrowState, QuotaState
+from services.ledger.domain.sponsor_state import (
+    SPONSOR_EVENTS,
+    forget_periods,
+    note_arrival,
+    note_departure,
+    note_sponsored,
+)
 from shared.contracts.ledger import (
     AccountClosed,
     AccountOpened,
@@ -46,6 +54,7 @@ from shared.contracts.ledger import (
     UsageLine,
     UsageReversed,
 )
+from shared.ids import campaign_of
 
 __all__ = [
     "STATE_FORMAT",
@@ -58,7 +67,7 @@ __all__ = [
     "spend_line",
 ]
 
-STATE_FORMAT = 5
+STATE_FORMAT = 7
 
 # Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
 # its close can still be carried over.
@@ -79,12 +88,19 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     granted_through: str | None = None
     closed_through: str | None = None
     closed_until: int = 0
+    # When the last record began that it was charged for; 0 before the first one.
+    last_used_at: int = 0
     lots: dict[str, Lot] = {}
     holds: dict[str, Hold] = {}
     emptied: list[Window] = []
     carried_away: dict[str, int] = {}
     thresholds: Thresholds | None = None
     crossed: dict[str, Crossing] = {}
+    # What campaigns paid of this subscriber's traffic, by campaign and period; what it was told.
+    sponsored: dict[str, int] = {}
+    capped: list[str] = []
+    quota: QuotaState | None = None
+    escrow: EscrowState | None = None
     earned: int = 0
     received: int = 0
     returned: int = 0
@@ -146,6 +162,7 @@ def evolve(account: Account | None, event: Event) -> Account:
             plan=event.plan,
             partner=event.partner,
             active_from=event.active_from,
+            quota=_quota_of(event),
         )
     if account is None:
         msg = f"the first event of {event.account} is a {type(event).__name__}"
@@ -154,6 +171,12 @@ def evolve(account: Account | None, event: Event) -> Account:
     if account.crossed:
         arm_again(account, event.recorded_at)
     return account
+
+
+def _quota_of(event: AccountOpened) -> QuotaState | None:
+    if event.kind != "quota":
+        return None
+    return QuotaState(partner=event.partner or "", campaign=campaign_of(event.account))
 
 
 def arm_again(account: Account, at: int) -> None:
@@ -177,13 +200,26 @@ def spend_line(account: Account, line: UsageLine) -> None:
     """Take a usage line's slices out of their lots."""
     for part in line.slices:
         account.lots[part.lot_id].remaining -= part.bytes
+    if account.quota is not None:
+        _drop_empty(account)
     account.spent += line.bytes - line.unfunded_bytes
     account.unfunded += line.unfunded_bytes
+    if line.sponsored is not None:
+        account.spent -= line.sponsored.bytes
+        note_sponsored(account, line.sponsored, line.sponsored.bytes)
+    if line.occurred_at > account.last_used_at:  # noqa: PLR1730 max() takes twice as long.
+        account.last_used_at = line.occurred_at
+
+
+def _drop_empty(account: Account) -> None:
+    """Forget empty lots: a quota has many small ones, and nobody asks for their terms."""
+    for lot_id in [lot.lot_id for lot in account.lots.values() if not lot.remaining]:
+        del account.lots[lot_id]
 
 
 def _earned(account: Account, event: DataEarned) -> None:
     for terms in event.lots:
-        account.lots[terms.lot_id] = open_lot(terms, event.recorded_at)
+        _add_lot(account, terms, event.recorded_at)
         account.earned += terms.granted
     if event.months:
         account.granted_through = max(account.granted_through or "", *event.months)
@@ -221,6 +257,8 @@ def _usage_reversed(account: Account, event: UsageReversed) -> None:
         _put_back(account, leg, event.recorded_at)
         account.spent -= leg.bytes
     account.unfunded -= event.unfunded_bytes
+    if event.sponsored is not None:
+        note_sponsored(account, event.sponsored, -event.sponsored.bytes)
 
 
 def _spent(account: Account, event: DataSpent) -> None:
@@ -274,6 +312,9 @@ def _transferred(account: Account, event: DataTransferred) -> None:
         account.transferred += leg.bytes
     if event.hold_id is not None:
         _drop_closed(account)
+    if account.quota is not None:
+        _drop_empty(account)
+    note_departure(account, event)
 
 
 def _count_carried_away(account: Account, leg: Leg, amount: int) -> None:
@@ -287,6 +328,7 @@ def _received(account: Account, event: DataReceived) -> None:
     for terms in event.lots:
         _add_lot(account, terms, event.recorded_at)
         account.received += terms.granted
+    note_arrival(account, event)
 
 
 def _returned(account: Account, event: TransferReturned) -> None:
@@ -324,6 +366,8 @@ def _restored(leg: Leg, at: int) -> Lot:
         giftable=leg.giftable,
         carries=leg.carries,
         source=leg.source,
+        parent_lot=leg.parent_lot,
+        hours=leg.hours,
     )
 
 
@@ -368,6 +412,8 @@ def _take(account: Account, slices: list[Slice]) -> None:
 def _close(account: Account, month: str, ends_at: int) -> None:
     account.closed_through = max(account.closed_through or "", month)
     account.closed_until = max(account.closed_until, ends_at)
+    if account.sponsored or account.capped:
+        forget_periods(account, month)
     _drop_closed(account)
 
 
@@ -411,4 +457,5 @@ _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     MonthClosed: _month_closed,
     ThresholdsSet: _thresholds_set,
     ThresholdCrossed: _threshold_crossed,
+    **SPONSOR_EVENTS,
 }

@@ -30,7 +30,8 @@ def up_to_date(account: Account, context: Context) -> Account:
 def facts_of(account: Account, context: Context) -> dict[str, Any]:
     """Return what decides whether somebody may give or be given; instants in milliseconds.
 
-    `opened_at` is the first instant of the month from which the account is active.
+    `opened_at` is the first instant of the month from which the account is active; `last_used_at`
+    is 0 where it never used any data.
     """
     plan = context.plan(account.plan_in(context.month))
     since = account.active_from
@@ -39,6 +40,7 @@ def facts_of(account: Account, context: Context) -> dict[str, Any]:
         "plan": account.plan_in(context.month),
         "plan_bytes": 0 if plan is None else plan.bytes_per_month,
         "opened_at": account.opened_at if since is None else context.calendar.month_start(since),
+        "last_used_at": account.last_used_at,
         "available_bytes": account.available(context.now),
         "giftable_bytes": giftable(account, context.now),
         "received_bytes": _received(account, context.now),

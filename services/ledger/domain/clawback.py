@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from services.ledger.domain import quotas
 from services.ledger.domain.account import Account
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import ClawBack, ClawBackArrived, PutBack
 from services.ledger.domain.context import Context, Meta, facts, known
-from services.ledger.domain.transfers import leg_of
+from services.ledger.domain.lots import leg_of
 from shared.contracts.ledger import DataClawedBack, DataTransferred, Event, Leg
 from shared.errors import RefusedError
 
@@ -58,6 +59,8 @@ def put_back(
         shortfall_bytes=moved.shortfall_bytes, partner=moved.partner, campaign=moved.campaign,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)
+    if account.kind == "campaign":
+        yield from quotas.go_on(account, context, meta)
 
 
 def _origin(leg: Leg, departed: DataTransferred) -> Leg:

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from services.ledger.domain.rules import Bytes, GivenThresholds
 from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
+from shared.contracts.offers import RewardTerms
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -290,11 +291,15 @@ class TakeFee(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Undo a usage record that was found in the log (what `reverse` comes to)."""
+    """Undo a usage record that was found in the log (what `reverse` comes to).
+
+    `quota` is the account that paid what was sponsored of it.
+    """
 
     key: str
     account: str
     line: UsageLine
+    quota: str | None = None
     reason: str | None = None
 
 
@@ -307,6 +312,20 @@ class ClawBackArrived(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class AwardOnTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay a subscriber out of a campaign, or a partner's pool, on terms that tasks has promised.
+
+    Refusals, in order: account_not_found, account_closed, account_suspended, insufficient_data.
+    """
+
+    key: str
+    account: str
+    subscriber: str
+    bytes: Bytes
+    terms: RewardTerms
+    reason: str | None = None
+
+
 class PutBack(msgspec.Struct, frozen=True, kw_only=True):
     """Put what was clawed back of a transfer into the giver's lots (from the log)."""
 
@@ -314,6 +333,53 @@ class PutBack(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     transfer: DataTransferred
     departed: DataTransferred
+    reason: str | None = None
+
+
+class Refill(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a campaign answer a quota that needs bytes (from the log)."""
+
+    key: str
+    account: str
+    quota: str
+    request_id: str
+    bytes: int
+    reason: str | None = None
+
+
+class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a quota answer its campaign's recall (from the log)."""
+
+    key: str
+    account: str
+    round: int
+    reason: str | None = None
+
+
+class NoteRecall(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a campaign know that a recalled quota had nothing left (from the log)."""
+
+    key: str
+    account: str
+    quota: str
+    round: int
+    reason: str | None = None
+
+
+class MarkQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a quota know until when its campaign is exhausted, 0 for not any more (from the log)."""
+
+    key: str
+    account: str
+    exhausted_until: int
+    reason: str | None = None
+
+
+class EndCampaign(msgspec.Struct, frozen=True, kw_only=True):
+    """End a campaign's escrow: what is left goes back to its partner (asked by tasks' log)."""
+
+    key: str
+    account: str
     reason: str | None = None
 
 
@@ -342,6 +408,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bytes: int
     occurred_at: int
     rating_group: str | None = None
+    # Serves to find the rating group, and is stored nowhere.
+    host: str | None = None
+    roaming: bool = False
 
 
 PUBLIC: tuple[type[Command], ...] = (
@@ -353,9 +422,11 @@ PublicCommand = (
     | Hold | Post | Release | Adjust | Reverse | ClawBack | SetThresholds | CloseMonth
 )  # fmt: skip
 AnyCommand = (
-    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived | Touch
-    | Close
+    PublicCommand | Arrive | TakeBack | TakeFee | PutBack | ReverseUsage | ClawBackArrived
+    | AwardOnTerms | Refill | GiveBack | NoteRecall | MarkQuota | EndCampaign | Touch | Close
 )  # fmt: skip
+# What the log asks must not get lost by a refusal.
+FROM_LOG = (Arrive, TakeBack, PutBack, TakeFee, Refill, GiveBack, NoteRecall, MarkQuota)
 # What a job asks is asked again until it is done, so it needs no key to be done once.
 KEYLESS = (Touch, Close)
 

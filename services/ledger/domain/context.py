@@ -1,13 +1,19 @@
 """What a decision may know besides the account: the time, the calendar, the rules, who asks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.rules import Plan, RuleBook, Rules
 from shared.calendar import Calendar
+from shared.contracts.offers import Offer
 from shared.errors import RefusedError
 from shared.ids import account_kind
+
+NONE: Mapping[str, Offer] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +28,27 @@ class Meta:
 class Context:
     """One batch's view of the world: everything in it is decided at this instant."""
 
-    def __init__(self, now: int, calendar: Calendar, rulebook: RuleBook) -> None:
+    def __init__(
+        self, now: int, calendar: Calendar, rulebook: RuleBook, offers: Mapping[str, Offer] = NONE
+    ) -> None:
         self.now = now
         self.calendar = calendar
         self.rulebook = rulebook
         self.rules: Rules = rulebook.at(now)
         self.month = calendar.month_of(now)
         self.plan_lot = f"plan:{self.month}"
+        self._offers = offers
         self._plans: dict[str | None, Plan | None] = {}
+
+    @cached_property
+    def day(self) -> str:
+        """Return the bank day."""
+        return self.calendar.day_of(self.now)
+
+    def day_cap(self, campaign: str) -> int | None:
+        """Return what a campaign may pay for traffic on a bank day, None without a cap."""
+        offer = self._offers.get(campaign)
+        return None if offer is None else offer.caps.per_day_bytes
 
     def plan(self, name: str | None) -> Plan | None:
         """Return a plan as the rules have it now; each is looked up once."""

@@ -13,7 +13,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
-from services.ledger.domain.transfers import leg_of
+from services.ledger.domain.lots import leg_of
 from shared.contracts.ledger import (
     DataAdjusted,
     Event,
@@ -98,7 +98,7 @@ def reverse_usage(
     legs = [_back(account, line, part, context) for part in reversed(line.slices)]
     yield UsageReversed(
         **facts(meta, context, account.account, command.reason), usage_id=line.usage_id,
-        legs=legs, unfunded_bytes=line.unfunded_bytes,
+        legs=legs, unfunded_bytes=line.unfunded_bytes, sponsored=line.sponsored,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)
 

@@ -15,6 +15,7 @@ from services.ledger.domain import (
     lifecycle,
     monitors,
     opening,
+    quotas,
     transfers,
 )
 from services.ledger.domain import commands as asked
@@ -42,12 +43,18 @@ DECISIONS: dict[type, Decision] = {
     asked.ReverseUsage: correcting.reverse_usage,
     asked.ClawBack: clawback.refuse_unknown,
     asked.PutBack: clawback.put_back,
+    asked.Refill: quotas.refill,
+    asked.GiveBack: quotas.give_back,
+    asked.NoteRecall: quotas.note_recall,
+    asked.MarkQuota: quotas.mark,
+    asked.EndCampaign: quotas.end_campaign,
 }
 # These name something new (a lot, a transfer, a hold) by the command's id.
 NAMING_DECISIONS: dict[type, NamingDecision] = {
     asked.Buy: opening.buy,
     asked.Fund: transfers.fund,
     asked.Award: transfers.award,
+    asked.AwardOnTerms: transfers.award_on_terms,
     asked.Transfer: transfers.transfer,
     asked.Hold: holds.hold,
     asked.Post: holds.post,

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from shared.contracts.ledger import ANY_SCOPE, LotTerms, Source
+from shared.contracts.ledger import ANY_SCOPE, Leg, LotTerms, Source
+from shared.contracts.offers import Hours
 
 
 class Window(msgspec.Struct, array_like=True, gc=False):
@@ -29,6 +30,7 @@ class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     carries: bool = False
     source: Source
     parent_lot: str | None = None
+    hours: Hours | None = None
     born_of: list[Window] = []
 
     @property
@@ -92,4 +94,14 @@ def open_lot(terms: LotTerms, granted_at: int) -> Lot:
         carries=terms.carries,
         source=terms.source,
         parent_lot=terms.parent_lot,
+        hours=terms.hours,
     )
+
+
+def leg_of(lot: Lot, amount: int) -> Leg:
+    """Return a part of a lot as a leg, on the lot's terms."""
+    return Leg(
+        lot_id=lot.lot_id, bytes=amount, kind=lot.kind, valid_from=lot.valid_from,
+        expires_at=lot.expires_at, scope=lot.scope, giftable=lot.giftable, carries=lot.carries,
+        source=lot.source, parent_lot=lot.parent_lot, hours=lot.hours,
+    )  # fmt: skip

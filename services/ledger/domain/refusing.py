@@ -1,6 +1,15 @@
 """Refusals that a saga waits for: told as events, on a stream of the command's own id."""
 
-from services.ledger.domain.commands import AnyCommand, Hold, Post, Transfer
+from services.ledger.domain.commands import (
+    AnyCommand,
+    AwardOnTerms,
+    ClawBack,
+    ClawBackArrived,
+    Fund,
+    Hold,
+    Post,
+    Transfer,
+)
 from services.ledger.domain.context import Context, Meta, facts
 from shared.contracts.ledger import Event, HoldRefused, TransferRefused
 from shared.errors import RefusedError
@@ -20,4 +29,18 @@ def refusal_event(
     if isinstance(command, Transfer | Post):
         hold_id = command.hold_id if isinstance(command, Post) else None
         return TransferRefused(**told, transfer_id=command_id, to=command.to, hold_id=hold_id)
+    to = _receiver(command)
+    if to is not None:
+        return TransferRefused(**told, transfer_id=command_id, to=to)
     return None
+
+
+def _receiver(command: AnyCommand) -> str | None:
+    """Return to whom a command of tasks would have moved bytes (of a clawback, where known)."""
+    if isinstance(command, AwardOnTerms):
+        return command.subscriber
+    if isinstance(command, Fund):
+        return command.campaign
+    if isinstance(command, ClawBackArrived):
+        return command.arrived.sender
+    return "" if isinstance(command, ClawBack) else None

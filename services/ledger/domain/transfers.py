@@ -4,11 +4,20 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from services.ledger.domain import quotas
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.closing import settle_closed
-from services.ledger.domain.commands import Arrive, Award, Fund, TakeBack, Transfer
+from services.ledger.domain.commands import (
+    Arrive,
+    Award,
+    AwardOnTerms,
+    Fund,
+    TakeBack,
+    Transfer,
+)
 from services.ledger.domain.context import Context, Meta, active, facts, known
 from services.ledger.domain.fees import split_fee, together, with_fee
+from services.ledger.domain.lots import leg_of
 from shared.contracts.ledger import (
     ANY_SCOPE,
     ArrivalRefused,
@@ -22,6 +31,7 @@ from shared.contracts.ledger import (
     Source,
     TransferReturned,
 )
+from shared.contracts.offers import RewardTerms
 from shared.errors import RefusedError
 
 DAY_MS = 86_400_000
@@ -30,8 +40,14 @@ RECEIVER_KIND = {
     "gift": "subscriber",
     "red_packet": "subscriber",
     "award": "subscriber",
+    "pack": "subscriber",
     "funding": "campaign",
+    "refill": "quota",
+    "give_back": "campaign",
+    "refund": "partner",
 }
+# What comes back goes into the lot that it was taken from.
+BACK = ("give_back", "refund")
 
 
 def transfer(
@@ -75,6 +91,22 @@ def award(
     )  # fmt: skip
 
 
+def award_on_terms(
+    account: Account | None, command: AwardOnTerms, context: Context, meta: Meta, transfer_id: str
+) -> Iterator[Event]:
+    """Let bytes of a campaign or partner depart for a subscriber, to arrive on given terms."""
+    account = active(known(account, command.account))
+    legs = take_legs(account, command.bytes, context)
+    of_campaign = account.kind == "campaign"
+    yield DataTransferred(
+        **facts(meta, context, account.account, command.reason),
+        transfer_id=transfer_id, to=command.subscriber,
+        purpose="pack" if command.terms.kind == "pack" else "award", legs=legs,
+        partner=account.partner if of_campaign else account.account,
+        campaign=account.account if of_campaign else None, terms=command.terms,
+    )  # fmt: skip
+
+
 def giftable(account: Account, now: int) -> int:
     """Return the bytes that the account could give away now."""
     return sum(lot.free for lot in account.lots.values() if _can_leave(lot, now))
@@ -106,15 +138,6 @@ def _can_leave(lot: Lot, now: int) -> bool:
     )
 
 
-def leg_of(lot: Lot, amount: int) -> Leg:
-    """Return a part of a lot as a leg, on the lot's terms."""
-    return Leg(
-        lot_id=lot.lot_id, bytes=amount, kind=lot.kind, valid_from=lot.valid_from,
-        expires_at=lot.expires_at, scope=lot.scope, giftable=lot.giftable, carries=lot.carries,
-        source=lot.source,
-    )  # fmt: skip
-
-
 def arrive(
     account: Account | None, command: Arrive, context: Context, meta: Meta
 ) -> Iterator[Event]:
@@ -133,16 +156,21 @@ def arrive(
         **common, transfer_id=moved.transfer_id, sender=moved.account, purpose=moved.purpose,
         lots=lots, partner=moved.partner, campaign=moved.campaign,
         fee_legs=[leg for leg in moved.legs if leg.to is not None],
+        day=moved.day, recall=moved.recall,
     )  # fmt: skip
     gone = [Slice(lot.lot_id, lot.granted) for lot in lots if lot.expires_at <= context.now]
     if gone:
         yield DataExpired(**common, slices=gone)
+    if account is not None and moved.purpose in BACK:
+        yield from settle_closed(account, context, meta)
+    if account is not None and account.kind == "campaign":
+        yield from quotas.go_on(account, context, meta)
 
 
 def _refusal(account: Account | None, moved: DataTransferred) -> str | None:
     if account is None:
         return "account_not_found"
-    if account.status == "closed":
+    if account.status == "closed" and moved.purpose not in BACK:
         return "account_closed"
     if account.kind != RECEIVER_KIND[moved.purpose]:
         return "account_kind"
@@ -155,23 +183,47 @@ def arriving_lots(
     account: Account | None, moved: DataTransferred, context: Context
 ) -> list[LotTerms]:
     """Return the lots that a transfer makes where it arrives; a fee is none of them."""
-    return [
-        _on_arrival(account, _arriving(moved, index, leg), context)
-        for index, leg in enumerate(moved.legs)
-        if leg.to is None
-    ]
+    lots = [_arriving(moved, index, leg) for index, leg in enumerate(moved.legs) if leg.to is None]
+    if moved.terms is not None:
+        return lots
+    return [_on_arrival(account, lot, context) for lot in lots]
 
 
 def _arriving(moved: DataTransferred, index: int, leg: Leg) -> LotTerms:
     kind = ARRIVING_KIND.get(moved.purpose, leg.kind)
-    return LotTerms(
+    if moved.terms is not None:
+        return _on_terms(moved, moved.terms, index, leg)
+    lot = LotTerms(
         lot_id=f"{kind}:{moved.transfer_id}:{index}",
         kind=kind,
         granted=leg.bytes,
         valid_from=leg.valid_from,
         expires_at=leg.expires_at,
         scope=leg.scope,
+        hours=leg.hours,
         giftable=moved.purpose == "funding",
+        source=Source(
+            type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
+        ),
+        parent_lot=leg.lot_id,
+    )
+    if moved.purpose in BACK:
+        return replace(lot, lot_id=leg.parent_lot or lot.lot_id, giftable=True, parent_lot=None)
+    return lot
+
+
+def _on_terms(moved: DataTransferred, terms: RewardTerms, index: int, leg: Leg) -> LotTerms:
+    """Return the lot of an award on the terms that were promised with it."""
+    return LotTerms(
+        lot_id=f"{terms.kind}:{moved.transfer_id}:{index}",
+        kind=terms.kind,
+        granted=leg.bytes,
+        valid_from=terms.valid_from,
+        expires_at=terms.expires_at,
+        scope=terms.scope,
+        giftable=terms.giftable,
+        carries=terms.carries,
+        hours=terms.hours,
         source=Source(
             type=moved.purpose, id=moved.transfer_id, partner=moved.partner, campaign=moved.campaign
         ),
@@ -206,3 +258,5 @@ def take_back(
         legs=together(moved.legs), partner=moved.partner, campaign=moved.campaign,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)
+    if account.kind == "campaign":
+        yield from quotas.go_on(account, context, meta)

@@ -3,7 +3,7 @@
 from services.ledger.domain.account import Lot
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
-from shared.contracts.ledger import ANY_SCOPE, Slice, UsageLine
+from shared.contracts.ledger import ANY_SCOPE, Slice, Sponsored, UsageLine
 from shared.errors import RefusedError
 
 # A network element's clock may run ahead of the bank's by this much.
@@ -21,15 +21,20 @@ def check_time(usage: Usage, context: Context) -> None:
         )
 
 
-def charge(lots: list[Lot], usage: Usage, *, late: bool) -> UsageLine:
+def charge(
+    lots: list[Lot], usage: Usage, *, late: bool, sponsored: Sponsored | None = None
+) -> UsageLine:
     """Decide which lots (given in the order of use) pay for a record; what none covers is unfunded.
 
     Open and lapsed lots pay if they were valid at `occurred_at`; after a month's close the carry
-    lot born of such a lot does. `late` says that the record's month is over.
+    lot born of such a lot does. `late` says that the record's month is over; what was `sponsored`
+    of it nobody else pays.
     """
     at, left = usage.occurred_at, usage.bytes
+    if sponsored is not None:
+        left -= sponsored.bytes
     slices = []
-    for lot in lots:
+    for lot in lots if left else ():
         free = lot.remaining - lot.held
         if free <= 0 or not lot.serves(at) or not (lot.scope == ANY_SCOPE or in_scope(lot, usage)):
             continue
@@ -46,7 +51,16 @@ def charge(lots: list[Lot], usage: Usage, *, late: bool) -> UsageLine:
         unfunded_bytes=left,
         rating_group=usage.rating_group,
         late=late,
+        sponsored=sponsored,
     )
+
+
+def lots_for(lots: list[Lot], usage: Usage, context: Context) -> list[Lot]:
+    """Return those of the lots that may be used at this time of the day."""
+    if all(lot.hours is None for lot in lots):
+        return lots
+    minute = context.calendar.minute_of(usage.occurred_at)
+    return [lot for lot in lots if lot.hours is None or lot.hours.contains(minute)]
 
 
 def in_scope(lot: Lot, usage: Usage) -> bool:

@@ -266,6 +266,22 @@ def test_a_fee_is_paid_to_the_operator_on_top_or_out_of_the_gift(
         assert world.available("operator:fees") == MIB
 
 
+def test_who_used_no_data_for_sixty_days_is_given_none_a_newcomer_is(world: World) -> None:
+    world.open("old", active_from="2015-06")
+    for opened, used, code in (
+        (None, None, "receiver_inactive"),
+        (None, "2015-06-11T11:59:59+08:00", "receiver_inactive"),
+        (None, "2015-06-11T12:00:00+08:00", None),
+        ("2015-07", None, None),
+    ):
+        if used is not None:
+            world.use("old", used)
+        if opened is not None:
+            world.open("newcomer", active_from=opened)
+        answer = world.give("ann", "old" if opened is None else "newcomer")
+        assert answer.code == code, (opened, used)
+
+
 def test_lists_are_paged_newest_first_by_account_role_and_state(world: World) -> None:
     world.open("cat")
     made = []

@@ -7,7 +7,7 @@ from time import monotonic
 from msgspec.structs import replace
 
 from services.gifting.domain.rules import BUILT_IN, Gifts
-from services.gifting.waiting import WAITERS_MAX
+from shared.sagas.waiting import WAITERS_MAX
 from tests.support.gifting_world import MIB, World
 
 

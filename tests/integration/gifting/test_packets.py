@@ -1,9 +1,11 @@
 """A red packet: claims and what comes back are the total, and anybody can check the split."""
 
 import pytest
+from msgspec.structs import replace
 
+from services.gifting.domain.rules import BUILT_IN, Fee, RedPackets
 from services.gifting.domain.split import check_split
-from tests.support.gifting_world import MIB, World
+from tests.support.gifting_world import MIB, MakeWorld, World
 
 NEXT_DAY = "2015-08-11T12:00:01+08:00"
 TERMS = {"sender": "ann", "bytes": 20 * MIB, "shares": 4, "split": "lucky", "message": "hi"}
@@ -68,6 +70,45 @@ def test_nobody_takes_a_share_of_an_own_packet_or_of_one_that_is_not_there(
     assert claim(world, token, "ann").code == "own_packet"
     assert claim(world, "x" * 22, "bob").code == "packet_not_found"
     assert claim(world, token, "nobody").code == "receiver_not_found"
+
+
+@pytest.mark.parametrize(
+    ("fee", "whole"),
+    [(Fee(mode="fixed", bytes=4 * MIB), 4 * MIB), (Fee(mode="percent", percent=5), MIB)],
+)
+def test_a_packets_fee_is_held_on_top_and_goes_with_the_shares_that_are_taken(
+    make_world: MakeWorld, fee: Fee, whole: int
+) -> None:
+    world = make_world(replace(BUILT_IN, red_packets=RedPackets(fee=fee)))
+    world.open("ann", "bob", "cat")
+    had = world.available("ann")
+    made = world.post("/v1/red-packets", TERMS | {"split": "fixed"})
+    world.settle()
+    assert (made.body["fee"]["bytes"], world.held("ann")) == (whole, 20 * MIB + whole)
+
+    claim(world, made.body["token"], "bob")
+    world.settle()
+    world.ledger.at(NEXT_DAY)
+    world.look_at_due()
+    world.settle()
+
+    packet = show(world, made.body["token"])
+    assert (packet["state"], packet["returned_bytes"]) == ("ended", 15 * MIB)
+    assert had - world.available("ann") == 5 * MIB + whole // 4
+    assert (world.held("ann"), world.available("operator:fees")) == (0, whole // 4)
+
+
+def test_a_packet_needs_its_fee_too_and_the_refusal_tells_what_would_do(
+    make_world: MakeWorld,
+) -> None:
+    fee = Fee(mode="percent", percent=25)
+    world = make_world(replace(BUILT_IN, red_packets=RedPackets(fee=fee)))
+    world.open("ann", plan="std-30mb")
+
+    refused = world.post("/v1/red-packets", TERMS | {"bytes": 30 * MIB})
+
+    assert (refused.code, refused.body["allowed_bytes"]) == ("insufficient_data", 24 * MIB)
+    assert world.post("/v1/red-packets", TERMS | {"bytes": 24 * MIB}).status == 202
 
 
 def test_what_shares_are_worth_is_told_when_they_are_claimed_and_to_all_at_the_end(

@@ -266,8 +266,8 @@ def test_a_check_tells_what_a_gift_would_take_and_who_is_who(people: RealLedger)
     august, end = CALENDAR.month_start("2015-08"), CALENDAR.month_end("2015-08")
     assert found["sender"] == {
         "account": "p2", "kind": "subscriber", "status": "active", "plan": "std-30mb",
-        "plan_bytes": 30 * MIB, "opened_at": august, "available_bytes": 21 * MIB,
-        "giftable_bytes": 21 * MIB, "received_bytes": 0,
+        "plan_bytes": 30 * MIB, "opened_at": august, "last_used_at": 0,
+        "available_bytes": 21 * MIB, "giftable_bytes": 21 * MIB, "received_bytes": 0,
     }  # fmt: skip
     assert found["receiver"]["account"] == "p3"
     # The pack ends first: the fee takes it.

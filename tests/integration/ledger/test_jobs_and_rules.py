@@ -51,6 +51,10 @@ def earned(ledger: Any) -> list[int]:
     return [ledger.ledger.account(name)[0].earned // MIB for name in PEOPLE]
 
 
+def returned(ledger: Any) -> list[int]:
+    return [ledger.ledger.account(name)[0].returned for name in PEOPLE]
+
+
 def events(ledger: Any) -> int:
     return int(ledger.verified()["events"])
 
@@ -275,9 +279,9 @@ def test_the_worker_grants_and_settles_by_itself(ledger, ledger_url, tmp_path):
     )  # fmt: skip
     try:
         wait_until(lambda: earned(ledger) == [60] * 7, WORKER_S, "every plan lot is granted")
+        wait_until(lambda: returned(ledger) == [1, 1, 1, 0, 0, 0, 0], WORKER_S, "all comes back")
         states = [ledger.ledger.account(name)[0] for name in PEOPLE]
-        assert [state.returned for state in states] == [1, 1, 1, 0, 0, 0, 0]
-        assert states[0].received == 4
+        wait_until(lambda: ledger.ledger.account(PEOPLE[0])[0].received == 4, WORKER_S, "arrives")
         assert {state.closed_through for state in states} == {None}
     finally:
         worker.terminate()

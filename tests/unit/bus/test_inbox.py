@@ -8,7 +8,7 @@ import pytest
 from shared.bus.inbox import ATTEMPTS_MAX, Inbox
 from shared.contracts.envelope import Batch
 from shared.errors import UnavailableError
-from tests.support.bus import MemoryConsumer, MemoryLog, MemoryReader, sequences
+from tests.support.bus import MemoryBeginner, MemoryConsumer, MemoryLog, MemoryReader, sequences
 
 
 @pytest.fixture
@@ -72,6 +72,65 @@ def test_a_head_beyond_the_position_tells_of_a_lost_tail(log):
     assert inbox.receive(head)
 
     assert view.of(log.source) == sequences(log)
+
+
+def two_logs() -> list[MemoryLog]:
+    made = [MemoryLog(), MemoryLog(partition=1)]
+    for log in made:
+        log.fill(20)
+    return made
+
+
+def test_messages_of_several_sources_are_under_way_at_once_where_the_consumer_can():
+    logs, able, plain = two_logs(), MemoryBeginner(), MemoryConsumer(name="plain")
+    inbox = Inbox([able, plain], MemoryReader(logs))
+
+    assert inbox.receive_all([log.batch("all", 0, 20) for log in logs]) == set()
+
+    assert (able.most_under_way, able.under_way) == (2, 0)
+    for log in logs:
+        assert able.of(log.source) == plain.of(log.source) == sequences(log)
+
+
+def test_of_several_messages_the_one_that_lacks_something_is_told_and_the_others_applied():
+    logs, able = two_logs(), MemoryBeginner()
+    inbox = Inbox([able], MemoryReader(logs))
+    beyond = logs[1].batch("all", sequences(logs[1])[4], 10)
+
+    assert inbox.receive_all([logs[0].batch("all", 0, 20), beyond]) == {logs[1].source}
+
+    assert able.of(logs[0].source) == sequences(logs[0])
+    assert able.of(logs[1].source) == []
+
+
+def test_an_event_that_fails_among_several_messages_is_parked_alone():
+    logs = two_logs()
+    poison = sequences(logs[1])[7]
+    able = MemoryBeginner(
+        fails_on=lambda event: event.source == logs[1].source and int(event.sequence) == poison
+    )
+    inbox = Inbox([able], MemoryReader(logs), pause_s=0.001)
+
+    assert inbox.receive_all([log.batch("all", 0, 20) for log in logs]) == set()
+
+    assert [sequence for _, sequence, error in able.parked if error != "behind"] == [poison]
+    assert able.of(logs[0].source) == sequences(logs[0])
+    assert able.positions == {log.source: log.head("all") for log in logs}
+
+
+def test_while_a_consumer_is_away_all_messages_wait_and_none_is_applied_twice():
+    logs, able = two_logs(), MemoryBeginner()
+    inbox = Inbox([able], MemoryReader(logs))
+    batches = [log.batch("all", 0, 20) for log in logs]
+    able.away = True
+    with pytest.raises(UnavailableError):
+        inbox.receive_all(batches)
+    able.away = False
+
+    assert inbox.receive_all(batches) == inbox.receive_all(batches) == set()
+
+    for log in logs:
+        assert able.of(log.source) == sequences(log)
 
 
 def test_a_strangers_message_is_counted_and_dropped(log):

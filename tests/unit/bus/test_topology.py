@@ -28,6 +28,7 @@ def test_names_carry_the_bank_so_that_banks_share_a_broker():
         "gifting.00",
         "ledger.00",
         "ledger.01",
+        "tasks.00",
     ]
 
 

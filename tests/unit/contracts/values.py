@@ -15,6 +15,7 @@ from shared.contracts.ledger import (
     AccountResumed,
     AccountSuspended,
     ArrivalRefused,
+    CampaignExhausted,
     DataAdjusted,
     DataCarriedOver,
     DataClawedBack,
@@ -34,6 +35,7 @@ from shared.contracts.ledger import (
     RulesPublished,
     Slice,
     Source,
+    Sponsored,
     ThresholdCrossed,
     Thresholds,
     ThresholdsSet,
@@ -42,7 +44,8 @@ from shared.contracts.ledger import (
     UsageLine,
     UsageReversed,
 )
-from tests.unit.contracts import gifting_values
+from shared.contracts.offers import Hours, RewardTerms
+from tests.unit.contracts import gifting_values, sponsoring_values, tasks_values
 
 AUG, SEP, OCT = 1438358400000, 1441036800000, 1443628800000
 LEAST: dict[str, Any] = {"account": "ann", "recorded_at": 1440200000000, "actor": "operator"}
@@ -145,6 +148,12 @@ MINIMAL: list[Event] = [
 
 FEE_LEG = replace(SMALL_LEG, to=FEES_ACCOUNT)
 # Fields that came later; by the entry's name.
+TERMS = RewardTerms(kind="reward", valid_from=AUG, expires_at=SEP, scope=["video"],
+                    hours=Hours(1380, 420), giftable=True, carries=True)  # fmt: skip
+TIMED_LOT = replace(SMALL_LOT, hours=Hours(1380, 420))
+SPONSORED = Sponsored(campaign="campaign:rides", quota="quota:rides:00", bytes=17,
+                      offer_version=2, slices=[Slice("refill:1:0", 17)],
+                      counted=["2015-08"])  # fmt: skip
 LATER: list[tuple[str, Event]] = [
     ("with_fee", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                                  legs=[SMALL_LEG, FEE_LEG])),
@@ -153,13 +162,39 @@ LATER: list[tuple[str, Event]] = [
     ("clawback", DataTransferred(**LEAST, transfer_id=CLAWBACK, to="campaign:august",
                                  purpose="clawback", legs=[SMALL_LEG], **SPONSOR, undoes=TRANSFER,
                                  shortfall_bytes=17)),
+    ("on_terms", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="award",
+                                 legs=[SMALL_LEG], **SPONSOR, terms=TERMS)),
+    ("on_terms", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="award",
+                              lots=[TIMED_LOT], **SPONSOR)),
+    ("sponsored", DataSpent(**LEAST, lines=[replace(SMALL_LINE, sponsored=SPONSORED)])),
+    ("of_a_quota", DataSpent(**LEAST | {"account": "quota:rides:00"}, **SPONSOR,
+                             lines=[replace(SMALL_LINE, subscriber="ann")])),
+    ("sponsored", UsageReversed(**LEAST, usage_id="u", sponsored=SPONSORED)),
+    ("of_a_quota", UsageReversed(**LEAST | {"account": "quota:rides:00"}, usage_id="u", **SPONSOR,
+                                 legs=[SMALL_LEG], subscriber="ann", rating_group="didi")),
+    ("refill", DataTransferred(**LEAST, transfer_id=TRANSFER, to="quota:rides:00",
+                               purpose="refill", legs=[SMALL_LEG], **SPONSOR, day="2015-08-03")),
+    ("give_back", DataTransferred(**LEAST, transfer_id=TRANSFER, to="campaign:rides", recall=3,
+                                  purpose="give_back", day="2015-08-03", **SPONSOR,
+                                  legs=[replace(SMALL_LEG, parent_lot="pack:1")])),
+    ("give_back", DataReceived(**LEAST, transfer_id=TRANSFER, sender="quota:rides:00", recall=3,
+                               purpose="give_back", lots=[SMALL_LOT], day="2015-08-03",
+                               **SPONSOR)),
+    ("day", CampaignExhausted(**LEAST, quotas=["quota:rides:00"], until=SEP)),
 ]  # fmt: skip
 
 # By type, then by the entry's name in the golden file.
 VALUES: dict[str, dict[str, Event]] = {
     full.TYPE: {"full": full, "minimal": minimal}
     for full, minimal in zip(
-        [*FULL, *gifting_values.FULL], [*MINIMAL, *gifting_values.MINIMAL], strict=True
+        [*FULL, *sponsoring_values.values(ALL), *gifting_values.FULL, *tasks_values.FULL],
+        [
+            *MINIMAL,
+            *sponsoring_values.values(LEAST),
+            *gifting_values.MINIMAL,
+            *tasks_values.MINIMAL,
+        ],
+        strict=True,
     )
 }
 for _name, _event in LATER:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.docs import FOLDER, PAGES
+from infra.docs import FOLDER, PAGES, sponsoring_texts
 from infra.docs.configuration import variables
 from infra.docs.event_schemas import PARTS, meaning
 from infra.docs.event_texts import EXAMPLES, READ_BY, WRITTEN_BY
@@ -31,8 +31,10 @@ def test_every_variable_of_processes_and_commands_is_documented_once():
 
 
 def test_every_event_has_an_example_a_producer_and_readers():
-    assert [type(example) for example in EXAMPLES] == list(EVENTS)
-    assert set(WRITTEN_BY) == set(READ_BY) == set(EVENTS)
+    examples = [*EXAMPLES, *sponsoring_texts.EXAMPLES]
+    assert [type(example) for example in examples] == list(EVENTS)
+    assert WRITTEN_BY.keys() | sponsoring_texts.WRITTEN_BY.keys() == set(EVENTS)
+    assert READ_BY.keys() | sponsoring_texts.READ_BY.keys() == set(EVENTS)
 
 
 @pytest.mark.parametrize("kind", [*EVENTS, *PARTS], ids=lambda kind: kind.__name__)

@@ -8,12 +8,15 @@ from flask import Blueprint, Flask
 
 from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
+from services.gateway import audiences_api
 from services.gateway.history import KINDS
 from services.gifting import api as gifting_api
 from services.gifting import asks_api, packets_api
 from services.ledger import api as ledger_api
 from services.ledger import gifting_api as ledger_gifting_api
 from services.ledger import rules_api
+from services.tasks import api as tasks_api
+from services.tasks import campaigns_api, partners_api
 from shared.log_api import log_blueprint
 
 ROOT = Path(__file__).parents[3]
@@ -93,8 +96,9 @@ def test_every_route_is_documented_and_no_other():
     log = log_blueprint(ledger_api.served)
     services: list[list[Blueprint]] = [
         [ledger_api.blueprint, rules_api.blueprint, ledger_gifting_api.blueprint, log],
-        [gateway_api.blueprint],
+        [gateway_api.blueprint, audiences_api.blueprint],
         [each.blueprint for each in (gifting_api, packets_api, asks_api)],
+        [each.blueprint for each in (tasks_api, partners_api, campaigns_api)],
     ]
     there = set().union(*map(routes, services))
     assert documented == there | COMMON_ROUTES

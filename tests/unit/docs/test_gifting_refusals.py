@@ -8,6 +8,7 @@ import services.gifting.domain.packet_limits as packet_limits_module
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "errors.md").read_text().partition("\n## Gifting\n")[2]
+PAGE = PAGE.partition("\n## ")[0]
 ROW = re.compile(r"^\| ([^|]+) \| ((?:`\w+`(?:, )?)+) \| [^|]+ \| [\d, ]+ \|$", re.MULTILINE)
 GIFTING = ROOT / "services" / "gifting"
 # How a refusal is made: the code is the first argument.

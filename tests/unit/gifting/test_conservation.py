@@ -11,11 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.gifting.domain.aggregate import Aggregate
 from services.gifting.domain.red_packet import PacketWish, RedPacket
 from services.gifting.domain.split import Split, check_split, commitment_of
 from shared.contracts.ledger import Event
 from shared.errors import RefusedError
+from shared.sagas.aggregate import Aggregate
 from tests.unit.gifting.world import (
     DEADLINE,
     MIB,

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from services.gifting.domain.aggregate import encode
 from services.gifting.domain.gift import Gift, Wish
 from shared.contracts.gifting import GiftAccepted, GiftCancelled, GiftOffered
 from shared.contracts.ledger import HoldReleased, TransferRefused
 from shared.errors import RefusedError
+from shared.sagas.aggregate import encode
 from tests.unit.gifting.world import (
     DEADLINE,
     MIB,

@@ -48,6 +48,12 @@ def test_a_version_names_only_what_differs_and_holds_from_its_instant_on():
     assert book.at(start).gifts.per_month.count == 10
 
 
+FEE_OF_THE_RECEIVER = (
+    b'[{"version": 1, "effective_from": "2015-01-01",'
+    b' "red_packets": {"fee": {"mode": "fixed", "bytes": 1, "payer": "receiver"}}}]'
+)
+
+
 def versions(*dated: tuple[int, str]) -> bytes:
     return msgspec.json.encode(
         [{"version": number, "effective_from": start} for number, start in dated]
@@ -63,6 +69,8 @@ def versions(*dated: tuple[int, str]) -> bytes:
         (b'[{"version": 1, "effective_from": "2015-01-01", "gifts": {"max": 1}}]', "max"),
         (b'[{"version": 1, "effective_from": "2015-01-01", "gifts": {"bytes_max": 5}}]',
          "bytes_min of gifts is above bytes_max"),
+        (FEE_OF_THE_RECEIVER,
+         "the fee of red_packets is paid by the sender"),
         (versions((2, "2015-01-01"), (1, "2016-01-01")), "they must be rising"),
         (versions((1, "2015-01-01"), (2, "2015-01-01")), "is not after that before it"),
     ],

@@ -9,7 +9,6 @@ from collections import Counter
 from typing import Any
 from uuid import uuid4
 
-from services.gifting.domain.aggregate import Aggregate, Meta, encode, event_of, rebuild
 from services.gifting.domain.gift import Gift, Wish
 from shared.calendar import Calendar
 from shared.contracts.gifting import (
@@ -36,6 +35,7 @@ from shared.contracts.ledger import (
     TransferRefused,
     TransferReturned,
 )
+from shared.sagas.aggregate import Aggregate, Meta, encode, event_of, rebuild
 
 MIB = 1 << 20
 HOUR_MS = 3_600_000

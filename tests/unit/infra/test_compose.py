@@ -26,15 +26,16 @@ def programs() -> list[Program]:
     bank = Bank(
         state=Path("/state"), bank_id="mybank01", epoch=1, port=8080, partitions=4,
         timezone="Asia/Shanghai", sandbox=False, operator_token="o", gateway_token="g",
-        ledger_token="l", postgres_password="p", gifting_token="i",
+        ledger_token="l", postgres_password="p", gifting_token="i", tasks_token="t",
     )  # fmt: skip
-    return service_programs(bank, Environment(), {"ledger": "l", "gateway": "g", "gifting": "i"})
+    databases = {"ledger": "l", "gateway": "g", "gifting": "i", "tasks": "t"}
+    return service_programs(bank, Environment(), databases)
 
 
 PROGRAMS = {program.name: program for program in programs()}
 
 
-def test_there_are_the_six_processes_a_migration_and_what_they_need():
+def test_there_are_the_eight_processes_a_migration_and_what_they_need():
     assert set(SERVICES) == {*PROGRAMS, "migrate", "postgres", "rabbitmq"}
     assert SERVICES["postgres"]["image"] == f"postgres:{MAJOR}"
     assert SERVICES["rabbitmq"]["image"] == "rabbitmq:4"
@@ -79,7 +80,7 @@ def test_no_secret_stands_in_the_file_and_every_one_is_in_the_example():
 
 def test_only_loopback_ports_are_published():
     published = [port for each in SERVICES.values() for port in each.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 4
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 

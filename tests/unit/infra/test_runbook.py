@@ -26,7 +26,7 @@ def test_every_command_of_the_runbook_exists():
 
 def test_every_dashboard_has_its_own_panels_with_a_title_an_expression_and_a_remark():
     boards = [json.loads(path.read_text()) for path in (ROOT / "infra/grafana").glob("*.json")]
-    assert len({board["uid"] for board in boards}) == len(boards) == 4
+    assert len({board["uid"] for board in boards}) == len(boards) == 5
     for board in boards:
         titles = [panel["title"] for panel in board["panels"]]
         assert len(titles) == len(set(titles))

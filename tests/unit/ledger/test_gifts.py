@@ -224,6 +224,44 @@ def test_a_gift_that_has_arrived_is_not_given_again_and_not_carried_over() -> No
     assert bank.told(TransferRefused, "on")[0].code == "insufficient_data"
 
 
+AUGUST_ENDS = CALENDAR.parse("2015-09-01T00:00:00")
+OCTOBER = "2015-10-01T00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("rule", "ends_at"),
+    [
+        (Arriving("preserve"), AUGUST_ENDS),
+        (Arriving("later_of_two"), CALENDAR.parse(OCTOBER)),
+        (Arriving("fixed", 7), CALENDAR.parse("2015-08-17T12:00:00")),
+        (Arriving("end_of_month"), AUGUST_ENDS),
+    ],
+    ids=["preserve", "later_of_two", "fixed", "end_of_month"],
+)
+def test_a_gift_ends_when_the_rule_says_also_beside_a_gift_that_ends_later(
+    rule: Arriving, ends_at: int
+) -> None:
+    newest = RULEBOOK.latest()
+    rules = replace(newest, version=newest.version + 1, arriving={"gift": rule})
+    bank = three_friends(RULEBOOK.with_versions([(0, rules)]))
+    # What cat gives is its plan lot and, as a leg of its own, a part of a pack that lives longer.
+    bank.do(Buy(key="b", account="cat", bytes=10 * MIB, expires_at=OCTOBER))
+    both = GiftOffered(
+        account="cat", recorded_at=0, actor="gifting", gift_id="first", receiver="bob",
+        bytes=35 * MIB,
+    )  # fmt: skip
+    bank.hear(both)
+    bank.settle()
+    had = set(bank.account("bob").lots)
+    assert len([one for one in bank.account("bob").lots.values() if one.kind == "gift"]) == 2
+
+    bank.hear(offered())
+    bank.settle()
+
+    (gift,) = [lot for name, lot in bank.account("bob").lots.items() if name not in had]
+    assert (gift.granted, gift.expires_at) == (5 * MIB, ends_at)
+
+
 def test_red_packet_shares_arrive_as_their_own_kind_by_its_own_rule() -> None:
     newest = RULEBOOK.latest()
     arriving = {"red_packet": Arriving("fixed", 7), "gift": Arriving("preserve")}

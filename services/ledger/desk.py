@@ -1,0 +1,48 @@
+"""An account on a batch's desk: its state as the batch changes it, and lines not written yet."""
+
+from typing import TYPE_CHECKING
+
+from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.context import Meta
+from shared.contracts.ledger import UsageLine
+from shared.contracts.offers import Offer
+from shared.ids import stream_id
+
+if TYPE_CHECKING:
+    from services.ledger.batch import Item
+
+
+class Desk:
+    """One account while a batch works on it."""
+
+    __slots__ = (
+        "account_id",
+        "changed",
+        "credit",
+        "line_items",
+        "line_meta",
+        "lines",
+        "offer",
+        "only_spent",
+        "order",
+        "state",
+        "stream",
+        "unwatched",
+        "version",
+    )
+
+    def __init__(self, account_id: str, state: Account | None, version: int) -> None:
+        self.account_id = account_id
+        self.stream = stream_id(account_id)
+        self.state = state
+        self.version = version
+        self.changed = False
+        self.only_spent = True
+        self.unwatched = False
+        self.order: list[Lot] | None = None
+        self.lines: list[UsageLine] = []
+        self.line_items: list[Item] = []
+        self.line_meta: Meta | None = None
+        # Of a quota: the offer that it pays for, and what it charged on credit and not told yet.
+        self.offer: Offer | None = None
+        self.credit = 0

@@ -1,0 +1,54 @@
+"""What an account knows of sponsored traffic: a quota of its campaign, a campaign of its quotas."""
+
+import msgspec
+
+# The end of 9999: exhausted with no end in sight.
+FOREVER = 253_402_300_799_999
+
+
+class QuotaState(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A campaign's share in one partition.
+
+    `asked` bytes are requested and not refilled yet (None: nothing is); `requests` counts what was
+    ever requested; `last_refill` in bytes; `day` is the bank day for which its bytes are, where the
+    campaign has a daily cap.
+    """
+
+    partner: str
+    campaign: str
+    asked: int | None = None
+    requests: int = 0
+    last_refill: int = 0
+    exhausted_until: int = 0
+    day: str | None = None
+
+
+class Waiting(msgspec.Struct, array_like=True):
+    """A quota's request that the campaign has not answered."""
+
+    quota: str
+    request_id: str
+    bytes: int
+
+
+class EscrowState(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What a campaign has sent to its quotas, and who waits for what.
+
+    `out`: bytes sent to each quota less what it gave back (it may have spent them); `round` is the
+    last recall, `awaited` the quotas that have not answered it; `sent_day` and `sent_bytes` what
+    was sent out, net, for a bank day.
+    """
+
+    out: dict[str, int] = {}
+    waiting: list[Waiting] = []
+    round: int = 0
+    awaited: list[str] = []
+    # Recalled, or served after a recall, since somebody has been waiting.
+    asked_back: list[str] = []
+    exhausted_until: int = 0
+    # Which quotas know that the campaign is exhausted.
+    told: list[str] = []
+    ending: bool = False
+    refunds: int = 0
+    sent_day: str | None = None
+    sent_bytes: int = 0

@@ -1,0 +1,250 @@
+"""Quotas of a campaign's escrow: refilled, recalled, exhausted; never more than was funded.
+
+Every quota's partition pays from its own share, so that a record and its payment are one
+transaction. A quota that is short asks the campaign. What the campaign cannot cover it recalls from
+the other quotas; when they have answered, requests are served oldest first, and the first that
+cannot be covered gets all that is left, which exhausts the campaign.
+"""
+
+from collections.abc import Iterator
+
+from services.ledger.domain.account import Account
+from services.ledger.domain.commands import (
+    EndCampaign,
+    GiveBack,
+    MarkQuota,
+    NoteRecall,
+    Refill,
+)
+from services.ledger.domain.context import Context, Meta, facts, known
+from services.ledger.domain.lots import leg_of
+from services.ledger.domain.quota_state import FOREVER, EscrowState, QuotaState
+from services.ledger.domain.sponsor_state import GIVE_BACK, REFILL, REFUND
+from shared.contracts.ledger import (
+    CampaignEnding,
+    CampaignExhausted,
+    CampaignReplenished,
+    DataTransferred,
+    Event,
+    Leg,
+    QuotaMarked,
+    QuotasRecalled,
+    RecallAnswered,
+    RecallNoted,
+    RequestNoted,
+)
+from shared.ids import digest
+
+# A refill is this part of what the campaign has, so that every quota gets one and few are needed.
+SHARE = 8
+
+
+def escrow_of(account: Account) -> EscrowState:
+    """Return what a campaign knows of its quotas; nothing yet without any."""
+    return account.escrow or EscrowState()
+
+
+def spendable(account: Account, now: int) -> int:
+    """Return the bytes that an escrow or quota can pay now."""
+    return sum(lot.free for lot in account.lots.values() if lot.valid_from <= now < lot.expires_at)
+
+
+def take(account: Account, amount: int, context: Context) -> list[Leg]:
+    """Choose legs of at most so many bytes, in the order of use."""
+    legs, left = [], amount
+    usable = [
+        lot for lot in account.lots.values()
+        if lot.free > 0 and lot.valid_from <= context.now < lot.expires_at
+    ]  # fmt: skip
+    for lot in context.rules.in_order(usable):
+        taken = min(lot.free, left)
+        if taken:
+            legs.append(leg_of(lot, taken))
+            left -= taken
+    return legs
+
+
+def refill(
+    account: Account | None, command: Refill, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Answer a quota's request: a transfer, or a note that it waits, or that nothing is left."""
+    account = known(account, command.account)
+    escrow = escrow_of(account)
+    if escrow.ending or escrow.exhausted_until > context.now:
+        if command.bytes:
+            yield _exhausted(account, escrow, [command.quota], context, meta)
+        return
+    if not command.bytes:
+        share = _have(account, escrow, context) // SHARE
+        if share and not escrow.waiting:
+            yield _sent(account, command.quota, command.request_id, share, context, meta)
+        return
+    yield RequestNoted(
+        **facts(meta, context, account.account), quota=command.quota,
+        request_id=command.request_id, bytes=command.bytes,
+    )  # fmt: skip
+    yield from serve(account, context, meta)
+
+
+def serve(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Serve waiting requests, oldest first; recall the other quotas where they cannot be."""
+    while (escrow := escrow_of(account)).waiting and not escrow.awaited:
+        first, have = escrow.waiting[0], _have(account, escrow, context)
+        if have >= first.bytes:
+            # After a recall the last bytes are shared out: nobody gets more than it needs.
+            share = first.bytes if escrow.asked_back else max(first.bytes, have // SHARE)
+            yield _sent(account, first.quota, first.request_id, share, context, meta)
+            continue
+        others = _to_recall(escrow, first.quota)
+        if others:
+            yield QuotasRecalled(
+                **facts(meta, context, account.account), round=escrow.round + 1, quotas=others
+            )
+        else:
+            if have:
+                yield _sent(account, first.quota, first.request_id, have, context, meta)
+            quotas = sorted({*escrow.out, *(each.quota for each in escrow.waiting)})
+            yield _exhausted(account, escrow, quotas, context, meta)
+
+
+def _to_recall(escrow: EscrowState, requester: str) -> list[str]:
+    """Return the other quotas that may have bytes and were not recalled for these requests."""
+    return sorted(
+        quota for quota, out in escrow.out.items()
+        if out > 0 and quota != requester and quota not in escrow.asked_back
+    )  # fmt: skip
+
+
+def _have(account: Account, escrow: EscrowState, context: Context) -> int:
+    """Return what may be sent out now: what is there, within the day's cap."""
+    have = spendable(account, context.now)
+    cap = context.day_cap(account.account)
+    if cap is None:
+        return have
+    sent = escrow.sent_bytes if escrow.sent_day == context.day else 0
+    return max(0, min(have, cap - sent))
+
+
+def _sent(
+    account: Account, quota: str, request_id: str, amount: int, context: Context, meta: Meta
+) -> DataTransferred:
+    capped = context.day_cap(account.account) is not None
+    return DataTransferred(
+        **facts(meta, context, account.account), transfer_id=digest("refill", request_id).hex(),
+        to=quota, purpose=REFILL, legs=take(account, amount, context), partner=account.partner,
+        campaign=account.account, day=context.day if capped else None,
+    )  # fmt: skip
+
+
+def _exhausted(
+    account: Account, escrow: EscrowState, quotas: list[str], context: Context, meta: Meta
+) -> CampaignExhausted:
+    # What is left that may not be sent out today can be tomorrow.
+    today = not escrow.ending and spendable(account, context.now) > 0
+    return CampaignExhausted(
+        **facts(meta, context, account.account), quotas=quotas,
+        until=context.calendar.day_end(context.now) if today else None,
+    )  # fmt: skip
+
+
+def give_back(
+    account: Account | None, command: GiveBack, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Let all that a quota has left depart for its campaign, or say that there is nothing."""
+    account = known(account, command.account)
+    quota = quota_of_account(account)
+    legs = take(account, FOREVER, context)
+    if legs:
+        yield returned(account, quota, legs, command.round, context, meta)
+        return
+    yield RecallAnswered(
+        **facts(meta, context, account.account), campaign=quota.campaign, round=command.round
+    )
+
+
+def returned(
+    account: Account, quota: QuotaState, legs: list[Leg], recall: int, context: Context, meta: Meta
+) -> DataTransferred:
+    """Return the departure of a quota's bytes for its campaign."""
+    name = digest("give-back", account.account, str(quota.requests), str(recall), quota.day or "")
+    return DataTransferred(
+        **facts(meta, context, account.account), transfer_id=name.hex(), to=quota.campaign,
+        purpose=GIVE_BACK, legs=legs, partner=quota.partner, campaign=quota.campaign,
+        day=quota.day, recall=recall,
+    )  # fmt: skip
+
+
+def note_recall(
+    account: Account | None, command: NoteRecall, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Note that a recalled quota had nothing left, and go on once all have answered."""
+    account = known(account, command.account)
+    yield RecallNoted(
+        **facts(meta, context, account.account), quota=command.quota, round=command.round
+    )
+    yield from go_on(account, context, meta)
+
+
+def go_on(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Serve who waits, or end: whatever a campaign can do now that something has arrived."""
+    escrow = escrow_of(account)
+    if account.status == "closed":
+        return
+    if escrow.ending:
+        yield from _refund(account, context, meta)
+        return
+    if escrow.exhausted_until > context.now and _have(account, escrow, context):
+        yield CampaignReplenished(**facts(meta, context, account.account), quotas=escrow.told)
+    yield from serve(account, context, meta)
+
+
+def end_campaign(
+    account: Account | None, command: EndCampaign, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Stop paying: recall every quota; once all have answered the rest goes to the partner."""
+    account = known(account, command.account)
+    escrow = escrow_of(account)
+    if escrow.ending:
+        return
+    common = facts(meta, context, account.account, command.reason)
+    yield CampaignEnding(**common, partner=account.partner or "")
+    quotas = sorted(quota for quota, out in escrow.out.items() if out > 0)
+    if escrow.waiting:
+        waiting = [each.quota for each in escrow.waiting]
+        yield CampaignExhausted(**common, quotas=waiting)
+    if quotas:
+        yield QuotasRecalled(**common, round=escrow.round + 1, quotas=quotas)
+    yield from _refund(account, context, meta)
+
+
+def _refund(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Send what is there to the partner once no quota owes an answer; also what comes later."""
+    escrow = escrow_of(account)
+    legs = [] if escrow.awaited else take(account, FOREVER, context)
+    if not legs:
+        return
+    name = digest("refund", account.account, str(escrow.refunds))
+    yield DataTransferred(
+        **facts(meta, context, account.account), transfer_id=name.hex(),
+        to=account.partner or "", purpose=REFUND, legs=legs, partner=account.partner,
+        campaign=account.account,
+    )  # fmt: skip
+
+
+def mark(
+    account: Account | None, command: MarkQuota, context: Context, meta: Meta
+) -> Iterator[Event]:
+    """Let a quota know that its campaign is exhausted, or is not any more."""
+    account = known(account, command.account)
+    quota = quota_of_account(account)
+    if quota.exhausted_until != command.exhausted_until or quota.asked is not None:
+        yield QuotaMarked(
+            **facts(meta, context, account.account), campaign=quota.campaign,
+            exhausted_until=command.exhausted_until,
+        )  # fmt: skip
+
+
+def quota_of_account(account: Account) -> QuotaState:
+    """Return what a quota's account knows of its campaign."""
+    assert account.quota is not None
+    return account.quota

@@ -1,0 +1,277 @@
+"""What campaigns pay of a batch's usage: from their quotas in this partition, before the user does.
+
+A record and what a campaign pays of it are one transaction of one partition. A quota that is short
+while its campaign is not exhausted puts the record off (`quota_refilling`): nothing of it is
+stored, and the quota asks for more at the end of the batch.
+"""
+
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from services.ledger.desk import Desk
+from services.ledger.domain.account import Account, Lot, spend_line
+from services.ledger.domain.commands import ReverseUsage, Usage
+from services.ledger.domain.context import Context, Meta, facts
+from services.ledger.domain.offers import OfferBook, Room, covers
+from services.ledger.domain.quotas import quota_of_account, returned, spendable, take
+from services.ledger.outcomes import RETRY
+from shared.calendar import add_months
+from shared.contracts.ledger import (
+    AccountOpened,
+    Leg,
+    LotTerms,
+    RefillRequested,
+    Slice,
+    Source,
+    Sponsored,
+    SponsorshipCapped,
+    UsageLine,
+    UsageReversed,
+)
+from shared.contracts.offers import Offer
+from shared.errors import RefusedError
+from shared.ids import quota_of
+
+if TYPE_CHECKING:
+    from services.ledger.batch import Batch
+
+HOUSEKEEPING = Meta(actor="ledger")
+CREDIT = "charge"
+Members = AbstractSet[tuple[str, str]]
+
+
+class Paid(NamedTuple):
+    """What becomes of a record that an offer matches."""
+
+    sponsored: Sponsored | None
+    capped: SponsorshipCapped | None
+    rest_to_user: bool = True
+
+
+NOT_PAID = Paid(None, None)
+
+
+class Sponsors:
+    """The offers of a partition, as one batch sees them."""
+
+    def __init__(self, book: OfferBook, members: Members, partition: int) -> None:
+        self.book = book
+        self._members = members
+        self._partition = partition
+        # What records that were put off lack, by quota.
+        self._short: dict[str, int] = {}
+
+    def grouped(self, usage: Usage) -> Usage:
+        """Return a record with the rating group of its host, where it has none."""
+        group = self.book.rating_group(usage)
+        return usage if group == usage.rating_group else replace(usage, rating_group=group)
+
+    def pay(self, batch: "Batch", account: Account, usage: Usage, meta: Meta) -> Paid | None:
+        """Let the first offer that can pay (a part of) a record pay it; None: none matches.
+
+        Raises RefusedError quota_refilling, sponsorship_blocked.
+        """
+        found: Paid | None = None
+        for offer in self.book.paying(usage.rating_group):
+            if not covers(offer, usage, batch.context.calendar):
+                continue
+            if offer.listed and (offer.campaign, usage.account) not in self._members:
+                continue
+            paid = self._pay(batch, offer, account, usage, meta)
+            if paid.sponsored is not None or not paid.rest_to_user:
+                return paid
+            found = found or paid
+        return found
+
+    def _pay(
+        self, batch: "Batch", offer: Offer, account: Account, usage: Usage, meta: Meta
+    ) -> Paid:
+        room = Room(offer, account, usage, batch.context.calendar)
+        sponsored = None
+        if room.free:
+            desk = self._quota(batch, offer)
+            batch.make_room(desk, meta)
+            amount = self._amount(batch, desk, offer, room)
+            if amount:
+                sponsored = _charge(batch, desk, offer, usage, amount, room.counted)
+        rest = usage.bytes - (0 if sponsored is None else sponsored.bytes)
+        if not rest:
+            return Paid(sponsored, None)
+        blocks = offer.at_cap == "block"
+        if blocks and sponsored is None:
+            raise RefusedError(
+                "sponsorship_blocked",
+                f"{offer.campaign} pays no more of this traffic, and lets none of it be used",
+                campaign=offer.campaign,
+            )
+        return Paid(sponsored, _notice(batch, offer, account, usage, room), not blocks)
+
+    def _amount(self, batch: "Batch", desk: Desk, offer: Offer, room: Room) -> int:
+        """Return how much the quota pays of what the subscriber's caps leave.
+
+        Raises RefusedError quota_refilling.
+        """
+        state = desk.state
+        assert state is not None
+        if offer.budget == "unlimited":
+            return room.free
+        now, quota = batch.context.now, quota_of_account(state)
+        if offer.caps.per_day_bytes is not None and quota.day not in (None, batch.context.day):
+            self._return_rest(batch, desk)
+        have = spendable(state, now)
+        if have >= room.free:
+            return room.free
+        if quota.exhausted_until > now:
+            room.cap, room.period = "budget", batch.context.month
+            return have
+        name = state.account
+        self._short[name] = self._short.get(name, 0) + room.free
+        raise RefusedError(RETRY, "the campaign's share is being refilled: send the record again")
+
+    def _return_rest(self, batch: "Batch", desk: Desk) -> None:
+        """Give back what is left of another day's share."""
+        state = desk.state
+        assert state is not None
+        batch.flush(desk)
+        legs = take(state, spendable(state, batch.context.now), batch.context)
+        if legs:
+            quota = quota_of_account(state)
+            batch.append(desk, returned(state, quota, legs, 0, batch.context, HOUSEKEEPING))
+
+    def _quota(self, batch: "Batch", offer: Offer) -> Desk:
+        """Return the desk of an offer's quota here; its first use opens the account."""
+        name = quota_of(offer.campaign, self._partition)
+        desk = batch.desks.get(name) or batch.desk(name)
+        if desk.state is None:
+            opened = AccountOpened(
+                **facts(HOUSEKEEPING, batch.context, name), kind="quota", partner=offer.partner
+            )
+            batch.append(desk, opened)
+        desk.offer = offer
+        return desk
+
+    def ask_for_more(self, batch: "Batch") -> None:
+        """Let quotas that were short, or are getting low, ask their campaigns."""
+        for desk in list(batch.desks.values()):
+            if desk.offer is None or desk.offer.budget == "unlimited" or desk.state is None:
+                continue
+            quota, now = quota_of_account(desk.state), batch.context.now
+            have = spendable(desk.state, now)
+            lacks = max(0, self._short.get(desk.account_id, 0) - have)
+            low = quota.asked is None and have < quota.last_refill // 2
+            asks = lacks > (quota.asked or 0) if lacks else low
+            if not asks or quota.exhausted_until > now:
+                continue
+            batch.flush(desk)
+            batch.append(
+                desk,
+                RefillRequested(
+                    **facts(HOUSEKEEPING, batch.context, desk.account_id),
+                    campaign=quota.campaign, bytes=lacks,
+                    request_id=f"{desk.account_id}:{quota.requests + 1}",
+                ),
+            )  # fmt: skip
+
+
+def _charge(
+    batch: "Batch", desk: Desk, offer: Offer, usage: Usage, amount: int, counted: list[str]
+) -> Sponsored:
+    """Take a part of a record out of the quota's lots; on credit what they lack."""
+    state, context = desk.state, batch.context
+    assert state is not None
+    if offer.budget == "unlimited":
+        _borrow(desk, state, amount, offer, context)
+    if desk.order is None:
+        desk.order = context.rules.in_order(list(state.lots.values()))
+    slices = _slices(desk.order, amount, context.now)
+    line = UsageLine(
+        usage_id=usage.usage_id, bytes=amount, occurred_at=usage.occurred_at, slices=slices,
+        rating_group=usage.rating_group, subscriber=usage.account,
+    )  # fmt: skip
+    spend_line(state, line)
+    if len(state.lots) != len(desk.order):
+        desk.order = None
+    desk.lines.append(line)
+    return Sponsored(
+        campaign=offer.campaign, quota=state.account, bytes=amount, offer_version=offer.version,
+        slices=slices, counted=counted,
+    )  # fmt: skip
+
+
+def _slices(lots: list[Lot], amount: int, now: int) -> list[Slice]:
+    slices, left = [], amount
+    for lot in lots:
+        if lot.remaining <= 0 or not lot.valid_from <= now < lot.expires_at:
+            continue
+        taken = min(lot.remaining, left)
+        slices.append(Slice(lot.lot_id, taken))
+        left -= taken
+        if not left:
+            break
+    return slices
+
+
+def _borrow(desk: Desk, state: Account, amount: int, offer: Offer, context: Context) -> None:
+    """Create what the quota lacks for a charge; its event is written with the lines."""
+    lacks = amount - spendable(state, context.now)
+    if lacks <= 0:
+        return
+    terms = credit_lot(lacks, offer, context)
+    lot = state.lots.get(terms.lot_id)
+    if lot is None:
+        lot = state.lots[terms.lot_id] = Lot(
+            lot_id=terms.lot_id, kind=terms.kind, granted=0, remaining=0,
+            valid_from=terms.valid_from, expires_at=terms.expires_at, granted_at=context.now,
+            source=terms.source,
+        )  # fmt: skip
+        desk.order = None
+    lot.granted += lacks
+    lot.remaining += lacks
+    state.earned += lacks
+    desk.credit += lacks
+
+
+def credit_lot(amount: int, offer: Offer, context: Context) -> LotTerms:
+    """Return what is created on credit: one lot a month, which grows with each charge."""
+    end = context.calendar.month_end(add_months(context.month, context.rules.purchase_valid_months))
+    return LotTerms(
+        lot_id=f"{CREDIT}:{context.month}", kind=CREDIT, granted=amount,
+        valid_from=context.calendar.month_start(context.month), expires_at=end,
+        source=Source(type="credit", partner=offer.partner, campaign=offer.campaign),
+    )  # fmt: skip
+
+
+def _notice(
+    batch: "Batch", offer: Offer, account: Account, usage: Usage, room: Room
+) -> SponsorshipCapped | None:
+    """Return what the subscriber is told when a record falls to it, once per cap and period."""
+    if f"{offer.campaign}|{room.cap}|{room.period}" in account.capped:
+        return None
+    return SponsorshipCapped(
+        **facts(HOUSEKEEPING, batch.context, usage.account), campaign=offer.campaign,
+        cap=room.cap, period=room.period, offer_version=offer.version,
+    )  # fmt: skip
+
+
+def reversed_quota(
+    quota: Account, command: ReverseUsage, context: Context, meta: Meta
+) -> UsageReversed:
+    """Return what a reversal does to the quota that paid: the same slices come back."""
+    line, sponsored = command.line, command.line.sponsored
+    assert sponsored is not None
+    end = context.calendar.month_end(add_months(context.month, context.rules.purchase_valid_months))
+    legs = [
+        Leg(
+            lot_id=part.lot_id, bytes=part.bytes, kind=part.lot_id.partition(":")[0],
+            valid_from=context.now, expires_at=end,
+            source=Source(type="reversal", id=line.usage_id),
+        )
+        for part in reversed(sponsored.slices)
+    ]  # fmt: skip
+    return UsageReversed(
+        **facts(meta, context, quota.account, command.reason), usage_id=line.usage_id, legs=legs,
+        subscriber=command.account, rating_group=line.rating_group, partner=quota.partner,
+        campaign=sponsored.campaign,
+    )  # fmt: skip

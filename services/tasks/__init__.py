@@ -1,0 +1,1 @@
+"""Tasks: partners, campaigns, what is earned by completions, packs and pools."""

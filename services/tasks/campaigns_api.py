@@ -1,0 +1,112 @@
+"""The routes of campaigns: drafts, approval, funding, start, pause, end."""
+
+from http import HTTPStatus
+from typing import Any, cast
+
+from flask import Blueprint, Response, url_for
+
+from services.tasks import schemas
+from services.tasks.api import answered, asking, bank, page_of, tasks
+from services.tasks.campaigns import Verb
+from services.tasks.documents import campaign_document
+from services.tasks.domain.campaign import Campaign
+from shared.auth import allow
+from shared.errors import RefusedError
+from shared.http import json_response, query
+from shared.sagas.requests import Answer
+
+blueprint = Blueprint("campaigns", __name__)
+
+
+@blueprint.post("/v1/campaigns")
+@allow("operator")
+def post_campaign() -> Response:
+    """Write a campaign down; nothing happens yet."""
+    query(schemas.NoQuery())
+    wish = schemas.read_body(schemas.decode_campaign)
+    return _shown(tasks().draft(asking("", wish, "campaign"), wish), HTTPStatus.CREATED)
+
+
+@blueprint.get("/v1/campaigns")
+@allow("operator")
+def get_campaigns() -> Response:
+    """List campaigns, newest first."""
+    asked = query(schemas.CampaignsQuery())
+    found, after = page_of("campaigns", ("partner",), asked, asked["partner"])
+    documents = [campaign_document(each, bank().calendar) for each in found]
+    return json_response({"campaigns": documents, "next_after": after})
+
+
+@blueprint.get("/v1/campaigns/<campaign>")
+@allow("operator")
+def get_campaign(campaign: str) -> Response:
+    """Show a campaign, and whether the whole ledger knows what it sponsors."""
+    query(schemas.NoQuery())
+    return json_response(_document(tasks().campaign(campaign)))
+
+
+@blueprint.post("/v1/campaigns/<campaign>/terms")
+@allow("operator")
+def post_terms(campaign: str) -> Response:
+    """Give a campaign new terms: a new version."""
+    query(schemas.NoQuery())
+    draft = schemas.read_body(schemas.decode_terms)
+    answer = tasks().change(asking("", draft, "terms", campaign), campaign, draft)
+    return _told(answer)
+
+
+@blueprint.post("/v1/campaigns/<campaign>/fundings")
+@allow("operator")
+def post_funding(campaign: str) -> Response:
+    """Put data of the partner into a campaign."""
+    query(schemas.NoQuery())
+    terms = schemas.read_body(schemas.decode_funding)
+    wish = asking("", terms, "fund", campaign)
+    found, answer = tasks().fund(wish, campaign, terms, schemas.wait_s())
+    funding = found.fundings[wish.subject.hex]
+    if funding.state == "refused":
+        raise RefusedError(
+            funding.code or "refused", funding.detail or "the partner could not pay",
+            funding_id=wish.subject.hex,
+        )  # fmt: skip
+    status = HTTPStatus.CREATED if funding.state == "arrived" else HTTPStatus.ACCEPTED
+    return answered(_document(found), status, _location(campaign), answer)
+
+
+@blueprint.post("/v1/campaigns/<campaign>/<any(approve, start, pause, end):verb>")
+@allow("operator")
+def post_verb(campaign: str, verb: str) -> Response:
+    """Approve, start, pause or end a campaign."""
+    query(schemas.NoQuery())
+    by_hand = schemas.read_body(schemas.decode_by_hand)
+    wish = asking("", by_hand, verb, campaign)
+    return _told(tasks().act(wish, campaign, cast("Verb", verb), by_hand.reason))
+
+
+def _told(answer: Answer) -> Response:
+    """Answer 202 while the ledger does not know of a change in what is sponsored."""
+    document = _document(_campaign(answer))
+    offer = document["offer"]
+    known = offer is None or offer["known"]
+    return _answer(answer, document, HTTPStatus.OK if known else HTTPStatus.ACCEPTED)
+
+
+def _shown(answer: Answer, status: HTTPStatus) -> Response:
+    return _answer(answer, _document(_campaign(answer)), status)
+
+
+def _answer(answer: Answer, document: dict[str, Any], status: HTTPStatus) -> Response:
+    return answered(document, status, _location(document["campaign"]), answer)
+
+
+def _campaign(answer: Answer) -> Campaign:
+    assert isinstance(answer.subject, Campaign)
+    return answer.subject
+
+
+def _document(campaign: Campaign) -> dict[str, Any]:
+    return campaign_document(campaign, bank().calendar, tasks().offers.known(campaign.id))
+
+
+def _location(campaign: str) -> str:
+    return url_for("campaigns.get_campaign", campaign=campaign)

@@ -1,0 +1,141 @@
+"""How what was earned becomes claims, within one turn: each once, and none beyond a limit."""
+
+from uuid import UUID
+
+import msgspec
+
+from services.tasks.domain.claim import Claim, For
+from services.tasks.domain.tasks.completion import (
+    Earned,
+    Occasion,
+    Token,
+    claim_name,
+    over_budget,
+    referral,
+)
+from services.tasks.domain.tasks.kinds import Common, Referral, Task
+from services.tasks.domain.tasks.limits import ClaimLimits, Earning, refuse_earning
+from services.tasks.turn import Turn
+from shared.errors import RefusedError
+from shared.ids import digest
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign whose tasks can be done now, in its version in force."""
+
+    campaign: str
+    partner: str
+    asp_id: str
+    version: int
+    limits: ClaimLimits
+    tasks: dict[str, Task]
+
+    def task(self, name: str) -> Task:
+        """Return a task by its name. Raises RefusedError task_not_found."""
+        found = self.tasks.get(name)
+        if found is None:
+            detail = f"campaign {self.campaign} has no task {name}"
+            raise RefusedError("task_not_found", detail, 404)
+        return found
+
+
+class Where(msgspec.Struct, frozen=True):
+    """From where somebody does a task: hashes that the caller made, None where it knows none."""
+
+    device: str | None = None
+    address: str | None = None
+
+
+class Desk:
+    """Takes claims of one campaign in one turn, by somebody's word (`actor`)."""
+
+    def __init__(self, turn: Turn, running: Running, actor: str, *, causation_id: str = "") -> None:
+        self.turn = turn
+        self.running = running
+        self.meta = turn.meta(actor, causation_id=causation_id)
+        self.on = Occasion(
+            campaign=running.campaign, now=turn.now, calendar=turn.calendar, rules=turn.rules
+        )
+
+    def take(
+        self, task: Common, found: list[Earned], where: Where, happened_at: int = 0
+    ) -> list[Claim]:
+        """Let claims begin; what else comes of a completion is left out where a limit refuses it.
+
+        Raises RefusedError already_claimed, or what limits say, of the first one.
+        """
+        whose = For(
+            campaign=self.running.campaign, partner=self.running.partner,
+            version=self.running.version, task=task.name, happened_at=happened_at,
+        )  # fmt: skip
+        first, *others = found
+        claims = [self._claim(whose, first, where)]
+        for earned in others:
+            try:
+                claims.append(self._claim(whose, earned, where))
+            except RefusedError:
+                continue
+        return claims
+
+    def check_new(self, task: Common, step: str, subscriber: str, occurrence: str = "") -> None:
+        """Raise RefusedError already_claimed where there is such a claim."""
+        self._check_new(self.on.name(task, step, subscriber, occurrence))
+
+    def _check_new(self, claim_id: str) -> None:
+        if self.turn.claims.is_claimed(UUID(hex=claim_id)):
+            raise RefusedError(
+                "already_claimed", "this has been claimed before", 409, claim_id=claim_id
+            )
+
+    def _claim(self, whose: For, earned: Earned, where: Where) -> Claim:
+        claim_id = claim_name(
+            whose.campaign, whose.task, earned.step, earned.subscriber, earned.occurrence
+        )
+        self._check_new(claim_id)
+        if earned.reward is not None:
+            used = self.turn.claims.tallies.used(
+                whose.campaign, earned.subscriber, where.device, where.address
+            )
+            earning = Earning(earned.bytes, earned.reward.kind, self.turn.now)
+            refusal = refuse_earning(
+                earning, self.running.limits, self.turn.rules, used, self.turn.calendar
+            )
+            if refusal is not None:
+                earned = over_budget(earned, refusal)
+        claim = Claim.begin(whose, earned, self.meta)
+        self.turn.add(claim)
+        self.turn.claims.begin(claim, where.device, where.address)
+        return claim
+
+    def refer(
+        self, task: Referral, friend: str, entrance: Token | None, seed: bytes
+    ) -> list[Claim]:
+        """Reward both sides of a referral. Raises RefusedError as `referral` and limits do."""
+        inviter = None if entrance is None else entrance.invited_by
+        month_count = 0
+        if inviter is not None:
+            campaign, claims = self.running.campaign, self.turn.claims
+            claims.read_person(campaign, inviter)
+            month_count = claims.tallies.earned_this_month(campaign, task.name, "referrer", inviter)
+        found = referral(task, friend, entrance, month_count, seed)
+        return self.take(task, found, Where())
+
+    def refer_after(
+        self, done: str, friend: str, entrance: Token | None, seed: bytes
+    ) -> list[Claim]:
+        """Reward the referrals that a friend's completion of the task `done` brings, if any."""
+        claims: list[Claim] = []
+        if entrance is None or entrance.invited_by is None:
+            return claims
+        for task in self.running.tasks.values():
+            if isinstance(task, Referral) and done in task.after:
+                try:
+                    claims += self.refer(task, friend, entrance, seed)
+                except RefusedError:
+                    continue
+        return claims
+
+
+def seed_for(seed: bytes, *of: str) -> bytes:
+    """Return a seed for one thing, of a request's secret one."""
+    return digest(seed.hex(), *of)

@@ -1,0 +1,181 @@
+"""The use cases of tasks that are done: completions, observations, tokens, clawbacks, reads."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import tuple_row
+
+from services.tasks import claim_pages
+from services.tasks.clawbacks import ClawBack
+from services.tasks.completions import Asked, Outcome, TakeCompletions, Told, told_now
+from services.tasks.domain.claim import Claim, unknown_claim
+from services.tasks.domain.tasks.completion import Token, check_invitation
+from services.tasks.domain.tasks.draws import SEED_BYTES, commitment_of
+from services.tasks.domain.tasks.kinds import AdWatched, LuckyDraw, Share
+from services.tasks.observing import Doing, DoTask, Known, task_of
+from services.tasks.store import Store
+from services.tasks.tokens import Issue, Tokens
+from shared.errors import RefusedError
+from shared.sagas.aggregate import Aggregate, rebuild
+from shared.sagas.requests import Answer, Asking
+from shared.sagas.writer import Writer
+
+ANSWER = "SELECT answer, claims FROM answers WHERE partner = %s AND request_id = %s"
+KEPT_MS = 180 * 86_400_000
+PURGE = "DELETE FROM answers WHERE answered_at < %s"
+SEEDS = """
+SELECT day, seed FROM draw_seeds WHERE campaign = %s AND task = %s AND day = %s
+"""
+INSERT_SEED = "INSERT INTO draw_seeds VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+
+
+class Claims:
+    """What is done for rewards, in this process. Threads may share it.
+
+    `writer` gives the service's writer, which is started at first use.
+    """
+
+    def __init__(self, store: Store, writer: Callable[[], Writer]) -> None:
+        self.store = store
+        self.tokens = Tokens(store)
+        self._writer = writer
+
+    # Partners.
+
+    def complete(self, partner: str, asp_id: str, asked: list[Asked]) -> list[Outcome]:
+        """Take in what a partner has seen; a refusal is an answer. Raises UnavailableError."""
+        return self._writer().run(TakeCompletions(partner, asp_id, asked))
+
+    def completion(self, partner: str, request_id: str) -> Told:
+        """Return how a completion stands now. Raises RefusedError completion_not_found."""
+        found = self._answer(partner, request_id)
+        if found is None:
+            raise unknown_completion(request_id)
+        answer, ids = found
+        return told_now(request_id, answer, self._claims(ids))
+
+    def claw_back_completion(self, asking: Asking, partner: str, request_id: str) -> Answer:
+        """Take back what came of a completion. Raises completion_not_found, `claw_back`'s."""
+        found = self._answer(partner, request_id)
+        if found is None:
+            raise unknown_completion(request_id)
+        if not found[1]:
+            raise RefusedError("nothing_to_claw_back", "the completion was refused")
+        return self._writer().run(ClawBack(asking, found[1], asking.body[-1]))
+
+    def claw_back(self, asking: Asking, claim: UUID, reason: str) -> Answer:
+        """Take a reward back by hand. Raises claim_not_found, what `Claim.claw_back` refuses."""
+        return self._writer().run(ClawBack(asking, [claim], reason))
+
+    def _answer(self, partner: str, request_id: str) -> tuple[bytes, list[UUID]] | None:
+        with self.store.connection() as conn:
+            cursor = conn.cursor(row_factory=tuple_row)
+            row = cursor.execute(ANSWER, (partner, request_id)).fetchone()
+        return None if row is None else (bytes(row[0]), row[1])
+
+    def _claims(self, ids: list[UUID]) -> list[Claim]:
+        events = self.store.events(ids) if ids else {}
+        return [rebuild(events[each]) for each in ids]
+
+    def purge(self) -> int:
+        """Forget what partners were answered more than 180 days ago; return how much."""
+        with self.store.connection() as conn:
+            return conn.execute(PURGE, (self.store.clock.now() - KEPT_MS,)).rowcount
+
+    # The bank's own observation.
+
+    def enter(self, issue: Issue) -> tuple[str, Token, bool]:
+        """Give out an entrance to a campaign.
+
+        Raises RefusedError self_referral and the campaign's, ConflictError.
+        """
+        if issue.invited_by is not None:
+            check_invitation(issue.subscriber, issue.invited_by)
+        with self.store.glance() as turn:
+            task_of(turn, issue.campaign)
+        return self.tokens.issue(issue)
+
+    def start(self, issue: Issue) -> tuple[str, Token, bool]:
+        """Start an ad, or make the link that is shared today (by the task's kind).
+
+        Raises RefusedError not_started and the campaign's, ConflictError.
+        """
+        with self.store.glance() as turn:
+            task = task_of(turn, issue.campaign, issue.task)
+            today = turn.calendar.day_of(turn.now)
+        if isinstance(task, Share):
+            key = ("share", issue.subscriber, today)
+            return self.tokens.issue(msgspec.structs.replace(issue, use="share", key=key))
+        if isinstance(task, AdWatched):
+            return self.tokens.issue(msgspec.structs.replace(issue, use="ad"))
+        raise RefusedError("not_started", "this task has no start: it is done at once")
+
+    def visit(self, text: str, visitor: str) -> tuple[Token, int]:
+        """Count a visitor of a shared link. Raises RefusedError token_unknown, own_visit."""
+        token = self.tokens.find([text]).get(text)
+        if token is None or token.use != "share":
+            raise RefusedError("token_unknown", "there is no such link", 404)
+        if visitor == token.device:
+            raise RefusedError("own_visit", "who shares a link is no visitor of it")
+        return token, self.tokens.visit(token, visitor)
+
+    def do(self, asking: Asking, campaign: str, task: str, doing: Doing) -> Answer:
+        """Do a task that the bank sees. Raises what the task, limits and campaign refuse."""
+        token, visitors = None, 0
+        if doing.token is not None:
+            token = self.tokens.find([doing.token]).get(doing.token)
+            if token is not None and token.use == "share":
+                visitors = self.tokens.visitors(token)
+        now = self.store.clock.now()
+        happened = (campaign, doing.subscriber, now)
+        entrance = self.tokens.entrances([happened]).get(happened)
+        known = Known(token, entrance, visitors)
+        return self._writer().run(DoTask(asking, campaign, task, doing, known))
+
+    def draw_of(self, campaign: str, task: str, day: str | None) -> dict[str, Any]:
+        """Return a draw's commitment of a day; its seed once the day is over.
+
+        Raises RefusedError task_not_found, no_draw and the campaign's.
+        """
+        with self.store.glance() as turn:
+            found = task_of(turn, campaign, task, running=False)
+            today = turn.calendar.day_of(turn.now)
+        if not isinstance(found, LuckyDraw):
+            raise RefusedError("no_draw", f"task {task} is no lucky draw", 404)
+        day = day or today
+        with self.store.connection() as conn:
+            if day == today:
+                conn.execute(INSERT_SEED, (campaign, task, day, secrets.token_bytes(SEED_BYTES)))
+            cursor = conn.cursor(row_factory=tuple_row)
+            row = cursor.execute(SEEDS, (campaign, task, day)).fetchone()
+        if row is None:
+            raise RefusedError("no_draw", f"nothing was drawn on {day}", 404)
+        seed = bytes(row[1])
+        return {
+            "campaign": campaign, "task": task, "day": day, "seed_commitment": commitment_of(seed),
+            "seed": seed.hex() if day < today else None,
+        }  # fmt: skip
+
+    # Reads.
+
+    def claim(self, claim: UUID) -> tuple[Claim, list[Aggregate.Event]]:
+        """Return a claim and its events. Raises RefusedError claim_not_found."""
+        events = self.store.events([claim]).get(claim, [])
+        found = rebuild(events)
+        if not isinstance(found, Claim):
+            raise unknown_claim(claim.hex)
+        return found, events
+
+    def page(self, asked: dict[str, Any], limit: int) -> tuple[list[Claim], Any]:
+        """Return a page of claims, newest first, and where the next begins."""
+        return claim_pages.page(self.store, asked, limit)
+
+
+def unknown_completion(request_id: str) -> RefusedError:
+    """Return the refusal of an unknown request id."""
+    return RefusedError(
+        "completion_not_found", f"no completion was told by request id {request_id}", 404
+    )

@@ -1,0 +1,1 @@
+"""The rules of tasks and partners: pure, no clock, no database."""

@@ -1,0 +1,109 @@
+"""An issue: a pack, a draw from a pool, or a campaign's grant on its way to a subscriber.
+
+    issued -> delivered
+           -> refused     the payer could not pay, or it could not arrive (it came back)
+
+The ledger is the truth: what it says counts once, and what comes late changes nothing.
+"""
+
+from typing import Any, Self
+
+import msgspec
+
+from shared.contracts.ledger import DataReceived, Event, TransferRefused, TransferReturned
+from shared.contracts.offers import RewardTerms
+from shared.contracts.tasks import PackDelivered, PackIssued, PackIssueRefused
+from shared.errors import RefusedError
+from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
+
+FINAL = frozenset({"delivered", "refused"})
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What goes to whom, on which terms, out of what. A pack has an `order_id`."""
+
+    issue_id: str
+    partner: str
+    subscriber: str
+    bytes: int
+    terms: RewardTerms
+    order_id: str = ""
+    campaign: str | None = None
+    code_id: str | None = None
+    pool_id: str | None = None
+    grant: str | None = None
+    cycle: str | None = None
+
+    @property
+    def payer(self) -> str:
+        """Return the account that pays: the campaign's escrow, else the partner's account."""
+        return f"partner:{self.partner}" if self.campaign is None else f"campaign:{self.campaign}"
+
+
+class Issue(Aggregate):
+    """One issue from its decision to its end."""
+
+    TOPIC = "tasks.issue"
+
+    Issued = beginning(PackIssued)
+    Delivered = fact(PackDelivered)
+    Refused = fact(PackIssueRefused)
+
+    parcel: Parcel
+
+    def __init__(self) -> None:
+        self.state = ""
+        self.code = ""
+        self.detail = ""
+        self.transfer_id = ""
+
+    @classmethod
+    def begin(cls, parcel: Parcel, meta: Meta) -> Self:
+        """Send a parcel off."""
+        facts = meta.facts(parcel.payer, parcel.issue_id)
+        told = {name: getattr(parcel, name) for name in Parcel.__struct_fields__}
+        return cls._begin(parcel.issue_id, PackIssued(**facts, **told))
+
+    @property
+    def is_final(self) -> bool:
+        """Say whether it has arrived, or never will."""
+        return self.state in FINAL
+
+    def on(self, event: Event, meta: Meta) -> bool:
+        """Take in what the ledger says; False where it changes nothing."""
+        if self.is_final:
+            return False
+        match event:
+            case DataReceived():
+                return self._record(
+                    PackDelivered(**self._facts(meta), transfer_id=event.transfer_id)
+                )
+            case TransferRefused():
+                return self._refuse(event.code, event.detail, meta)
+            case TransferReturned():
+                return self._refuse(event.code, "the pack could not arrive; it came back", meta)
+        return False
+
+    def _refuse(self, code: str, detail: str, meta: Meta) -> bool:
+        return self._record(PackIssueRefused(**self._facts(meta), code=code, detail=detail))
+
+    def _facts(self, meta: Meta) -> dict[str, Any]:
+        facts = meta.facts(self.parcel.payer, self.parcel.issue_id)
+        return {**facts, "issue_id": self.parcel.issue_id}
+
+    def evolve(self, data: Any) -> None:
+        """Change the state as the fact says."""
+        match data:
+            case PackIssued():
+                self.state, self.issued_at = "issued", data.recorded_at
+                fields = {name: getattr(data, name) for name in Parcel.__struct_fields__}
+                self.parcel = Parcel(**fields)
+            case PackDelivered():
+                self.state, self.transfer_id = "delivered", data.transfer_id
+            case PackIssueRefused():
+                self.state, self.code, self.detail = "refused", data.code, data.detail
+
+
+def unknown_issue(issue_id: str) -> RefusedError:
+    """Return what is said of an issue that does not exist."""
+    return RefusedError("issue_not_found", f"there is no issue {issue_id}", 404)

@@ -1,0 +1,51 @@
+"""What the routes of packs, lists and audiences take."""
+
+import msgspec
+from marshmallow import Schema, fields, validate
+
+from services.tasks.codes import CodesTerms, RedeemTerms
+from services.tasks.domain.catalogue import PackTerms
+from services.tasks.domain.terms import NAME
+from services.tasks.lists import Batch
+from services.tasks.packs import IssueTerms, OrderTerms
+from services.tasks.pools import DrawTerms, HandDownTerms
+from shared.contracts.audiences import Audience
+
+PAGE_MAX = 5_000
+SUBSCRIBER_LENGTH_MAX = 64
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An empty body."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How large an audience is; `as_partner`: as a partner may know it."""
+
+    audience: Audience
+    as_partner: bool = False
+
+
+class OrdersQuery(Schema):
+    """Query of `GET /v1/orders`."""
+
+    partner = fields.String(load_default=None, validate=validate.Regexp(rf"^{NAME}\Z"))
+
+
+class MembersQuery(Schema):
+    """Query of `GET /v1/lists/{list}`: members behind one, in order."""
+
+    after = fields.String(load_default="", validate=validate.Length(max=SUBSCRIBER_LENGTH_MAX))
+    limit = fields.Integer(load_default=1_000, validate=validate.Range(min=1, max=PAGE_MAX))
+
+
+decode_pack = msgspec.json.Decoder(PackTerms).decode
+decode_order = msgspec.json.Decoder(OrderTerms).decode
+decode_nothing = msgspec.json.Decoder(Nothing).decode
+decode_issues = msgspec.json.Decoder(IssueTerms).decode
+decode_codes = msgspec.json.Decoder(CodesTerms).decode
+decode_redeem = msgspec.json.Decoder(RedeemTerms).decode
+decode_draw = msgspec.json.Decoder(DrawTerms).decode
+decode_hand_down = msgspec.json.Decoder(HandDownTerms).decode
+decode_batch = msgspec.json.Decoder(Batch).decode
+decode_asked = msgspec.json.Decoder(Asked).decode

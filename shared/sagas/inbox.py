@@ -1,0 +1,190 @@
+"""What the ledger's events mean for sagas: an inbox, lane `sagas` of every ledger partition."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg.rows import tuple_row
+
+from shared.bus import parking
+from shared.bus.parking import Parked
+from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
+from shared.contracts.envelope import Batch, Envelope
+from shared.contracts.ledger import EVENT_BY_TYPE, Event, decode_data
+from shared.db import AWAY
+from shared.errors import UnavailableError
+from shared.sagas.store import SagaStore
+from shared.sagas.turn import SagaNeeds, SagaTurn
+from shared.sagas.writer import Job, Writer, wait_for
+
+BY_THE_LEDGER = "ledger"
+ID_DIGITS = 32
+ERROR_LENGTH_MAX = 2_000
+
+
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENT_BY_TYPE.items()}
+
+
+class TakeIn(Job[None]):
+    """Let sagas take in what the ledger says of them, and move the inbox's position.
+
+    What is about a saga that waits behind a parked event is parked too, except in a `retry`.
+    """
+
+    def __init__(
+        self, events: list[Envelope], position: InboxPosition, *, retry: bool = False
+    ) -> None:
+        super().__init__()
+        self._events = [(saga, event) for event in events if (saga := saga_of(event)) is not None]
+        self._position = position
+        self._retry = retry
+
+    def need(self, needs: SagaNeeds) -> None:
+        """Say what has to be read."""
+        needs.about({saga for saga, _ in self._events})
+        if not self._retry:
+            needs.consumers.add(self._position.consumer)
+
+    def decide(self, turn: SagaTurn) -> None:
+        """Take in what is about something of this service; others have sagas too."""
+        for saga, envelope in self._events:
+            hear = turn.listener(saga)
+            if hear is None:
+                continue
+            if saga.hex in turn.parked and not self._retry:
+                turn.park(self._position.consumer, envelope, saga.hex, parking.BEHIND, 0)
+                continue
+            event = event_in(envelope)
+            hear(event, turn.meta(BY_THE_LEDGER, causation_id=envelope.id))
+        turn.reach(self._position)
+
+
+def event_in(envelope: Envelope) -> Event:
+    """Return the ledger's event. Raises KeyError, msgspec.DecodeError, msgspec.ValidationError."""
+    if isinstance(envelope.data, msgspec.Raw):
+        return _decoders[envelope.type].decode(envelope.data)
+    return decode_data(envelope.type, envelope.data)
+
+
+def saga_of(event: Envelope) -> UUID | None:
+    """Return the saga that an event may be about: its correlation id."""
+    text = event.correlationid or ""
+    if len(text) != ID_DIGITS:
+        return None
+    try:
+        return UUID(hex=text)
+    except ValueError:
+        return None
+
+
+def waits_as(event: Envelope) -> str:
+    """Return in whose name an event waits behind a parked one: its saga's."""
+    saga = saga_of(event)
+    return event.subject if saga is None else saga.hex
+
+
+class LedgerConsumer:
+    """A service's inbox. Threads may share it; effect and position are one transaction.
+
+    `writer` gives the service's writer, which is started at first use.
+    """
+
+    lane = "sagas"
+
+    def __init__(self, store: SagaStore[Any], writer: Callable[[], Writer]) -> None:
+        self.name = store.name
+        self._store = store
+        self._writer = writer
+        self._positions: dict[str, int] = {}
+
+    def position(self, source: str) -> int:
+        """Return the durable position, 0 at the beginning.
+
+        It is kept in memory: where another process has moved it since, what is applied again
+        changes nothing, and the stored position never goes back.
+        """
+        at = self._positions.get(source)
+        if at is None:
+            at = self._positions[source] = self._stored_position(source)
+        return at
+
+    def _stored_position(self, source: str) -> int:
+        with self._store.connection() as conn:
+            row = conn.cursor(row_factory=tuple_row).execute(
+                SELECT_POSITION, (self.name, source, self.lane)
+            ).fetchone()  # fmt: skip
+        return int(row[0]) if row else 0
+
+    def apply(self, batch: Batch) -> None:
+        """Take in a batch, and move the position, in one transaction."""
+        self.begin(batch)()
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin to take in a batch: several that are under way share a turn."""
+        at = self.position(batch.source)
+        self._positions.pop(batch.source, None)
+        fresh = [each for each in batch.events if int(each.sequence) > at]
+        position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
+        taken = self._writer().submit(TakeIn(fresh, position))
+
+        def end() -> None:
+            wait_for(taken)
+            self._positions[batch.source] = max(at, batch.sequence)
+
+        return end
+
+    def park(self, batch: Batch, error: str, attempts: int) -> None:
+        """Put an event aside that can't be taken in, and step over it."""
+        event = batch.events[0]
+        self._positions.pop(batch.source, None)
+        with self._store.connection() as conn, conn.transaction():
+            cursor = conn.cursor()
+            parking.park(
+                cursor, self.name, event, error[:ERROR_LENGTH_MAX], attempts,
+                at=self._store.clock.now(), account=waits_as(event),
+            )  # fmt: skip
+            cursor.execute(
+                UPSERT_POSITION, InboxPosition(self.name, batch.source, self.lane, batch.sequence)
+            )
+
+    def parked(self) -> list[dict[str, Any]]:
+        """Return what was put aside, in order."""
+        with self._store.connection() as conn:
+            found = parking.list_parked(conn.cursor(), [self.name])
+        return [
+            {
+                "consumer": each.consumer, "source": each.source, "sequence": each.sequence,
+                "account": each.account, "type": each.event.type, "error": each.error,
+                "attempts": each.attempts, "parked_at": each.parked_at,
+            }
+            for each in found
+        ]  # fmt: skip
+
+    def retry_parked(self) -> dict[str, int]:
+        """Take in what was put aside, each saga's in order, up to its first failure."""
+        with self._store.connection() as conn:
+            waiting = parking.list_parked(conn.cursor(), [self.name])
+        done, stuck = 0, set()
+        for parked in sorted(waiting, key=lambda each: (each.source, each.sequence)):
+            if parked.account in stuck:
+                continue
+            if self._retry(parked):
+                done += 1
+            else:
+                stuck.add(parked.account)
+        return {"applied": done, "still_parked": len(waiting) - done}
+
+    def _retry(self, parked: Parked) -> bool:
+        position = InboxPosition(self.name, parked.source, self.lane, 0)
+        try:
+            self._writer().run(TakeIn([parked.event], position, retry=True))
+        except (UnavailableError, *AWAY):
+            raise
+        except Exception as error:  # noqa: BLE001 It stays parked, with its newest error.
+            with self._store.connection() as conn:
+                parking.failed_again(conn.cursor(), parked, str(error)[:ERROR_LENGTH_MAX])
+            return False
+        with self._store.connection() as conn:
+            parking.unpark(conn.cursor(), [parked])
+        return True

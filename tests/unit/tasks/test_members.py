@@ -1,0 +1,68 @@
+"""Lists of members: what becomes of each row; and grants, once per member and month."""
+
+import pytest
+
+from services.tasks.domain.catalogue import Valid
+from services.tasks.domain.grants import Grant, grant_mistake, issue_name, parcel_of
+from services.tasks.domain.issue import Issue
+from services.tasks.domain.members import ListVersion, Rejected, sort_additions, sort_removals
+from shared.calendar import Calendar
+from shared.contracts.ledger import TransferRefused
+from shared.sagas.aggregate import Meta
+
+CALENDAR = Calendar("Asia/Shanghai")
+NOW = CALENDAR.parse("2015-08-10T12:00:00")
+META = Meta(now=NOW, actor="operator")
+
+
+def test_ten_rows_with_three_bad_ones_are_seven_in_and_three_reasons():
+    rows = [f"s{each}" for each in range(7)] + ["not a number", "s0", "stranger"]
+    found = sort_additions(rows, members=set(), ours={f"s{each}" for each in range(7)})
+    assert found.taken == rows[:7]
+    assert found.rejected == [
+        Rejected(8, "not a number", "bad_number"),
+        Rejected(9, "s0", "duplicate"),
+        Rejected(10, "stranger", "not_ours"),
+    ]
+
+
+def test_a_member_is_added_once_and_only_a_member_is_removed():
+    assert sort_additions(["a"], {"a"}, {"a"}).rejected == [Rejected(1, "a", "duplicate")]
+    found = sort_removals(["a", "b"], {"a"})
+    assert (found.taken, found.rejected) == (["a"], [Rejected(2, "b", "not_a_member")])
+
+
+def test_a_versions_digest_says_who_whatever_their_order():
+    first, same, other = (
+        ListVersion.make("l", 1, added, [], 2, META).digest
+        for added in (["a", "b"], ["b", "a"], ["a", "c"])
+    )
+    assert first == same != other
+
+
+def test_a_grant_of_a_month_has_one_name_and_the_campaign_pays():
+    grant = Grant(name="monthly", bytes=5, effect="next_cycle", valid=Valid(months=0))
+    first, again = (parcel_of(grant, "c", "p", "s", NOW + n, CALENDAR) for n in (0, 1000))
+    assert first.issue_id == again.issue_id == issue_name("c", "monthly", "2015-08", "s")
+    assert first.payer == "campaign:c"
+    assert CALENDAR.text(first.terms.valid_from) == "2015-09-01T00:00:00+08:00"
+    october = parcel_of(grant, "c", "p", "s", CALENDAR.parse("2015-10-01"), CALENDAR)
+    assert october.issue_id != first.issue_id
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a"]])
+def test_grants_need_names_of_their_own_and_a_list(names):
+    grants = [Grant(name=name, bytes=1) for name in names]
+    assert grant_mistake(grants, listed=len(names) > 1) is not None
+    assert grant_mistake(grants[:1], listed=True) is None
+
+
+def test_an_issue_ends_once_as_the_ledger_says():
+    issue = Issue.begin(parcel_of(Grant(name="g", bytes=1), "c", "p", "s", NOW, CALENDAR), META)
+    refused = TransferRefused(
+        account="campaign:c", recorded_at=NOW, actor="tasks", transfer_id="t", to="s",
+        code="insufficient_data",
+    )  # fmt: skip
+    assert issue.on(refused, META)
+    assert not issue.on(refused, META)
+    assert (issue.state, issue.code) == ("refused", "insufficient_data")
