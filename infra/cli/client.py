@@ -97,6 +97,10 @@ class Service:
         """Send a body with headers of its own until it is answered. Raises CliError."""
         return self._repeat("POST", path, orjson.dumps(body), {}, self._patience_s, headers)
 
+    def read(self, path: str, headers: dict[str, str]) -> Any:
+        """Return what a path answers, asked with headers of its own. Raises CliError."""
+        return self._repeat("GET", path, None, {}, READ_PATIENCE_S, headers).body
+
     def stream(self, path: str, report: Report, body: Any = None) -> dict[str, Any]:
         """Ask for a long job, follow its progress and return its result. Raises CliError."""
         request_id = uuid4().hex

@@ -32,6 +32,7 @@ COMMANDS = {
     "pool": "infra.cli.supply:pool",
     "members": "infra.cli.members:members",
     "audience": "infra.cli.members:audience",
+    "task": "infra.cli.tasks:task",
     "close-month": "infra.cli.reports:close_month",
     "rules": "infra.cli.rules:rules",
     "balance": "infra.cli.reports:balance",

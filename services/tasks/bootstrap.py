@@ -7,7 +7,15 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.tasks import api, campaigns_api, lists_api, partners_api, supply_api
+from services.tasks import (
+    api,
+    campaigns_api,
+    completions_api,
+    lists_api,
+    partners_api,
+    supply_api,
+    tasks_api,
+)
 from services.tasks.application import Tasks
 from services.tasks.bank import Bank
 from services.tasks.domain.tasks.rules import TaskRules, built_in_rules, read_rules
@@ -95,7 +103,9 @@ def make_app(bank: Bank, tokens: Tokens) -> Flask:
     app = Flask("tasks")
     app.extensions["bank"] = bank
     http.install(app, "tasks", tokens, lambda: ready(bank), lambda: web_gauges(bank))
-    for routes in (api, partners_api, supply_api, lists_api, campaigns_api):
+    for routes in (
+        api, partners_api, supply_api, lists_api, campaigns_api, tasks_api, completions_api,
+    ):  # fmt: skip
         app.register_blueprint(routes.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     return app
