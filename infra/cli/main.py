@@ -39,6 +39,8 @@ COMMANDS = {
     "forecast": "infra.cli.questions:forecast",
     "history": "infra.cli.questions:history",
     "why": "infra.cli.questions:why",
+    "partner": "infra.cli.partners:partner",
+    "campaign": "infra.cli.campaigns:campaign",
     "partner-spend": "infra.cli.reports:partner_spend",
     "totals": "infra.cli.reports:totals",
     "rebuild": "infra.cli.reports:rebuild",

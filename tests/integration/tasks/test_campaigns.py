@@ -25,6 +25,13 @@ def test_a_partner_buys_and_the_ledger_has_it(world: World) -> None:
     assert world.get("/v1/partners").body["partners"][0]["partner"] == "didi"
 
 
+def test_a_partner_that_has_bought_nothing_has_nothing(world: World) -> None:
+    world.post("/v1/partners", {"partner": "rider", "sponsor_id": "RIDER01"})
+    world.settle()
+    found = world.get("/v1/partners/rider").body
+    assert (found["available_bytes"], found["held_bytes"], found["alarm_percent"]) == (0, 0, None)
+
+
 def test_what_is_asked_twice_is_done_once(world: World) -> None:
     bought = {"bytes": GIB, "amount_fen": 100_00}
     first = world.post("/v1/partners/didi/purchases", bought, key="k")
