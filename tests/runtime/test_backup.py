@@ -14,7 +14,7 @@ import httpx2
 import psycopg
 import pytest
 
-from infra.cli.client import gifting_of
+from infra.cli.client import gifting_of, tasks_of
 from infra.migrate import targets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
@@ -180,10 +180,13 @@ def partition_database(bank: LocalBank) -> psycopg.Connection[Any]:
 
 
 def ask_a_friend(bank: LocalBank) -> None:
-    """Let gifting's log have an event that nobody acts on."""
+    """Let gifting's and tasks' logs have an event each that nobody, or the ledger, acts on."""
     with gifting_of(bank.bank) as gifting:
         ask = {"asker": SUBSCRIBERS[0], "giver": SUBSCRIBERS[1], "bytes": 10 << 20}
         gifting.write("/v1/asks", ask, {"Idempotency-Key": "ask"})
+    with tasks_of(bank.bank) as tasks:
+        partner = {"partner": "didi", "sponsor_id": "S-800"}
+        tasks.write("/v1/partners", partner, {"Idempotency-Key": "partner"})
 
 
 def put_aside(bank: LocalBank) -> None:
@@ -237,7 +240,7 @@ def log_until(bank: LocalBank, heads: dict[str, int]) -> list[tuple[Any, ...]]:
     found = []
     for log, head in sorted(heads.items()):
         service, _, number = log.partition("_")
-        served = {"ledger": bank.bank.ledger_url, "gifting": bank.bank.gifting_url}[service]
+        served = bank.bank.urls[f"{service}-web"]
         after = 0
         while after < head:
             url = f"{served}/log/{int(number)}"
