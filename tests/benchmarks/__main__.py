@@ -25,6 +25,7 @@ from tests.benchmarks import (
     month,
     rebuild,
     singles,
+    sponsored,
     two_processes,
     year,
 )
@@ -45,6 +46,7 @@ MEASUREMENTS = {
     "accounts": accounts.measure,
     "long-account": long_account.measure,
     "hot": hot.measure,
+    "sponsored": sponsored.measure,
     "close": close.measure,
     "http": singles.measure,
     "two-processes": two_processes.measure,
