@@ -12,6 +12,7 @@ from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
 from infra.cli.output import Bank, Output, bank_option, human_bytes
 from infra.cli.reports import minutes
+from infra.cli.settlements import settlement
 
 Document = dict[str, Any]
 
@@ -250,3 +251,6 @@ def _show_keys(output: Output, found: list[Document]) -> None:
         for each in found
     ]  # fmt: skip
     output.table("Keys", ["key", "app", "issued", "ends"], rows)
+
+
+partner.add_command(settlement)

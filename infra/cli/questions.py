@@ -134,6 +134,9 @@ def _amounts(entry: dict[str, Any]) -> list[str]:
     facts = [f"{entry['lines']:,} records"] if "lines" in entry else []
     if entry.get("unfunded_bytes"):
         facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
+    facts += [
+        f"{amount:,} B paid by {campaign}" for campaign, amount in entry.get("sponsors", {}).items()
+    ]
     if entry.get("shortfall_bytes"):
         facts.append(f"{entry['shortfall_bytes']:,} B were not left")
     return facts
