@@ -36,6 +36,12 @@ from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.contracts.envelope import decode_raw_batch, source_of
+from shared.contracts.ledger import (
+    DataClawedBack,
+    DataReceived,
+    TransferRefused,
+    TransferReturned,
+)
 from shared.contracts.tasks import SAGA_TYPES
 from shared.errors import DatabankError, InvalidError
 from shared.ids import TASKS_LOG, log_name
@@ -46,6 +52,10 @@ from shared.sagas.inbox import LedgerConsumer
 from shared.worker import serve_face
 
 QUEUE = "tasks.00"
+# What ends a claim, a funding, an issue or a clawback; departures, the most of all, end nothing.
+HEARS = frozenset(
+    kind.TYPE for kind in (DataReceived, TransferRefused, TransferReturned, DataClawedBack)
+)
 
 
 def make_bank(
@@ -71,7 +81,7 @@ def make_bank(
         clock=clock,
         tasks=tasks,
         log=StoredLog(TASKS_LOG, source, store.connection, SAGA_TYPES),
-        consumer=LedgerConsumer(store, lambda: tasks.writer),
+        consumer=LedgerConsumer(store, lambda: tasks.writer, HEARS),
         doorbell=doorbell,
     )
 

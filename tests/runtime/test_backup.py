@@ -151,6 +151,23 @@ def test_a_stopped_bank_is_backed_up_too_and_a_damaged_backup_is_refused(
     assert refusal(new, "restore", str(tmp_path / "none"), "--state", str(new.state)) == "no_backup"
 
 
+def test_a_backup_that_knows_nothing_of_a_service_that_came_later_is_restored(
+    local_bank: LocalBank, make_local_bank: Callable[..., LocalBank], tmp_path: Path
+):
+    folder, new = tmp_path / "backup", make_local_bank()
+    local_bank.up()
+    local_bank.done("down")
+    bank = local_bank.bank
+    passwords = {name: each for name, each in bank.service_passwords.items() if name != "tasks"}
+    dataclasses.replace(bank, tasks_token="", service_passwords=passwords).save()
+    local_bank.done("backup", str(folder))
+
+    restore = ("restore", str(folder), "--state", str(new.state), "--port", str(new.port))
+    assert new.json(*restore)["verify"]["ok"]
+    assert new.bank.tasks_token
+    assert new.bank.service_passwords["tasks"]
+
+
 def test_a_bank_on_a_given_server_is_told_what_to_use_instead(
     make_local_bank: Callable[..., LocalBank], tmp_path: Path
 ):

@@ -25,6 +25,7 @@ from shared.bus.inbox import Inbox
 from shared.bus.readers import Readers
 from shared.bus.stored_log import LocalLogReader
 from shared.config import Settings
+from shared.contracts.audiences import EVERYONE, Audience
 from shared.sagas.requests import Asking
 from shared.sagas.writer import Job, Writer
 from tests.support.ledger import TOKENS, RealLedger
@@ -83,10 +84,18 @@ class ClaimsWorld:
         commands = [OpenAccount(key="o", account=one, plan="std-30mb") for one in people]
         assert {each.status for each in self.ledger.do(*commands)} == {"done"}
 
-    def campaign(self, name: str, *tasks: Task, funded: int = 100 * MIB, **budget: Any) -> Campaign:
+    def campaign(
+        self,
+        name: str,
+        *tasks: Task,
+        funded: int = 100 * MIB,
+        members_of: str | None = None,
+        **budget: Any,
+    ) -> Campaign:
         """Return a running campaign of the partner didi, its account funded."""
+        audience = Audience(list=members_of) if members_of else EVERYONE
         terms = CampaignTerms(
-            title="", budget=Budget(**budget), tasks=list(tasks or [RIDE]), starts_at=0
+            budget=Budget(**budget), tasks=list(tasks or [RIDE]), starts_at=0, audience=audience
         )
         with self.store.turn() as turn:
             meta = turn.meta("operator")

@@ -133,6 +133,18 @@ def test_another_app_or_a_campaign_that_does_not_run_takes_no_completions(world:
     assert codes(world.complete(world.asked("r9", "none", entrance))) == {"campaign_not_found": 1}
 
 
+def test_a_campaign_for_a_list_rewards_its_members_alone(world: ClaimsWorld):
+    world.open("ann", "bob")
+    with world.store.turn() as turn:
+        turn.lists.change("vip", 1, ["ann"], [])
+    world.campaign("august", RIDE, SignIn(name="hello"), members_of="vip")
+    asked = [world.asked(f"r-{who}", "august", world.enter("august", who)[1])
+             for who in ("ann", "bob")]  # fmt: skip
+    assert codes(world.complete(*asked)) == {"pending": 1, "not_in_audience": 1}
+    assert world.do("august", "hello", "ann").state == "accepted"
+    assert code_of(world.do, "august", "hello", "bob") == "not_in_audience"
+
+
 def test_devices_addresses_and_days_have_their_limits(world: ClaimsWorld):
     people = [f"p{number}" for number in range(8)]
     world.open(*people)
