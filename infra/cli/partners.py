@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import rich_click as click
 
+from infra.cli import signed
 from infra.cli.client import Service, tasks_of
 from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
@@ -20,6 +21,10 @@ Document = dict[str, Any]
 @click.group()
 def partner() -> None:
     """Register partners, and keep their apps, keys, contracts, prices and data."""
+
+
+for _command in (signed.complete, signed.answer, signed.claw_back):
+    partner.add_command(_command)
 
 
 @partner.command("register")
