@@ -181,9 +181,10 @@ _TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def _show_why(output: Output, answer: dict[str, Any]) -> None:
     paid = [(each["lot_id"], each["kind"], each["bytes"]) for each in answer["slices"]]
-    for name, who in (("sponsored_bytes", "a sponsor"), ("unfunded_bytes", "no lot")):
-        if answer[name]:
-            paid.append((who, "", answer[name]))
+    if answer["sponsored_bytes"]:
+        paid.append((answer["sponsored"]["campaign"], "sponsored", answer["sponsored_bytes"]))
+    if answer["unfunded_bytes"]:
+        paid.append(("no lot", "", answer["unfunded_bytes"]))
     when = minutes(answer["occurred_at"])
     output.table(
         f"{answer['usage_id']} of {answer['account']}, {when}",

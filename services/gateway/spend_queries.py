@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from services.gateway.campaigns import TERMS
 from services.gateway.settlement import Price
 from services.gateway.store import AnyCursor, Sequences
 
@@ -59,6 +60,10 @@ SELECT
             AND (%(partner)s::text IS NULL OR campaigns.partner = %(partner)s)
             AND (%(after)s::text IS NULL OR campaigns.campaign > %(after)s)
         ORDER BY campaigns.campaign LIMIT %(limit)s) AS one)
+"""
+CAMPAIGN_SUMS = f"""
+SELECT {", ".join(f"coalesce(sum({term}), 0)" for term in TERMS)},
+    (SELECT coalesce(sum(remaining), 0) FROM campaign_lots) FROM campaigns
 """
 QUOTAS = """
 SELECT account, sum(remaining) FROM campaign_lots
@@ -129,3 +134,10 @@ def quotas(cursor: AnyCursor, campaign: str) -> list[dict[str, Any]]:
     """Return what each of a campaign's quotas has left."""
     rows = cursor.execute(QUOTAS, {"campaign": campaign}).fetchall()
     return [{"account": account, "remaining_bytes": int(left)} for account, left in rows]
+
+
+def campaign_sums(cursor: AnyCursor) -> dict[str, int]:
+    """Return the terms of all campaigns together, and what is left of them."""
+    row = cursor.execute(CAMPAIGN_SUMS).fetchone()
+    assert row is not None
+    return {term: int(amount) for term, amount in zip((*TERMS, "left"), row, strict=True)}

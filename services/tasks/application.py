@@ -168,9 +168,8 @@ class Tasks:
 
     def _published(self, answer: Answer) -> Answer:
         try:
-            # The members first: once the ledger knows an offer, it knows for whom.
-            self.feeding.feed(answer.subject.id)
             self.offers.put(answer.subject.id)
+            self.feeding.feed(answer.subject.id)
         except (UnavailableError, RefusedError) as error:
             # What was asked is stored; whether the ledger knows of it, the answer tells.
             logger().warning("offer_waits", code=error.code, error=error.detail)
