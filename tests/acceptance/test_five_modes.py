@@ -1,0 +1,225 @@
+"""The five modes of 定向流量统付 on the real month, each by a file and with another partner.
+
+Nothing but the files in docs/examples/campaigns tells the modes apart: whom a partner pays for
+(anyone, listed members) and what (everything, up to a cap, a fixed grant, a shared pool).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from infra.cli.client import Service, ledger_of
+from infra.cli.files import read_document
+from infra.cli.usage_file import HOST, UsageFile, UsageRow
+from shared.calendar import Calendar
+from shared.ids import quota_of
+from tests.acceptance.real_month import CLOCK, FILES, IMPORT, require_real_month
+from tests.acceptance.steps import do, kill, wait_until_ready
+from tests.support.bank import LocalBank, wait_until
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "campaigns"
+MODES = {int(file.name[5]): file for file in sorted(EXAMPLES.glob("mode-*.yaml"))}
+CALENDAR = Calendar("Asia/Shanghai")
+AUGUST = CALENDAR.parse("2015-08-01"), CALENDAR.parse("2015-09-01")
+GIB, MIB = 1 << 30, 1 << 20
+PARTITIONS = 2
+CLUB = 200
+SETTLE_S = 60.0
+
+
+class Mode(NamedTuple):
+    """A mode's file, and what its partner's hosts were used for in August, by subscriber."""
+
+    number: int
+    terms: dict[str, Any]
+    used: Counter[str]
+
+    @property
+    def name(self) -> str:
+        name: str = self.terms["campaign"]
+        return name
+
+
+def accepted() -> Iterator[UsageRow]:
+    """Yield the month's records that can be charged, each once."""
+    seen: set[str] = set()
+    for path in FILES:
+        with UsageFile(Path(path)) as file:
+            for row in file.rows(ZoneInfo("Asia/Shanghai")):
+                if isinstance(row, UsageRow) and row.usage_id not in seen:
+                    seen.add(row.usage_id)
+                    yield row
+
+
+@pytest.fixture(scope="module")
+def modes() -> dict[int, Mode]:
+    """The five files, with what the real month holds for each."""
+    require_real_month()
+    found = {each: Mode(each, read_document(file), Counter()) for each, file in MODES.items()}
+    for row in accepted():
+        host = row.columns[HOST].lower()
+        for mode in found.values():
+            hosts = mode.terms.get("offer", {}).get("hosts", [])
+            if AUGUST[0] <= row.occurred_at < AUGUST[1] and any(
+                host == each or host.endswith(f".{each}") for each in hosts
+            ):
+                mode.used[row.subscriber] += row.bytes
+    return found
+
+
+@pytest.fixture(scope="module")
+def members(modes: dict[int, Mode]) -> dict[int, list[str]]:
+    """Whom the lists of modes 3 to 5 hold: every other user of Taobao, a club, JD's users."""
+    people = sorted({who for mode in modes.values() for who in mode.used})
+    return {3: sorted(modes[3].used)[::2], 4: people[:CLUB], 5: sorted(modes[5].used)}
+
+
+@pytest.fixture(scope="module")
+def bank(
+    tmp_path_factory: pytest.TempPathFactory, modes: dict[int, Mode], members: dict[int, list[str]]
+) -> Iterator[LocalBank]:
+    """A bank that has lived through August with the five campaigns, then imported its usage."""
+    folder = tmp_path_factory.mktemp("five-modes")
+    bank = LocalBank(folder / "bank", {"LEDGER_PARTITIONS": str(PARTITIONS)})
+    try:
+        bank.up("--clock", "2015-07-31T12:00:00+08:00")
+        listed = sorted({who for each in members.values() for who in each})
+        do(bank, [opening(who) for who in listed])
+        for mode in modes.values():
+            launch(bank, folder, mode, members.get(mode.number))
+        bank.done("clock", "set", "2015-08-01T00:01:00+08:00")
+        grants_are_given(bank, members[4])
+        bank.done("clock", "set", CLOCK)
+        yield bank
+    finally:
+        bank.erase()
+
+
+def opening(who: str) -> dict[str, Any]:
+    """Open an account as the import does, so that it finds it there."""
+    return {
+        "key": f"open-{who}", "type": "open_account", "account": who, "plan": "std-30mb",
+        "active_from": "2015-08",
+    }  # fmt: skip
+
+
+def launch(bank: LocalBank, folder: Path, mode: Mode, people: list[str] | None) -> None:
+    """Bring a campaign from its file to running, as an operator does."""
+    partner, app = mode.terms["partner"], mode.terms["asp_id"]
+    bank.done("partner", "register", partner, "--sponsor-id", f"S-{partner}")
+    bank.done("partner", "app", "add", partner, app)
+    bank.done("partner", "buy", partner, "4GB")
+    if people is not None:
+        file = folder / f"{mode.name}.csv"
+        file.write_text("subscriber\n" + "\n".join([*people, "nobody at all", people[0]]) + "\n")
+        told = bank.json("members", "import", mode.terms["audience"]["list"], str(file))
+        assert told["taken"] == len(people)
+        assert [each["reason"] for each in told["rejected"]] == ["bad_number", "duplicate"]
+    bank.done("campaign", "draft", str(MODES[mode.number]))
+    bank.done("campaign", "approve", mode.name)
+    budget = mode.terms.get("budget", {})
+    if not budget.get("unlimited"):
+        bank.done("campaign", "fund", mode.name, str(budget.get("total_bytes", 2 * GIB)))
+    bank.done("campaign", "start", mode.name)
+
+
+def grants_are_given(bank: LocalBank, people: list[str]) -> None:
+    """Wait for the club's grants of August, while tasks is killed in the middle of them."""
+    with ledger_of(bank.bank) as ledger:
+        wait_until(lambda: bool(lots_of(ledger, people[0], "pack")), SETTLE_S, "a grant is there")
+        kill(bank, "tasks")
+        wait_until_ready(bank)
+        last = people[-1]
+        wait_until(lambda: len(lots_of(ledger, last, "pack")) == 2, SETTLE_S, "all have theirs")
+
+
+def lots_of(ledger: Service, who: str, kind: str) -> list[dict[str, Any]]:
+    """Return a subscriber's lots of a kind."""
+    lots = ledger.get(f"/v1/accounts/{who}")["state"].get("lots", {})
+    return [lot for lot in lots.values() if lot["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def imported(bank: LocalBank) -> Any:
+    """What the import of the month says."""
+    return bank.json(*IMPORT, timeout=300)
+
+
+def charged(bank: LocalBank, mode: Mode) -> int:
+    """Return what a campaign's quotas were charged with, over all partitions."""
+    with ledger_of(bank.bank) as ledger:
+        return sum(
+            ledger.get(f"/v1/accounts/{quota_of(f'campaign:{mode.name}', each)}")["state"]
+            .get("spent", 0)
+            for each in range(PARTITIONS)
+        )  # fmt: skip
+
+
+def test_mode_1_pays_for_everything_that_anybody_does_there(bank, imported, modes) -> None:
+    assert imported["accepted"] == 212_979
+    assert sum(modes[1].used.values()) > 100 * MIB
+    assert charged(bank, modes[1]) == sum(modes[1].used.values())
+
+
+def test_mode_2_pays_for_anybody_up_to_the_cap_and_the_user_goes_on(bank, imported, modes) -> None:
+    cap = modes[2].terms["offer"]["caps"]["per_subscriber_bytes"]
+    used = modes[2].used
+    assert any(amount > cap for amount in used.values())
+    assert charged(bank, modes[2]) == sum(min(amount, cap) for amount in used.values())
+
+
+def test_mode_3_pays_for_everything_of_its_members_and_of_nobody_else(
+    bank, imported, modes, members
+) -> None:
+    of_members = sum(modes[3].used[who] for who in members[3])
+    assert charged(bank, modes[3]) == of_members < sum(modes[3].used.values())
+
+
+def test_mode_4_gives_each_member_its_lots_once_a_cycle(bank, imported, modes, members) -> None:
+    with ledger_of(bank.bank) as ledger:
+        member = members[4][0]
+        wait_until(lambda: len(lots_of(ledger, members[4][-1], "pack")) == 3, SETTLE_S, "September")
+        lots = [lots_of(ledger, who, "pack") for who in members[4]]
+        outsider = next(who for who in sorted(modes[1].used) if who not in members[4])
+        assert lots_of(ledger, outsider, "pack") == []
+        spans = sorted(
+            (lot["granted"], CALENDAR.text(lot["valid_from"])[:7], CALENDAR.text(lot["expires_at"])[:10])
+            for lot in lots_of(ledger, member, "pack")
+        )  # fmt: skip
+    assert {len(each) for each in lots} == {3}
+    assert spans == [
+        (MIB, "2015-09", "2015-11-01"),
+        (5 * MIB, "2015-08", "2015-09-01"),
+        (5 * MIB, "2015-09", "2015-10-01"),
+    ]
+
+
+def test_mode_4s_packs_beside_the_grants_are_ordered_and_issued(bank, imported, members) -> None:
+    bank.done("pack", "publish", str(EXAMPLES.parent / "packs" / "month-500mb.json"))
+    order = bank.json("order", "make", "kugou", "month-500mb", "1")["order_id"]
+    assert "order_not_paid" in bank.run("pack", "issue", order, members[4][0]).stderr
+    bank.done("order", "pay", order)
+    assert bank.json("pack", "issue", order, members[4][0])["issued"] == 1
+    with ledger_of(bank.bank) as ledger:
+        wait_until(lambda: len(lots_of(ledger, members[4][0], "pack")) == 4, SETTLE_S, "the pack")
+
+
+def test_mode_5_shares_its_pool_and_no_member_passes_its_limit(
+    bank, imported, modes, members
+) -> None:
+    cap = modes[5].terms["offer"]["caps"]["per_subscriber_bytes"]
+    wanted = sum(min(modes[5].used[who], cap) for who in members[5])
+    total = modes[5].terms["budget"]["total_bytes"]
+    assert wanted > total
+    assert charged(bank, modes[5]) == total
+
+
+def test_what_was_used_is_what_lots_nobody_and_the_partners_paid_for(bank, imported, modes) -> None:
+    paid = sum(charged(bank, mode) for mode in modes.values() if mode.number != 4)
+    assert imported["sponsored_bytes"] == paid
+    whole = imported["spent_bytes"] + imported["unfunded_bytes"] + imported["sponsored_bytes"]
+    assert imported["used_bytes"] == whole == 3_614_682_928
