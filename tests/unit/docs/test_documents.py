@@ -16,7 +16,7 @@ from services.ledger import api as ledger_api
 from services.ledger import gifting_api as ledger_gifting_api
 from services.ledger import rules_api
 from services.tasks import api as tasks_api
-from services.tasks import campaigns_api, completions_api, partners_api
+from services.tasks import campaigns_api, completions_api, lists_api, partners_api, supply_api
 from services.tasks import tasks_api as claims_api
 from shared.log_api import log_blueprint
 
@@ -101,7 +101,15 @@ def test_every_route_is_documented_and_no_other():
         [each.blueprint for each in (gifting_api, packets_api, asks_api)],
         [
             each.blueprint
-            for each in (tasks_api, partners_api, campaigns_api, claims_api, completions_api)
+            for each in (
+                tasks_api,
+                partners_api,
+                campaigns_api,
+                claims_api,
+                completions_api,
+                supply_api,
+                lists_api,
+            )
         ],
     ]
     there = set().union(*map(routes, services))
