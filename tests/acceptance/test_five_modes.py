@@ -4,6 +4,7 @@ Nothing but the files in docs/examples/campaigns tells the modes apart: whom a p
 (anyone, listed members) and what (everything, up to a cap, a fixed grant, a shared pool).
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,6 +243,22 @@ def test_mode_5_shares_its_pool_and_no_member_passes_its_limit(
     total = modes[5].terms["budget"]["total_bytes"]
     assert wanted > total
     assert charged(bank, modes[5]) == total
+
+
+def test_a_pool_that_grows_has_a_share_for_each_member(bank, imported, members, tmp_path) -> None:
+    pack = {
+        "name": "jd-family", "kind": "pool", "bytes": 1000, "grows_with": "jd-members",
+        "prices": [{"from_day": "2015-08-01", "fen": 1}],
+    }  # fmt: skip
+    (tmp_path / "pack.json").write_text(json.dumps(pack))
+    bank.done("pack", "publish", str(tmp_path / "pack.json"))
+    order = bank.json("order", "make", "jd", "jd-family", "1")["order_id"]
+    pool = bank.json("order", "pay", order)["pool_id"]
+    whole = 1000 * (1 + len(members[5]))
+    with tasks_of(bank.bank) as tasks:
+        wait_until(
+            lambda: tasks.get(f"/v1/pools/{pool}")["total_bytes"] == whole, SETTLE_S, "it has grown"
+        )
 
 
 def test_what_was_used_is_what_lots_nobody_and_the_partners_paid_for(bank, imported, modes) -> None:
