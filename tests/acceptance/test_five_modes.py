@@ -19,6 +19,7 @@ from infra.cli.files import read_document
 from infra.cli.output import CliError
 from infra.cli.usage_file import HOST, UsageFile, UsageRow
 from shared.calendar import Calendar
+from shared.contracts.ledger import DataReceived
 from shared.ids import quota_of
 from tests.acceptance.real_month import CLOCK, FILES, IMPORT, require_real_month
 from tests.acceptance.steps import do, kill, wait_until_ready
@@ -145,21 +146,28 @@ def import_members(bank: LocalBank, file: Path, mode: Mode, people: list[str]) -
 def grants_are_given(bank: LocalBank, people: list[str]) -> None:
     """Wait for the club's grants of August, while tasks is killed in the middle of them."""
     with ledger_of(bank.bank) as ledger:
-        wait_until(lambda: bool(lots_of(ledger, people[0], "pack")), SETTLE_S, "a grant is there")
+        wait_until(lambda: bool(packs_of(ledger, people[0])), SETTLE_S, "a grant is there")
         kill(bank, "tasks")
         wait_until_ready(bank)
         last = people[-1]
-        wait_until(lambda: len(lots_of(ledger, last, "pack")) == 2, SETTLE_S, "all have theirs")
+        wait_until(lambda: len(packs_of(ledger, last)) == 2, SETTLE_S, "all have theirs")
 
 
 def day(at: int) -> str:
     return CALENDAR.text(at)[:10]
 
 
-def lots_of(ledger: Service, who: str, kind: str) -> list[dict[str, Any]]:
-    """Return a subscriber's lots of a kind."""
-    lots = ledger.get(f"/v1/accounts/{who}")["state"].get("lots", {})
-    return [lot for lot in lots.values() if lot["kind"] == kind]
+def packs_of(ledger: Service, who: str) -> list[dict[str, Any]]:
+    """Return the packs that a subscriber ever got, with their terms, used up or not."""
+    found: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = ledger.get(f"/v1/accounts/{who}/events", after=str(after), limit="500")
+        for event in page["events"]:
+            if event["type"] == DataReceived.TYPE:
+                found += [lot for lot in event["data"]["lots"] if lot["kind"] == "pack"]
+        after = page["next_after"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -209,13 +217,13 @@ def test_mode_3_pays_for_everything_of_its_members_and_of_nobody_else(
 def test_mode_4_gives_each_member_its_lots_once_a_cycle(bank, imported, modes, members) -> None:
     with ledger_of(bank.bank) as ledger:
         member = members[4][0]
-        wait_until(lambda: len(lots_of(ledger, members[4][-1], "pack")) == 3, SETTLE_S, "September")
-        lots = [lots_of(ledger, who, "pack") for who in members[4]]
+        wait_until(lambda: len(packs_of(ledger, members[4][-1])) == 3, SETTLE_S, "September")
+        lots = [packs_of(ledger, who) for who in members[4]]
         outsider = next(who for who in sorted(modes[1].used) if who not in members[4])
-        assert lots_of(ledger, outsider, "pack") == []
+        assert packs_of(ledger, outsider) == []
         spans = sorted(
             (lot["granted"], day(lot["valid_from"])[:7], day(lot["expires_at"]))
-            for lot in lots_of(ledger, member, "pack")
+            for lot in packs_of(ledger, member)
         )  # fmt: skip
     assert {len(each) for each in lots} == {3}
     assert spans == [
@@ -232,7 +240,7 @@ def test_mode_4s_packs_beside_the_grants_are_ordered_and_issued(bank, imported, 
     bank.done("order", "pay", order)
     assert bank.json("pack", "issue", order, members[4][0])["issued"] == 1
     with ledger_of(bank.bank) as ledger:
-        wait_until(lambda: len(lots_of(ledger, members[4][0], "pack")) == 4, SETTLE_S, "the pack")
+        wait_until(lambda: len(packs_of(ledger, members[4][0])) == 4, SETTLE_S, "the pack")
 
 
 def test_mode_5_shares_its_pool_and_no_member_passes_its_limit(
