@@ -89,6 +89,16 @@ class Service:
         """Return what a path answers. Raises CliError."""
         return self._repeat("GET", path, None, query, READ_PATIENCE_S, {}).body
 
+    def get_file(self, path: str, **query: str) -> bytes:
+        """Return the file that a path answers, as it is. Raises CliError."""
+        with self._failures_are_clear():
+            for attempt in self._attempts(READ_PATIENCE_S):
+                with attempt:
+                    response = self._http.request("GET", path, params=query)
+                    self._check(response)
+                    return response.content
+        raise AssertionError
+
     def post(self, path: str, body: Any, **query: str) -> Answer:
         """Send a body until it is answered. Raises CliError."""
         return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s, {})

@@ -7,11 +7,13 @@ from uuid import uuid4
 
 import rich_click as click
 
+from infra.cli import signed
 from infra.cli.client import Service, tasks_of
 from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
 from infra.cli.output import Bank, Output, bank_option, human_bytes
 from infra.cli.reports import minutes
+from infra.cli.settlements import settlement
 
 Document = dict[str, Any]
 
@@ -19,6 +21,10 @@ Document = dict[str, Any]
 @click.group()
 def partner() -> None:
     """Register partners, and keep their apps, keys, contracts, prices and data."""
+
+
+for _command in (signed.complete, signed.answer, signed.claw_back):
+    partner.add_command(_command)
 
 
 @partner.command("register")
@@ -250,3 +256,6 @@ def _show_keys(output: Output, found: list[Document]) -> None:
         for each in found
     ]  # fmt: skip
     output.table("Keys", ["key", "app", "issued", "ends"], rows)
+
+
+partner.add_command(settlement)

@@ -61,8 +61,8 @@ def _order(order: Order, _: Row) -> Row:
 
 def _pool(pool: Pool, _: Row) -> Row:
     return {
-        "partner": pool.partner, "title": pool.title, "total_bytes": pool.total_bytes,
-        "opened_at": pool.opened_at,
+        "partner": pool.partner, "title": pool.title, "grows_with": pool.grows_with,
+        "total_bytes": pool.total_bytes, "opened_at": pool.opened_at,
     }  # fmt: skip
 
 

@@ -248,3 +248,21 @@ def test_the_digest_is_of_the_hosts_that_are_kept(world: World) -> None:
     hosts = row[0] if isinstance(row, tuple) else row["hosts"]
     made = hashlib.sha256("\n".join(sorted(hosts)).encode()).hexdigest()
     assert (content["hosts_digest"], content["count"]) == (made, 2)
+
+
+def test_the_metrics_tell_of_campaigns_and_of_offers_that_the_ledger_lacks(world: World) -> None:
+    world.draft()
+    world.draft("didi-autumn", budget={"unlimited": True})
+    world.done("/v1/campaigns/didi-autumn/approve")
+    world.near.away = True
+    assert world.post("/v1/campaigns/didi-autumn/start", {}).status == 202
+
+    def told() -> str:
+        return world.app.test_client().get("/metrics").text
+
+    assert 'databank_tasks_campaigns{state="drafted"} 1.0' in told()
+    assert 'databank_tasks_campaigns{state="running"} 1.0' in told()
+    assert "databank_tasks_offers_unknown 1.0" in told()
+    world.near.away = False
+    world.put_offers()
+    assert "databank_tasks_offers_unknown 0.0" in told()

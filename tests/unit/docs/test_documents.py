@@ -8,7 +8,7 @@ from flask import Blueprint, Flask
 
 from infra.cli.main import COMMANDS
 from services.gateway import api as gateway_api
-from services.gateway import audiences_api
+from services.gateway import audiences_api, spending_api
 from services.gateway.history import KINDS
 from services.gifting import api as gifting_api
 from services.gifting import asks_api, packets_api
@@ -16,7 +16,7 @@ from services.ledger import api as ledger_api
 from services.ledger import gifting_api as ledger_gifting_api
 from services.ledger import rules_api
 from services.tasks import api as tasks_api
-from services.tasks import campaigns_api, completions_api, partners_api
+from services.tasks import campaigns_api, completions_api, lists_api, partners_api, supply_api
 from services.tasks import tasks_api as claims_api
 from shared.log_api import log_blueprint
 
@@ -97,11 +97,19 @@ def test_every_route_is_documented_and_no_other():
     log = log_blueprint(ledger_api.served)
     services: list[list[Blueprint]] = [
         [ledger_api.blueprint, rules_api.blueprint, ledger_gifting_api.blueprint, log],
-        [gateway_api.blueprint, audiences_api.blueprint],
+        [gateway_api.blueprint, audiences_api.blueprint, spending_api.blueprint],
         [each.blueprint for each in (gifting_api, packets_api, asks_api)],
         [
             each.blueprint
-            for each in (tasks_api, partners_api, campaigns_api, claims_api, completions_api)
+            for each in (
+                tasks_api,
+                partners_api,
+                campaigns_api,
+                claims_api,
+                completions_api,
+                supply_api,
+                lists_api,
+            )
         ],
     ]
     there = set().union(*map(routes, services))
