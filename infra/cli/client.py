@@ -89,6 +89,16 @@ class Service:
         """Return what a path answers. Raises CliError."""
         return self._repeat("GET", path, None, query, READ_PATIENCE_S, {}).body
 
+    def get_file(self, path: str, **query: str) -> bytes:
+        """Return the file that a path answers, as it is. Raises CliError."""
+        with self._failures_are_clear():
+            for attempt in self._attempts(READ_PATIENCE_S):
+                with attempt:
+                    response = self._http.request("GET", path, params=query)
+                    self._check(response)
+                    return response.content
+        raise AssertionError
+
     def post(self, path: str, body: Any, **query: str) -> Answer:
         """Send a body until it is answered. Raises CliError."""
         return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s, {})
@@ -96,6 +106,10 @@ class Service:
     def write(self, path: str, body: Any, headers: dict[str, str]) -> Answer:
         """Send a body with headers of its own until it is answered. Raises CliError."""
         return self._repeat("POST", path, orjson.dumps(body), {}, self._patience_s, headers)
+
+    def read(self, path: str, headers: dict[str, str]) -> Any:
+        """Return what a path answers, asked with headers of its own. Raises CliError."""
+        return self._repeat("GET", path, None, {}, READ_PATIENCE_S, headers).body
 
     def stream(self, path: str, report: Report, body: Any = None) -> dict[str, Any]:
         """Ask for a long job, follow its progress and return its result. Raises CliError."""

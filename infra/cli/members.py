@@ -7,9 +7,11 @@ from uuid import uuid4
 import rich_click as click
 
 from infra.cli.client import Service, tasks_of
+from infra.cli.files import FILE, read_document
 from infra.cli.output import Bank, CliError, Output, bank_option
+from infra.cli.partners import write
 from infra.cli.people import batches, read_people
-from infra.cli.supply import IN_PATH, read_document, show_rejected, write
+from infra.cli.supply import show_rejected
 
 Document = dict[str, Any]
 ROWS_PER_CALL = 5_000
@@ -23,7 +25,7 @@ def members() -> None:
 
 @members.command("import")
 @click.argument("name", metavar="LIST")
-@click.argument("file", type=IN_PATH)
+@click.argument("file", type=FILE)
 @click.option("--remove", is_flag=True, help="Take the people in FILE off the list.")
 @bank_option
 def import_members(bank: Bank, output: Output, name: str, file: Path, *, remove: bool) -> None:
@@ -88,13 +90,13 @@ def audience() -> None:
 
 
 @audience.command("count")
-@click.argument("file", type=IN_PATH)
+@click.argument("file", type=FILE)
 @click.option(
     "--as-partner", is_flag=True, help="As a partner may know it: in tens, none below 50."
 )
 @bank_option
 def count(bank: Bank, output: Output, file: Path, *, as_partner: bool) -> None:
-    """Count the audience in FILE (JSON: all, list or rule, or a campaign that has one)."""
+    """Count the audience in FILE (JSON, YAML: all, list or rule, or a campaign that has one)."""
     document = read_document(file)
     body = {"audience": document.get("audience", document), "as_partner": as_partner}
     with tasks_of(bank, output) as tasks:

@@ -134,6 +134,9 @@ def _amounts(entry: dict[str, Any]) -> list[str]:
     facts = [f"{entry['lines']:,} records"] if "lines" in entry else []
     if entry.get("unfunded_bytes"):
         facts.append(f"{entry['unfunded_bytes']:,} B unfunded")
+    facts += [
+        f"{amount:,} B paid by {campaign}" for campaign, amount in entry.get("sponsors", {}).items()
+    ]
     if entry.get("shortfall_bytes"):
         facts.append(f"{entry['shortfall_bytes']:,} B were not left")
     return facts
@@ -178,9 +181,10 @@ _TOLD: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def _show_why(output: Output, answer: dict[str, Any]) -> None:
     paid = [(each["lot_id"], each["kind"], each["bytes"]) for each in answer["slices"]]
-    for name, who in (("sponsored_bytes", "a sponsor"), ("unfunded_bytes", "no lot")):
-        if answer[name]:
-            paid.append((who, "", answer[name]))
+    if answer["sponsored_bytes"]:
+        paid.append((answer["sponsored"]["campaign"], "sponsored", answer["sponsored_bytes"]))
+    if answer["unfunded_bytes"]:
+        paid.append(("no lot", "", answer["unfunded_bytes"]))
     when = minutes(answer["occurred_at"])
     output.table(
         f"{answer['usage_id']} of {answer['account']}, {when}",

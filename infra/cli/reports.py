@@ -16,13 +16,15 @@ VIEWS = (
     "partner_spend",
     "trial_balance",
     "history",
+    "campaigns",
     "subscriber_facts",
     "gifts",
+    "partners",
     "all",
 )
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
-    "expired", "adjusted", "unfunded", "in_transit",
+    "expired", "adjusted", "unfunded", "sponsored", "in_transit",
 )  # fmt: skip
 
 
@@ -192,27 +194,30 @@ def _show_balance(output: Output, answer: dict[str, Any]) -> None:
         for lot in answer["lots"]
     ]
     output.table("Lots", ["lot", "kind", "bytes left", "", "from", "until"], lots)
+    for paid in answer.get("sponsored", []):
+        output.line(
+            f"{_name(paid['campaign'])} of {_name(paid['partner'])} paid for"
+            f" {human_bytes(paid['bytes'])} in {paid['records']:,} records this month"
+        )
 
 
 def _show_spend(output: Output, answer: dict[str, Any]) -> None:
+    grouped = any(row["rating_group"] for row in answer["rows"])
+    cost = any(row["amount_fen"] for row in answer["rows"])
     rows = [
         (
-            _name(row["partner"]),
-            _name(row["campaign"]),
-            row["day"],
-            row["kind"],
-            row["bytes"],
-            human_bytes(row["bytes"]),
-            row["count"],
-            row["subscribers"],
+            _name(row["partner"]), _name(row["campaign"]), row["day"], row["kind"],
+            *([row["rating_group"]] if grouped else []),
+            row["bytes"], human_bytes(row["bytes"]), row["count"], row["subscribers"],
+            *([f"{row['amount_fen'] / 100:,.2f}"] if cost else []),
         )
         for row in answer["rows"]
-    ]
-    output.table(
-        "Partner spend",
-        ["partner", "campaign", "day", "kind", "bytes", "", "count", "people"],
-        rows,
-    )
+    ]  # fmt: skip
+    columns = [
+        "partner", "campaign", "day", "kind", *(["group"] if grouped else []), "bytes", "", "count",
+        "people", *(["yuan"] if cost else []),
+    ]  # fmt: skip
+    output.table("Partner spend", columns, rows)
     output.line(f"total {human_bytes(answer['total_bytes'])} ({answer['total_bytes']:,} B)")
 
 

@@ -4,36 +4,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import orjson
 import rich_click as click
 
-from infra.cli.client import Service, tasks_of
+from infra.cli.client import tasks_of
+from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
-from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
+from infra.cli.output import Bank, Output, bank_option, human_bytes
+from infra.cli.partners import write
 from infra.cli.people import batches, read_people
 from infra.cli.reports import minutes
 
 Document = dict[str, Any]
 ISSUES_PER_CALL = 1_000
-IN_PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
-
-
-def write(service: Service, path: str, body: Document, key: str | None) -> Document:
-    """Send a write with its key, a new one without."""
-    headers = {"Idempotency-Key": key or uuid4().hex}
-    answer: Document = service.write(path, body, headers).body
-    return answer
-
-
-def read_document(file: Path) -> Document:
-    """Read a JSON file. Raises CliError."""
-    try:
-        found = orjson.loads(file.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise CliError("invalid_file", f"{file} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CliError("invalid_file", f"{file} holds no JSON object")
-    return found
 
 
 # The catalogue.
@@ -45,11 +27,11 @@ def pack() -> None:
 
 
 @pack.command("publish")
-@click.argument("file", type=IN_PATH)
+@click.argument("file", type=FILE)
 @key_option
 @bank_option
 def publish(bank: Bank, output: Output, file: Path, key: str | None) -> None:
-    """Put the pack in FILE (JSON) into the catalogue; what it says anew is its next version."""
+    """Put the pack in FILE (JSON, YAML) into the catalogue as its next version."""
     with tasks_of(bank, output) as tasks:
         answer = write(tasks, "/v1/packs", read_document(file), key)
     output.show(answer, lambda: output.line(f"{answer['pack']}: version {answer['version']}"))
@@ -89,7 +71,7 @@ def _show_packs(output: Output, packs: list[Document]) -> None:
 @pack.command("issue")
 @click.argument("order")
 @click.argument("subscribers", nargs=-1)
-@click.option("--file", type=IN_PATH, help="CSV or JSON lines with a column `subscriber`.")
+@click.option("--file", type=FILE, help="CSV or JSON lines with a column `subscriber`.")
 @key_option
 @bank_option
 def issue(

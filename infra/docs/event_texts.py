@@ -177,23 +177,25 @@ READ_BY: dict[type[Event], str] = {
     AccountSuspended: "views: the account's status",
     AccountResumed: "views: the account's status",
     AccountClosed: "views: the account's status",
-    UsageReversed: "views: lots grow again; *spent* -= Σ legs, *unfunded* -= `unfunded_bytes`",
+    UsageReversed: "views: lots grow again; *spent* -= Σ legs, *unfunded* -= `unfunded_bytes`; on "
+    "a quota a row's bytes in `partner_spend` -= Σ legs",
     DataAdjusted: "views: lots appear and shrink; *adjusted* += Σ slices, -= Σ granted",
     DataHeld: "views: *held* += Σ slices",
     HoldRefused: "gifting: the gift is refused. Views: nothing changes",
     HoldReleased: "views: *held* -= Σ slices",
     DataEarned: "views: each lot appears; *earned* += Σ granted",
-    DataSpent: "views: lots shrink; *spent* += Σ slices, *unfunded* += Σ unfunded",
+    DataSpent: "views: lots shrink; *spent* += Σ slices, *unfunded* += Σ unfunded, "
+    "*sponsored* += Σ sponsored; on a quota each line is a record in `partner_spend`",
     DataTransferred: "the receiver's partition: arrival or refusal. Views: lots shrink; "
     "*transferred* and *in transit* += Σ legs",
     TransferRefused: "gifting: the gift is refused. Views: nothing changes",
     DataReceived: "gifting, and the operator's partition where there is a fee. Views: each lot "
-    "appears, or grows; *received* += Σ granted, *in transit* -= the same; with purpose `award` it "
-    "is a row's bytes in `partner_spend`",
+    "appears, or grows; *received* += Σ granted, *in transit* -= the same; with purpose `award` or "
+    "`pack` it is a row's bytes in `partner_spend`",
     ArrivalRefused: "the giver's partition: return. Views: nothing changes",
     TransferReturned: "views: lots grow again; *returned* += Σ legs, *in transit* -= the same",
     DataClawedBack: "views: lots grow again; *received* += Σ legs, *in transit* -= the same; with "
-    "purpose `award` a row's bytes in `partner_spend` -= Σ legs",
+    "purpose `award` or `pack` a row's bytes in `partner_spend` -= Σ legs",
     DataCarriedOver: "views: lots shrink, the carry lot appears or grows; no sum changes",
     DataExpired: "views: lots shrink; *expired* += Σ slices",
     MonthClosed: "views: nothing changes",

@@ -17,7 +17,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from infra.errors import CliError
-from infra.migrate import migrate, targets
+from infra.migrate import migrate, targets, with_secrets
 from infra.runtime.backup import (
     POSTGRES_PART,
     RULES_FILES,
@@ -69,6 +69,8 @@ def restore_bank(
     check_ports(bank)
     make_folders(bank.state)
     with state_lock(bank.run_dir):
+        # A backup that an earlier version took lacks the secrets of services that came later.
+        bank = with_secrets(bank)
         cluster: list[Cluster] = []
         try:
             with stop_signals():

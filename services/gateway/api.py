@@ -1,7 +1,5 @@
 """The gateway's HTTP face: thin; it reads, calls the application and writes JSON."""
 
-from typing import Any
-
 from flask import Blueprint, Response, current_app
 
 from services.gateway.application import Gateway
@@ -13,13 +11,11 @@ from services.gateway.schemas import (
     LotsQuery,
     NoQuery,
     ParkedQuery,
-    SpendQuery,
 )
 from shared.auth import allow
 from shared.errors import InvalidError
 from shared.http import json_response, query, stream
 from shared.ids import account_kind
-from shared.paging import parts_of
 
 blueprint = Blueprint("gateway", __name__)
 
@@ -88,30 +84,6 @@ def get_gifts(account: str) -> Response:
     """Show what an account gave and got: gifts, red packets and shares, the newest first."""
     asked = query(GiftsQuery())
     return json_response(gateway().gifts(checked(account), asked, asked["at_least"]))
-
-
-@blueprint.get("/v1/partners/<partner>/spend")
-@allow("operator")
-def get_partner_spend(partner: str) -> Response:
-    """Show what a partner's campaigns delivered; the partner with or without `partner:`."""
-    asked = query(SpendQuery(exclude=["partner"]))
-    return json_response(_spend(partner, asked))
-
-
-@blueprint.get("/v1/partners/spend")
-@allow("operator")
-def get_spend() -> Response:
-    """Show what all partners' campaigns delivered."""
-    asked = query(SpendQuery())
-    return json_response(_spend(asked["partner"], asked))
-
-
-def _spend(partner: str | None, asked: dict[str, Any]) -> dict[str, Any]:
-    filters = {name: asked[name] for name in ("campaign", "kind", "day_from", "day_to")}
-    place = parts_of(asked["after"], (str, str, str, str))
-    names = ("after_partner", "after_campaign", "after_day", "after_kind")
-    filters |= dict(zip(names, place, strict=True))
-    return gateway().spend(partner, filters, asked["limit"], asked["at_least"])
 
 
 @blueprint.get("/v1/trial-balance")

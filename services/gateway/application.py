@@ -1,6 +1,5 @@
 """What the gateway answers and does: reads of the views, rebuilds, checks, parked events."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -9,28 +8,24 @@ from services.gateway import audiences, queries, store
 from services.gateway.audiences import Search
 from services.gateway.catalogue import VIEWS
 from services.gateway.consumers import ViewConsumer
+from services.gateway.freshness import Freshness
 from services.gateway.gifts import gift_document
-from services.gateway.metrics import count_read
 from services.gateway.projections import SUM_TERMS
 from services.gateway.rebuild import Rebuild, Step
-from services.gateway.store import Sequences, Store
-from services.gateway.verification import plain, verify
+from services.gateway.spending import Spending
+from services.gateway.store import Store
+from services.gateway.verification import verify
 from shared.bus import parking
 from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.audiences import AudienceRule
-from shared.contracts.envelope import log_of, source_of
 from shared.errors import InvalidError, NotFoundError, RefusedError, UnavailableError
 from shared.paging import cursor_of, parts_of
-from shared.positions import Positions, format_token, parse_token
 
-WAIT_S = 2.0
-POLL_S = 0.02
-PARTNER_PREFIX = "partner:"
 ALL = "all"
 # Facts of a history's entries that are instants.
-INSTANTS = ("deadline", "expires_at")
+INSTANTS = ("deadline", "expires_at", "until")
 OWNER = ("kind", "status", "plan", "next_plan", "next_plan_from", "partner", "active_from")
 
 Answer = dict[str, Any]
@@ -47,12 +42,15 @@ class Gateway:
         self.clock = clock
         self.calendar = calendar
         self.readers = readers
-        self._bank_id = bank_id
-        self._epoch = epoch
+        self.fresh = Freshness(store_, calendar, bank_id=bank_id, epoch=epoch)
+        self.spending = Spending(store_, readers, clock, calendar, self.fresh)
         self.consumers = [ViewConsumer(make(calendar), store_, clock) for make in VIEWS.values()]
 
     def balance(self, account: str, at_least: str | None = None) -> Answer:
-        """Return what an account has now and its lots. Raises NotFoundError account_not_found."""
+        """Return what an account has now, its lots, and what campaigns paid for it this month.
+
+        Raises NotFoundError account_not_found.
+        """
         found, now, answer = self._balance(account, at_least)
         sums = found["sums"]
         lots = [self._lot(lot, now) for lot in found["lots"] or []]
@@ -61,7 +59,13 @@ class Gateway:
             "available_bytes": sums["available"], "held_bytes": sums["held"],
             "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
             "lots": lots, "lots_total": sums["lots"],
+            "sponsored": self._sponsored(account, now),
         }  # fmt: skip
+
+    def _sponsored(self, account: str, now: int) -> list[Answer]:
+        """Return what campaigns paid for an account in the present bank month, and which."""
+        with self.store.cursor() as cursor:
+            return queries.sponsored(cursor, account, self.calendar.month_of(now))
 
     def balance_at(self, account: str, at: int, at_least: str | None = None) -> Answer:
         """Return what the bank had recorded of an account by a past bank time.
@@ -69,16 +73,16 @@ class Gateway:
         Raises NotFoundError account_not_found, InvalidError for a future instant,
         UnavailableError while the views are not level.
         """
-        wanted, now = self._wait("history", at_least), self.clock.now()
+        wanted, now = self.fresh.wait("history", at_least), self.clock.now()
         if at > now:
             raise InvalidError(
                 "`at` lies after bank time; the forecast tells what is to come",
                 now=self.calendar.text(now),
             )
-        self._wait("balances", at_least)
+        self.fresh.wait("balances", at_least)
         with self.store.cursor() as cursor:
             positions, is_open, sums, lots = queries.balance_at(cursor, account, at)
-        answer = {**self._meta(positions or {}, wanted, now), "at": self.calendar.text(at)}
+        answer = {**self.fresh.meta(positions or {}, wanted, now), "at": self.calendar.text(at)}
         if not is_open:
             raise _no_account(account, stale=answer["stale"])
         if sums["unknown"]:
@@ -94,11 +98,11 @@ class Gateway:
         self, account: str, filters: Answer, limit: int, at_least: str | None = None
     ) -> Answer:
         """Return entries of an account's history, oldest first. Raises NotFoundError."""
-        wanted, now = self._wait("history", at_least), self.clock.now()
+        wanted, now = self.fresh.wait("history", at_least), self.clock.now()
         with self.store.cursor() as cursor:
             row = queries.history(cursor, account, filters, limit + 1)
             reached = row[0] if row else store.positions(cursor, "history")
-        answer = self._meta(reached or {}, wanted, now)
+        answer = self.fresh.meta(reached or {}, wanted, now)
         if row is None:
             raise _no_account(account, stale=answer["stale"])
         rows = row[1] or []
@@ -128,7 +132,7 @@ class Gateway:
 
         Raises NotFoundError.
         """
-        wanted, now = self._wait("balances", at_least), self.clock.now()
+        wanted, now = self.fresh.wait("balances", at_least), self.clock.now()
         end, start, lot = filters["after"].split(".", 2) if filters["after"] else [None] * 3
         limit = filters["limit"]
         values = {
@@ -138,7 +142,7 @@ class Gateway:
         with self.store.cursor() as cursor:
             row = queries.lots(cursor, account, values)
             reached = row[1] if row else store.positions(cursor, "balances")
-        answer = self._meta(reached or {}, wanted, now)
+        answer = self.fresh.meta(reached or {}, wanted, now)
         if row is None:
             raise _no_account(account, stale=answer["stale"])
         owned, _, total, found = row
@@ -151,30 +155,9 @@ class Gateway:
             "next_after": _lot_cursor(page[-1]) if more else None,
         }  # fmt: skip
 
-    def spend(
-        self, partner: str | None, filters: Answer, limit: int, at_least: str | None = None
-    ) -> Answer:
-        """Return a page of what campaigns delivered, of one partner or of all.
-
-        `total_bytes` is of all rows that match. Raises NotFoundError account_not_found.
-        """
-        wanted = self._wait("partner_spend", at_least)
-        name = None if partner is None else PARTNER_PREFIX + partner.removeprefix(PARTNER_PREFIX)
-        with self.store.cursor() as cursor:
-            answer = self._meta(store.positions(cursor, "partner_spend"), wanted, self.clock.now())
-            if name is not None and not queries.is_partner(cursor, name):
-                raise _no_account(name, stale=answer["stale"])
-            rows = queries.spend(cursor, {**filters, "partner": name}, limit + 1)
-        total = plain(rows[0][-1]) if rows else 0
-        keys = ("partner", "campaign", "day", "kind", "bytes", "count", "subscribers")
-        shown = [dict(zip(keys, map(plain, row), strict=False)) for row in rows[:limit]]
-        more = len(rows) > limit
-        after = cursor_of(*(shown[-1][key] for key in keys[:4])) if more else None
-        return {"rows": shown, "total_bytes": total, "next_after": after, **answer}
-
     def trial_balance(self, at_least: str | None = None) -> Answer:
         """Return the terms of the whole bank, and by kind of account."""
-        wanted, now = self._wait("trial_balance", at_least), self.clock.now()
+        wanted, now = self.fresh.wait("trial_balance", at_least), self.clock.now()
         with self.store.cursor() as cursor:
             positions, sums, remaining, in_transit, transfers = queries.trial_balance(cursor, now)
         kinds: dict[str, dict[str, int]] = {}
@@ -189,7 +172,7 @@ class Gateway:
         return {
             **totals, "in_transit": int(in_transit), "transfers_in_transit": transfers,
             "balanced": came == left + went, "kinds": kinds,
-            **self._meta(positions or {}, wanted, now),
+            **self.fresh.meta(positions or {}, wanted, now),
         }  # fmt: skip
 
     def gifts(self, account: str, filters: Answer, at_least: str | None = None) -> Answer:
@@ -197,12 +180,12 @@ class Gateway:
 
         Raises NotFoundError account_not_found where no view knows the account.
         """
-        wanted, now = self._wait("gifts", at_least), self.clock.now()
+        wanted, now = self.fresh.wait("gifts", at_least), self.clock.now()
         at, last = parts_of(filters["after"], (int, str))
         with self.store.cursor() as cursor:
             values = filters | {"at": at, "last": last, "limit": filters["limit"] + 1}
             reached, known, found = queries.gifts(cursor, account, values)
-        answer = self._meta(reached or {}, wanted, now)
+        answer = self.fresh.meta(reached or {}, wanted, now)
         rows = found or []
         if not rows and not known:
             raise _no_account(account, stale=answer["stale"])
@@ -221,15 +204,12 @@ class Gateway:
     def audience_count(self, rule: AudienceRule) -> Answer:
         """Return how many subscribers a rule finds now."""
         found, reached = audiences.count(self.store, self.audience_search(rule))
-        return {"count": found, **self._meta(reached, {}, self.clock.now())}
+        return {"count": found, **self.fresh.meta(reached, {}, self.clock.now())}
 
     def positions(self) -> Answer:
         """Return how far each view is, as position tokens."""
         with self.store.cursor() as cursor:
-            return {
-                view: format_token(self._epoch, self._of_bank(store.positions(cursor, view)))
-                for view in VIEWS
-            }
+            return {view: self.fresh.token(store.positions(cursor, view)) for view in VIEWS}
 
     def rebuild(self, name: str) -> Iterator[Step]:
         """Yield progress, then `{"result": {view: report}}`. Raises NotFoundError, BusyError."""
@@ -303,11 +283,11 @@ class Gateway:
         return {"database": "ok"}
 
     def _balance(self, account: str, at_least: str | None) -> tuple[Answer, int, Answer]:
-        wanted, now = self._wait("balances", at_least), self.clock.now()
+        wanted, now = self.fresh.wait("balances", at_least), self.clock.now()
         with self.store.cursor() as cursor:
             row = queries.balance(cursor, account, now)
             reached = row[1] if row else store.positions(cursor, "balances")
-        answer = self._meta(reached or {}, wanted, now)
+        answer = self.fresh.meta(reached or {}, wanted, now)
         if row is None:
             raise _no_account(account, stale=answer["stale"])
         return dict(zip(("owner", "positions", "sums", "lots"), row, strict=True)), now, answer
@@ -330,47 +310,6 @@ class Gateway:
             "granted_at": self.calendar.text(lot["granted_at"]),
             **{key: lot[key] for key in kept},
         }
-
-    def _wait(self, view: str, at_least: str | None) -> Sequences:
-        """Wait up to 2 s until a view has what is wanted; return what that is, by source.
-
-        What a token says of logs that the view does not follow is nothing to wait for.
-        """
-        if at_least is None:
-            return {}
-        logs = parse_token(at_least, self._epoch)
-        wanted = {
-            source_of(self._bank_id, self._epoch, log): at
-            for log, at in logs.items()
-            if log.rpartition("_")[0] == VIEWS[view].service
-        }
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            with self.store.cursor() as cursor:
-                reached = store.positions(cursor, view)
-            if _has(reached, wanted) or time.monotonic() >= deadline:
-                return wanted
-            time.sleep(POLL_S)
-
-    def _meta(self, reached: Sequences, wanted: Sequences, now: int) -> Answer:
-        stale = not _has(reached, wanted)
-        count_read(stale=stale)
-        return {
-            "as_of": self.calendar.text(now),
-            "position": format_token(self._epoch, self._of_bank(reached)),
-            "stale": stale,
-        }
-
-    def _of_bank(self, reached: Sequences) -> Positions:
-        return {
-            log_of(source): at
-            for source, at in reached.items()
-            if source == source_of(self._bank_id, self._epoch, log_of(source))
-        }
-
-
-def _has(reached: Sequences, wanted: Sequences) -> bool:
-    return all(reached.get(source, 0) >= at for source, at in wanted.items())
 
 
 def _no_account(account: str, *, stale: bool) -> RefusedError:

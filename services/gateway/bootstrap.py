@@ -6,7 +6,7 @@ from threading import Event
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.gateway import api, audiences_api, metrics
+from services.gateway import api, audiences_api, metrics, spending_api
 from services.gateway.application import Gateway
 from services.gateway.catalogue import SERVICES, VIEWS
 from services.gateway.store import Store
@@ -22,13 +22,13 @@ from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.contracts.envelope import decode_raw_batch, source_of
 from shared.errors import DatabankError, UnavailableError
-from shared.ids import GIFTING_LOG
+from shared.ids import GIFTING_LOG, TASKS_LOG
 from shared.logs import configure_logs, logger
 from shared.worker import serve_face
 
 CLEAN_UP_EVERY_S = 1.0
 # A queue for each service that is followed, so that one's events cost the others' views nothing.
-QUEUES = {"ledger": "gateway", "gifting": "gateway.gifts"}
+QUEUES = {"ledger": "gateway", "gifting": "gateway.gifts", "tasks": "gateway.tasks"}
 
 
 def make_gateway(settings: Settings, readers: Mapping[str, LogReader] | None = None) -> Gateway:
@@ -44,15 +44,18 @@ def make_gateway(settings: Settings, readers: Mapping[str, LogReader] | None = N
 
 
 def make_readers(settings: Settings) -> dict[str, LogReader]:
-    """Return a reader of each service's logs; gifting's log is known while it is away, too."""
-    token, gifts = settings.service_token, GIFTING_LOG
-    known = [source_of(settings.bank_id, settings.bank_epoch, gifts)]
-    return {
-        "ledger": HttpLogReader(settings.ledger_url, token, decode=decode_raw_batch),
-        "gifting": HttpLogReader(
-            settings.gifting_url, token, decode=decode_raw_batch, sources=known
-        ),
+    """Return a reader of each service's logs; a log of one's own is known while that is away."""
+    token, bank, epoch = settings.service_token, settings.bank_id, settings.bank_epoch
+    alone = {
+        "gifting": (settings.gifting_url, GIFTING_LOG), "tasks": (settings.tasks_url, TASKS_LOG),
+    }  # fmt: skip
+    readers: dict[str, LogReader] = {
+        "ledger": HttpLogReader(settings.ledger_url, token, decode=decode_raw_batch)
     }
+    for service, (url, log) in alone.items():
+        known = [source_of(bank, epoch, log)]
+        readers[service] = HttpLogReader(url, token, decode=decode_raw_batch, sources=known)
+    return readers
 
 
 def create_app() -> Flask:
@@ -71,6 +74,7 @@ def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
     http.install(app, "gateway", tokens, lambda: ready(gateway), lambda: web_gauges(gateway))
     app.register_blueprint(api.blueprint)
     app.register_blueprint(audiences_api.blueprint)
+    app.register_blueprint(spending_api.blueprint)
     return app
 
 

@@ -15,7 +15,15 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from services.gateway.integration import CONTRACTS, Spent, ViewEvent
-from services.gateway.projections import Delta, Key, Rows, held_changes, lot_changes, new_lots
+from services.gateway.projections import (
+    Delta,
+    Key,
+    Rows,
+    held_changes,
+    lot_changes,
+    new_lots,
+    sponsored_changes,
+)
 from services.gateway.views import FETCH_ROWS, AnyCursor, View
 from shared.contracts.ledger import (
     AccountOpened,
@@ -41,15 +49,10 @@ from shared.pgarrays import int8s, texts
 WITHOUT_ACCOUNT = (
     "arrival_refused", "hold_refused", "transfer_refused", "rules_published", "offer_published",
 )  # fmt: skip
-# What campaigns and quotas arrange between them moves nothing: the transfers do.
-ARRANGING = (
-    "refill_requested", "request_noted", "quotas_recalled", "recall_answered", "recall_noted",
-    "quota_marked",
-)  # fmt: skip
 KIND_OF: dict[type[ViewEvent], str] = {
     contract: kind.removeprefix("data_")
     for name, contract in CONTRACTS.items()
-    if (kind := name.split(".")[2]) not in WITHOUT_ACCOUNT + ARRANGING
+    if (kind := name.split(".")[2]) not in WITHOUT_ACCOUNT
 }
 KINDS = tuple(KIND_OF.values())
 
@@ -100,7 +103,18 @@ def _undone(event: DataTransferred | DataClawedBack) -> dict[str, Any]:
 
 def _spent(event: Spent) -> dict[str, Any]:
     unfunded = sum(line.unfunded_bytes for line in event.lines)
-    return {"lines": len(event.lines), "unfunded_bytes": unfunded}
+    return {"lines": len(event.lines), "unfunded_bytes": unfunded, **_sponsored(event)}
+
+
+def _sponsored(event: Spent | UsageReversed) -> dict[str, Any]:
+    """Return what campaigns paid beside the account's own lots, and which did."""
+    paid = sponsored_changes(event)
+    if not paid:
+        return {}
+    return {
+        "sponsored_bytes": sum(amount for amount, _ in paid.values()),
+        "sponsors": {campaign: amount for campaign, (amount, _) in sorted(paid.items())},
+    }
 
 
 def _crossed(event: ThresholdCrossed) -> dict[str, Any]:
@@ -125,7 +139,7 @@ _FACTS: dict[type[ViewEvent], Callable[[Any], dict[str, Any]]] = {
     PlanChanged: lambda event: {"plan": event.plan, "from_month": event.from_month},
     Spent: _spent,
     UsageReversed: lambda event: {
-        "usage_id": event.usage_id, "unfunded_bytes": -event.unfunded_bytes,
+        "usage_id": event.usage_id, "unfunded_bytes": -event.unfunded_bytes, **_sponsored(event),
     },
     DataHeld: lambda event: {
         "hold_id": event.hold_id, "deadline": event.deadline, "purpose": event.purpose,

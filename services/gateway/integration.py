@@ -2,9 +2,16 @@
 
 import msgspec
 
-from shared.contracts import gifting
+from shared.contracts import gifting, tasks
 from shared.contracts.envelope import Envelope
 from shared.contracts.ledger import EVENT_BY_TYPE, DataSpent, Event, Slice
+
+
+class Paid(msgspec.Struct, gc=False):
+    """What a campaign paid of a usage line."""
+
+    campaign: str
+    bytes: int
 
 
 class SpentLine(msgspec.Struct, gc=False):
@@ -14,6 +21,9 @@ class SpentLine(msgspec.Struct, gc=False):
     unfunded_bytes: int = 0
     bytes: int = 0
     occurred_at: int = 0
+    rating_group: str | None = None
+    sponsored: Paid | None = None
+    subscriber: str | None = None
 
 
 class Spent(msgspec.Struct):
@@ -24,13 +34,17 @@ class Spent(msgspec.Struct):
     actor: str
     lines: list[SpentLine]
     reason: str | None = None
+    partner: str | None = None
+    campaign: str | None = None
 
 
 ViewEvent = Event | Spent
 CONTRACTS: dict[str, type[ViewEvent]] = {**EVENT_BY_TYPE, DataSpent.TYPE: Spent}
 
 
-ALL_CONTRACTS: dict[str, type[ViewEvent]] = {**CONTRACTS, **gifting.EVENT_BY_TYPE}
+ALL_CONTRACTS: dict[str, type[ViewEvent]] = {
+    **CONTRACTS, **gifting.EVENT_BY_TYPE, **tasks.EVENT_BY_TYPE
+}  # fmt: skip
 _DECODERS = {kind: msgspec.json.Decoder(kind).decode for kind in ALL_CONTRACTS.values()}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import Counter
 from prometheus_client.metrics_core import Metric
 
+from services.gateway import spend_queries
 from services.gateway.catalogue import VIEWS
 from services.gateway.store import LANE, Sequences, Store, parked_counts, positions_of
 from shared.bus.inbox import Counts
@@ -35,6 +36,17 @@ def web_gauges(store: Store, readers: Mapping[str, LogReader]) -> Iterator[Metri
     yield gauge(
         "databank_view_lag_events", "Sequence numbers that a view is behind a log",
         ("view", "log"), _lags(readers, positions),
+    )  # fmt: skip
+    yield from campaign_gauges(store)
+
+
+def campaign_gauges(store: Store) -> Iterator[Metric]:
+    """Yield where the campaigns' bytes came from and are, all together. Raises UnavailableError."""
+    with store.cursor() as cursor:
+        sums = spend_queries.campaign_sums(cursor)
+    yield gauge(
+        "databank_campaign_bytes", "Bytes of all campaigns and their quotas by term", ("term",),
+        {(term,): amount for term, amount in sums.items()},
     )  # fmt: skip
 
 

@@ -53,9 +53,6 @@ Key = tuple[Any, ...]
 Rows = dict[str, dict[Key, tuple[Any, ...]]]
 LotKey = tuple[str, str]
 
-AWARD = "award"
-PARTNER = "partner"
-
 
 class Delta(Protocol):
     """Changes of one view that are not written yet."""
@@ -113,6 +110,26 @@ def new_lots(event: ViewEvent) -> list[LotTerms]:
     return []
 
 
+def sponsored_bytes(event: UsageReversed) -> int:
+    """Return what campaigns had paid of a subscriber's record that was undone."""
+    paid = event.sponsored
+    return 0 if paid is None or event.subscriber is not None else paid.bytes
+
+
+def sponsored_changes(event: ViewEvent) -> dict[str, tuple[int, int]]:
+    """Return by campaign how many more bytes, of how many more records, it paid for an account."""
+    if isinstance(event, UsageReversed):
+        amount = sponsored_bytes(event)
+        return {event.sponsored.campaign: (-amount, -1)} if amount and event.sponsored else {}
+    paid: dict[str, tuple[int, int]] = {}
+    if isinstance(event, Spent):
+        for line in event.lines:
+            if (by := line.sponsored) is not None:
+                before, records = paid.get(by.campaign, (0, 0))
+                paid[by.campaign] = before + by.bytes, records + 1
+    return paid
+
+
 class LotDelta(msgspec.Struct):
     """Change of one lot; `terms` are set where it was created meanwhile."""
 
@@ -141,9 +158,12 @@ def status_of(event: ViewEvent) -> dict[str, str]:
 
 
 class BalancesDelta:
-    """Changes of the view `balances`: accounts, and their lots."""
+    """Changes of the view `balances`: accounts, their lots, and what campaigns paid for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
+        # By account, bank month of `recorded_at` and campaign: bytes and records.
+        self.sponsored: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
         self.accounts: dict[str, AccountOpened] = {}
         self.changes: dict[str, dict[str, str]] = {}
         self.lots: dict[LotKey, LotDelta] = defaultdict(LotDelta)
@@ -167,13 +187,18 @@ class BalancesDelta:
             self.lots[account, lot_id].held += change
         if isinstance(event, STATUS_EVENTS):
             self.changes[account] = {**self.changes.get(account, {}), **status_of(event)}
+        for campaign, (amount, records) in sponsored_changes(event).items():
+            month = self._calendar.month_of(event.recorded_at)
+            paid = self.sponsored[account, month, campaign]
+            paid[0] += amount
+            paid[1] += records
 
     def size(self) -> int:
         """Return about how many rows writing this will touch."""
-        return len(self.accounts) + len(self.lots)
+        return len(self.accounts) + len(self.lots) + len(self.sponsored)
 
     def rows(self) -> Rows:
-        """Return accounts and lots. Raises UnknownLotError."""
+        """Return accounts, lots and what was sponsored. Raises UnknownLotError."""
         accounts = {
             (name,): (
                 one.kind,
@@ -190,6 +215,7 @@ class BalancesDelta:
         return {
             "balances": accounts,
             "lots": {key: lot_row(key, lot) for key, lot in self.lots.items()},
+            "sponsored": {key: tuple(paid) for key, paid in self.sponsored.items()},
         }
 
 
@@ -205,53 +231,6 @@ def lot_row(key: LotKey, lot: LotDelta) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-class SpendDelta:
-    """Changes of the view `partner_spend`: what partners' campaigns delivered, by day and kind."""
-
-    def __init__(self, calendar: Calendar) -> None:
-        self._calendar = calendar
-        self.partners: set[str] = set()
-        self.bytes: dict[Key, int] = defaultdict(int)
-        self.count: dict[Key, int] = defaultdict(int)
-        self.subscribers: dict[Key, set[str]] = defaultdict(set)
-        self._members = 0
-
-    def add(self, log: str, event: ViewEvent) -> None:
-        """Add what an event changes; a day is the bank's day of `recorded_at`.
-
-        What is clawed back of an award counts against the day on which it is, which may come to
-        less than nothing: a settled day never changes. Awards and subscribers stay counted.
-        """
-        del log
-        if isinstance(event, AccountOpened) and event.kind == PARTNER:
-            self.partners.add(event.account)
-        if not isinstance(event, DataReceived | DataClawedBack) or event.purpose != AWARD:
-            return
-        day = self._calendar.day_of(event.recorded_at)
-        key = (event.partner or "", event.campaign or "", day, AWARD)
-        if isinstance(event, DataClawedBack):
-            self.bytes[key] -= sum(leg.bytes for leg in event.legs)
-            return
-        self.bytes[key] += sum(lot.granted for lot in event.lots)
-        self.count[key] += 1
-        self.subscribers[key].add(event.account)
-        self._members += 1
-
-    def size(self) -> int:
-        """Return about how many rows writing this will touch."""
-        return len(self.partners) + len(self.bytes) + self._members
-
-    def rows(self) -> Rows:
-        """Return partners, spend rows and who was counted in them."""
-        spend = {
-            key: (amount, self.count[key], len(self.subscribers[key]))
-            for key, amount in self.bytes.items()
-        }
-        members = {(*key, one): () for key, all_ in self.subscribers.items() for one in all_}
-        partners: dict[Key, tuple[Any, ...]] = {(partner,): () for partner in self.partners}
-        return {"spend_partners": partners, "partner_spend": spend, "partner_subscribers": members}
-
-
 class Sums(msgspec.Struct):
     """The terms of the trial balance that only ever grow."""
 
@@ -264,6 +243,7 @@ class Sums(msgspec.Struct):
     transferred: int = 0
     expired: int = 0
     adjusted: int = 0
+    sponsored: int = 0
 
 
 SUM_TERMS = Sums.__struct_fields__
@@ -335,7 +315,10 @@ def _earned(_: TrialDelta, sums: Sums, _event: DataEarned, created: int, _moved:
 
 def _spent(_: TrialDelta, sums: Sums, event: Spent, _created: int, moved: int) -> None:
     sums.spent += moved
-    sums.unfunded += sum(line.unfunded_bytes for line in event.lines)
+    for line in event.lines:
+        sums.unfunded += line.unfunded_bytes
+        if line.sponsored is not None:
+            sums.sponsored += line.sponsored.bytes
 
 
 def _transferred(
@@ -379,6 +362,7 @@ def _expired(_: TrialDelta, sums: Sums, _event: DataExpired, _created: int, move
 def _reversed(_: TrialDelta, sums: Sums, event: UsageReversed, _created: int, moved: int) -> None:
     sums.spent -= moved
     sums.unfunded -= event.unfunded_bytes
+    sums.sponsored -= sponsored_bytes(event)
 
 
 def _adjusted(_: TrialDelta, sums: Sums, _event: DataAdjusted, created: int, moved: int) -> None:

@@ -81,19 +81,10 @@ SELECT
         ORDER BY entry LIMIT %(limit)s) AS one) AS entries
 FROM history_ends WHERE account = %(account)s
 """
-SPEND = """
-WITH matching AS (
-    SELECT partner, campaign, day::text AS day, kind, bytes, count, subscribers FROM partner_spend
-    WHERE (%(partner)s::text IS NULL OR partner = %(partner)s)
-        AND (%(campaign)s::text IS NULL OR campaign = %(campaign)s)
-        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-        AND (%(day_from)s::date IS NULL OR day >= %(day_from)s)
-        AND (%(day_to)s::date IS NULL OR day <= %(day_to)s)
-)
-SELECT *, (SELECT sum(bytes) FROM matching) AS total FROM matching
-WHERE %(after_partner)s::text IS NULL OR (partner, campaign, day, kind)
-    > (%(after_partner)s, %(after_campaign)s::text, %(after_day)s::text, %(after_kind)s::text)
-ORDER BY partner, campaign, day, kind LIMIT %(limit)s
+SPONSORED = """
+SELECT sponsored.campaign, balances.partner, sponsored.bytes, sponsored.records
+FROM sponsored LEFT JOIN balances ON balances.account = sponsored.campaign
+WHERE sponsored.account = %s AND month = %s AND sponsored.bytes > 0 ORDER BY sponsored.campaign
 """
 # Who gives to itself is refused, so nobody is found on both sides.
 GIFTS = """
@@ -126,7 +117,7 @@ SELECT
         SELECT account_kind, sum(accounts) AS accounts, sum(earned) AS earned,
             sum(received) AS received, sum(returned) AS returned, sum(spent) AS spent,
             sum(unfunded) AS unfunded, sum(transferred) AS transferred, sum(expired) AS expired,
-            sum(adjusted) AS adjusted
+            sum(adjusted) AS adjusted, sum(sponsored) AS sponsored
         FROM trial_balance GROUP BY account_kind) AS one) AS sums,
     (SELECT jsonb_agg(to_jsonb(one)) FROM (
         SELECT account_kind, sum(held) AS held,
@@ -165,15 +156,11 @@ def gifts(cursor: AnyCursor, account: str, filters: dict[str, Any]) -> Any:
     return cursor.execute(GIFTS, {"account": account, **filters}).fetchone()
 
 
-def is_partner(cursor: AnyCursor, partner: str) -> bool:
-    """Say whether the view `partner_spend` knows this partner."""
-    found = cursor.execute("SELECT FROM spend_partners WHERE partner = %s", (partner,)).fetchone()
-    return found is not None
-
-
-def spend(cursor: AnyCursor, filters: dict[str, Any], limit: int) -> list[Any]:
-    """Return up to `limit` rows of what partners' campaigns delivered."""
-    return cursor.execute(SPEND, {**filters, "limit": limit}).fetchall()
+def sponsored(cursor: AnyCursor, account: str, month: str) -> list[dict[str, Any]]:
+    """Return what each campaign paid for an account in a month."""
+    keys = ("campaign", "partner", "bytes", "records")
+    rows = cursor.execute(SPONSORED, (account, month)).fetchall()
+    return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
 def trial_balance(cursor: AnyCursor, now: int) -> Any:

@@ -6,13 +6,12 @@ from services.gateway.catalogue import VIEWS
 from services.gateway.gifts import KINDS as GIFT_KINDS
 from services.gateway.gifts import STATES
 from services.gateway.history import KINDS
-from services.gateway.projections import AWARD
 from services.gateway.queries import LOTS_MAX
+from services.gateway.spend import KINDS as SPEND_KINDS
 from shared.bus.parking import LIST_MAX
 from shared.http import Duration
 from shared.paging import CURSOR_LENGTH_MAX
 
-SPEND_KINDS = (AWARD, "sponsored", "pack")
 TOKEN_LENGTH_MAX = 8_192
 PAGE_MAX = 500
 SPEND_ROWS_MAX = 20_000
@@ -82,6 +81,20 @@ class SpendQuery(FreshQuery):
     limit = fields.Integer(
         load_default=SPEND_ROWS_MAX, validate=validate.Range(min=1, max=SPEND_ROWS_MAX)
     )
+
+
+class SettlementQuery(Schema):
+    """A settlement, as the file that is sent or as JSON."""
+
+    format = fields.String(load_default="csv", validate=validate.OneOf(("csv", "json")))
+
+
+class CampaignsQuery(FreshQuery):
+    """A read of campaigns behind `after`, by name; of one partner."""
+
+    partner = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    after = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=PAGE_MAX))
 
 
 class ParkedQuery(Schema):

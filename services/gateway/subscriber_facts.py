@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Any, ClassVar
 
 from services.gateway.integration import Spent, ViewEvent
-from services.gateway.projections import Rows, status_of
+from services.gateway.projections import Rows, sponsored_bytes, status_of
 from services.gateway.views import AnyCursor, View, columns_of
 from shared.calendar import Calendar
 from shared.contracts.ledger import (
@@ -52,6 +52,7 @@ class FactsDelta:
                     self.months[event.month, account][1] += left
             case UsageReversed():
                 undone = sum(leg.bytes for leg in event.legs) + event.unfunded_bytes
+                undone += sponsored_bytes(event)
                 self.months[self._calendar.month_of(event.recorded_at), account][0] -= undone
             case AccountOpened():
                 self._opened(account, event)

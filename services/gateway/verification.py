@@ -114,6 +114,8 @@ def _compare(check: Check, conn: Connection[Any]) -> None:
         return
     for table in check.view.tables:
         _compare_table(check, table, expected, check.view.rows(conn, table))
+    if broken := check.view.broken_invariant(check.delta):
+        check.differs(*broken)
 
 
 def _compare_table(

@@ -18,7 +18,6 @@ from services.gateway.projections import (
     Delta,
     Key,
     LotDelta,
-    SpendDelta,
     TrialDelta,
     UnknownLotError,
     lot_row,
@@ -54,6 +53,11 @@ class View(ABC):
     def new_check(self) -> Delta:
         """Return what a check folds a whole log into; its `rows` are compared with the view's."""
         return self.new_delta()
+
+    def broken_invariant(self, delta: Any) -> tuple[Key, str, Any, Any] | None:
+        """Return where a check's fold breaks what must always hold: key, what, expected, found."""
+        del delta
+        return None
 
     @abstractmethod
     def write(self, cursor: AnyCursor, delta: Any) -> None:
@@ -121,6 +125,14 @@ WHERE lot.account = change.account AND lot.lot_id = change.lot_id
 """
 
 
+INSERT_SPONSORED = """
+INSERT INTO {sponsored} AS old (account, month, campaign, bytes, records)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
+ON CONFLICT (account, month, campaign) DO UPDATE
+SET bytes = old.bytes + excluded.bytes, records = old.records + excluded.records
+"""
+
+
 class BalancesView(View):
     """What each account has, lot by lot."""
 
@@ -137,14 +149,18 @@ class BalancesView(View):
                 "scope", "giftable", "carries", "source", "parent_lot",
             ),
         ),
+        "sponsored": (("account", "month", "campaign"), ("bytes", "records")),
     }  # fmt: skip
 
     def new_delta(self) -> BalancesDelta:
         """Return a delta without changes."""
-        return BalancesDelta()
+        return BalancesDelta(self.calendar)
 
     def write(self, cursor: AnyCursor, delta: BalancesDelta) -> None:
-        """Write accounts and lots. Raises UnknownLotError, CheckViolation for an overdrawn lot."""
+        """Write accounts, lots and what was sponsored.
+
+        Raises UnknownLotError, CheckViolation for an overdrawn lot.
+        """
         if delta.accounts:
             rows = [
                 (one.account, one.kind, one.plan, one.partner, one.active_from, one.recorded_at)
@@ -160,6 +176,9 @@ class BalancesView(View):
         new = [_lot_terms(key, lot) for key, lot in delta.lots.items() if lot.terms is not None]
         if new:
             self._run(cursor, INSERT_LOTS, *columns_of(new))
+        if delta.sponsored:
+            paid = [(*key, *each) for key, each in delta.sponsored.items()]
+            self._run(cursor, INSERT_SPONSORED, *columns_of(paid))
         if not delta.lots:
             return
         accounts, lot_ids = zip(*delta.lots, strict=True)
@@ -186,58 +205,6 @@ def _lot_terms(key: tuple[str, str], lot: LotDelta) -> tuple[Any, ...]:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-INSERT_PARTNERS = """
-INSERT INTO {spend_partners} (partner) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING
-"""
-INSERT_SPEND = """
-WITH fresh AS (
-    INSERT INTO {partner_subscribers} (partner, campaign, day, kind, subscriber)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::date[], %s::text[], %s::text[])
-    ON CONFLICT DO NOTHING RETURNING partner, campaign, day, kind
-), counted AS (
-    SELECT partner, campaign, day, kind, count(*) AS subscribers FROM fresh GROUP BY 1, 2, 3, 4
-)
-INSERT INTO {partner_spend} AS old (partner, campaign, day, kind, bytes, count, subscribers)
-SELECT partner, campaign, day, kind, bytes, count, coalesce(subscribers, 0)
-FROM unnest(%s::text[], %s::text[], %s::date[], %s::text[], %s::numeric[], %s::bigint[])
-    AS new (partner, campaign, day, kind, bytes, count)
-    LEFT JOIN counted USING (partner, campaign, day, kind)
-ON CONFLICT (partner, campaign, day, kind) DO UPDATE SET
-    bytes = old.bytes + excluded.bytes, count = old.count + excluded.count,
-    subscribers = old.subscribers + excluded.subscribers
-"""
-
-
-SUBSCRIBER_COLUMNS = 5
-
-
-class PartnerSpendView(View):
-    """What each partner's campaigns delivered, by day and kind."""
-
-    name = "partner_spend"
-    tables: ClassVar = {
-        "spend_partners": (("partner",), ()),
-        "partner_spend": (
-            ("partner", "campaign", "day", "kind"), ("bytes", "count", "subscribers"),
-        ),
-        "partner_subscribers": (("partner", "campaign", "day", "kind", "subscriber"), ()),
-    }  # fmt: skip
-
-    def new_delta(self) -> SpendDelta:
-        """Return a delta without changes."""
-        return SpendDelta(self.calendar)
-
-    def write(self, cursor: AnyCursor, delta: SpendDelta) -> None:
-        """Write partners, and rows with their newly counted subscribers."""
-        if delta.partners:
-            self._run(cursor, INSERT_PARTNERS, sorted(delta.partners))
-        if delta.bytes:
-            members = [(*key, one) for key, ones in delta.subscribers.items() for one in ones]
-            rows = [(*key, amount, delta.count[key]) for key, amount in delta.bytes.items()]
-            columns = columns_of(members) or [[] for _ in range(SUBSCRIBER_COLUMNS)]
-            self._run(cursor, INSERT_SPEND, *columns, *columns_of(rows))
 
 
 _TYPES = ", ".join(["%s::bigint[]"] + ["%s::numeric[]"] * (len(SUM_TERMS) - 1))

@@ -323,7 +323,7 @@ class Batch:
         """Let an event happen to an account; its lines must have been written before."""
         desk.state = evolve(desk.state, event)
         self._store(desk, event)
-        desk.order = None
+        desk.order = desk.borrowed = None
         desk.only_spent = False
 
     def _store(self, desk: Desk, event: Event) -> None:

@@ -17,8 +17,10 @@ class Desk:
 
     __slots__ = (
         "account_id",
+        "borrowed",
         "changed",
         "credit",
+        "have",
         "line_items",
         "line_meta",
         "lines",
@@ -46,3 +48,7 @@ class Desk:
         # Of a quota: the offer that it pays for, and what it charged on credit and not told yet.
         self.offer: Offer | None = None
         self.credit = 0
+        # What a quota can pay now; counted anew with the order of its lots.
+        self.have = 0
+        # The lot out of which it pays on credit, as long as no other event has come between.
+        self.borrowed: Lot | None = None

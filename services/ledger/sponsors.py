@@ -62,6 +62,7 @@ class Sponsors:
         self._partition = partition
         # What records that were put off lack, by quota.
         self._short: dict[str, int] = {}
+        self._names: dict[str, str] = {}
 
     def grouped(self, usage: Usage) -> Usage:
         """Return a record with the rating group of its host, where it has none."""
@@ -120,7 +121,7 @@ class Sponsors:
         now, quota = batch.context.now, quota_of_account(state)
         if offer.caps.per_day_bytes is not None and quota.day not in (None, batch.context.day):
             self._return_rest(batch, desk)
-        have = spendable(state, now)
+        have = _have(desk, state, batch.context)
         if have >= room.free:
             return room.free
         if quota.exhausted_until > now:
@@ -142,7 +143,9 @@ class Sponsors:
 
     def _quota(self, batch: "Batch", offer: Offer) -> Desk:
         """Return the desk of an offer's quota here; its first use opens the account."""
-        name = quota_of(offer.campaign, self._partition)
+        name = self._names.get(offer.campaign)
+        if name is None:
+            name = self._names[offer.campaign] = quota_of(offer.campaign, self._partition)
         desk = batch.desks.get(name) or batch.desk(name)
         if desk.state is None:
             opened = AccountOpened(
@@ -175,6 +178,14 @@ class Sponsors:
             )  # fmt: skip
 
 
+def _have(desk: Desk, state: Account, context: Context) -> int:
+    """Return what a quota can pay now, and see that its lots are in the order of use."""
+    if desk.order is None:
+        desk.order = context.rules.in_order(list(state.lots.values()))
+        desk.have = spendable(state, context.now)
+    return desk.have
+
+
 def _charge(
     batch: "Batch", desk: Desk, offer: Offer, usage: Usage, amount: int, counted: list[str]
 ) -> Sponsored:
@@ -183,16 +194,14 @@ def _charge(
     assert state is not None
     if offer.budget == "unlimited":
         _borrow(desk, state, amount, offer, context)
-    if desk.order is None:
-        desk.order = context.rules.in_order(list(state.lots.values()))
-    slices = _slices(desk.order, amount, context.now)
+    _have(desk, state, context)
+    slices = _slices(desk.order or [], amount, context.now)
     line = UsageLine(
         usage_id=usage.usage_id, bytes=amount, occurred_at=usage.occurred_at, slices=slices,
         rating_group=usage.rating_group, subscriber=usage.account,
     )  # fmt: skip
     spend_line(state, line)
-    if len(state.lots) != len(desk.order):
-        desk.order = None
+    desk.have -= amount
     desk.lines.append(line)
     return Sponsored(
         campaign=offer.campaign, quota=state.account, bytes=amount, offer_version=offer.version,
@@ -215,22 +224,36 @@ def _slices(lots: list[Lot], amount: int, now: int) -> list[Slice]:
 
 def _borrow(desk: Desk, state: Account, amount: int, offer: Offer, context: Context) -> None:
     """Create what the quota lacks for a charge; its event is written with the lines."""
-    lacks = amount - spendable(state, context.now)
+    lacks = amount - _have(desk, state, context)
     if lacks <= 0:
         return
-    terms = credit_lot(lacks, offer, context)
-    lot = state.lots.get(terms.lot_id)
-    if lot is None:
-        lot = state.lots[terms.lot_id] = Lot(
+    if desk.borrowed is None or desk.borrowed.lot_id not in state.lots:
+        _open_credit(desk, state, offer, context)
+    lot = desk.borrowed
+    assert lot is not None
+    lot.granted += lacks
+    lot.remaining += lacks
+    state.earned += lacks
+    desk.have += lacks
+    desk.credit += lacks
+
+
+def _open_credit(desk: Desk, state: Account, offer: Offer, context: Context) -> None:
+    """Put the month's lot for charges on credit among the quota's lots, at first or again."""
+    if desk.borrowed is None:
+        terms = credit_lot(0, offer, context)
+        desk.borrowed = state.lots.get(terms.lot_id) or Lot(
             lot_id=terms.lot_id, kind=terms.kind, granted=0, remaining=0,
             valid_from=terms.valid_from, expires_at=terms.expires_at, granted_at=context.now,
             source=terms.source,
         )  # fmt: skip
-        desk.order = None
-    lot.granted += lacks
-    lot.remaining += lacks
-    state.earned += lacks
-    desk.credit += lacks
+    lot = desk.borrowed
+    if lot.lot_id not in state.lots:
+        # It was used up and forgotten: it begins again, as the event will tell.
+        lot.granted = 0
+        state.lots[lot.lot_id] = lot
+        if all(each is not lot for each in desk.order or ()):
+            desk.order = [*(desk.order or []), lot]
 
 
 def credit_lot(amount: int, offer: Offer, context: Context) -> LotTerms:

@@ -168,8 +168,9 @@ class Tasks:
 
     def _published(self, answer: Answer) -> Answer:
         try:
-            self.offers.put(answer.subject.id)
+            # The members first: once the ledger knows an offer, it knows for whom.
             self.feeding.feed(answer.subject.id)
+            self.offers.put(answer.subject.id)
         except (UnavailableError, RefusedError) as error:
             # What was asked is stored; whether the ledger knows of it, the answer tells.
             logger().warning("offer_waits", code=error.code, error=error.detail)

@@ -7,7 +7,15 @@ from threading import Event, Thread
 from flask import Flask
 from prometheus_client.metrics_core import Metric
 
-from services.tasks import api, campaigns_api, lists_api, partners_api, supply_api
+from services.tasks import (
+    api,
+    campaigns_api,
+    completions_api,
+    lists_api,
+    partners_api,
+    supply_api,
+    tasks_api,
+)
 from services.tasks.application import Tasks
 from services.tasks.bank import Bank
 from services.tasks.domain.tasks.rules import TaskRules, built_in_rules, read_rules
@@ -28,6 +36,12 @@ from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
 from shared.contracts.envelope import decode_raw_batch, source_of
+from shared.contracts.ledger import (
+    DataClawedBack,
+    DataReceived,
+    TransferRefused,
+    TransferReturned,
+)
 from shared.contracts.tasks import SAGA_TYPES
 from shared.errors import DatabankError, InvalidError
 from shared.ids import TASKS_LOG, log_name
@@ -38,6 +52,10 @@ from shared.sagas.inbox import LedgerConsumer
 from shared.worker import serve_face
 
 QUEUE = "tasks.00"
+# What ends a claim, a funding, an issue or a clawback; departures, the most of all, end nothing.
+HEARS = frozenset(
+    kind.TYPE for kind in (DataReceived, TransferRefused, TransferReturned, DataClawedBack)
+)
 
 
 def make_bank(
@@ -63,7 +81,7 @@ def make_bank(
         clock=clock,
         tasks=tasks,
         log=StoredLog(TASKS_LOG, source, store.connection, SAGA_TYPES),
-        consumer=LedgerConsumer(store, lambda: tasks.writer),
+        consumer=LedgerConsumer(store, lambda: tasks.writer, HEARS),
         doorbell=doorbell,
     )
 
@@ -95,7 +113,9 @@ def make_app(bank: Bank, tokens: Tokens) -> Flask:
     app = Flask("tasks")
     app.extensions["bank"] = bank
     http.install(app, "tasks", tokens, lambda: ready(bank), lambda: web_gauges(bank))
-    for routes in (api, partners_api, supply_api, lists_api, campaigns_api):
+    for routes in (
+        api, partners_api, supply_api, lists_api, campaigns_api, tasks_api, completions_api,
+    ):  # fmt: skip
         app.register_blueprint(routes.blueprint)
     app.register_blueprint(log_blueprint(api.served))
     return app

@@ -69,3 +69,13 @@ def token_document(text: str, token: Token, calendar: Calendar) -> Document:
         "invited_by": token.invited_by,
         "issued_at": calendar.text(token.issued_at),
     }
+
+
+def claim_row(claim: Claim, _: Document) -> Document:
+    """Return what a row of `claims` must say."""
+    return {
+        "campaign": claim.campaign, "task": claim.task, "step": claim.step,
+        "occurrence": claim.occurrence, "subscriber": claim.subscriber, "bytes": claim.bytes,
+        "counted_bytes": claim.counted_bytes, "place": claim.place, "state": claim.state,
+        "claimed_at": claim.claimed_at,
+    }  # fmt: skip

@@ -29,6 +29,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     limits: ClaimLimits
     tasks: dict[str, Task]
+    # The list of those whom it is for; None: for everybody that comes.
+    members_of: str | None = None
 
     def task(self, name: str) -> Task:
         """Return a task by its name. Raises RefusedError task_not_found."""
@@ -69,6 +71,7 @@ class Desk:
             version=self.running.version, task=task.name, happened_at=happened_at,
         )  # fmt: skip
         first, *others = found
+        self._check_audience(first.subscriber)
         claims = [self._claim(whose, first, where)]
         for earned in others:
             try:
@@ -76,6 +79,14 @@ class Desk:
             except RefusedError:
                 continue
         return claims
+
+    def _check_audience(self, subscriber: str) -> None:
+        """Raise RefusedError not_in_audience."""
+        members_of = self.running.members_of
+        if members_of is None:
+            return
+        if not self.turn.lists.members_among(members_of, [subscriber]):
+            raise RefusedError("not_in_audience", "the campaign is for others")
 
     def check_new(self, task: Common, step: str, subscriber: str, occurrence: str = "") -> None:
         """Raise RefusedError already_claimed where there is such a claim."""

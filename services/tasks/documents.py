@@ -51,7 +51,9 @@ def _data(partner: Partner, account: dict[str, Any] | None, now: int) -> dict[st
     """Return what is left and held, and below which share of what was bought it is."""
     if account is None:
         return {"available_bytes": None, "held_bytes": None, "alarm_percent": None}
-    lots = [lot for lot in account["lots"].values() if lot["valid_from"] <= now < lot["expires_at"]]
+    # What has no lot yet is told without `lots`.
+    lots = account.get("lots", {}).values()
+    lots = [lot for lot in lots if lot["valid_from"] <= now < lot["expires_at"]]
     held = sum(lot.get("held", 0) for lot in lots)
     available = sum(lot["remaining"] for lot in lots) - held
     bought = partner.bought_bytes

@@ -57,7 +57,7 @@ class Feeding:
         newest = self._lists.number(name)
         if newest > number:
             for changed in self._lists.changes(name, number, newest, MEMBERS_PER_CALL):
-                self._others.put_members(found.name, newest, changed)
+                self._others.put_members(found.name, changed)
                 sent += len(changed)
         if newest != number or fed != name:
             self._note(found.name, name, newest)
@@ -66,7 +66,7 @@ class Feeding:
     def _take_off(self, campaign: str, fed: str, number: int) -> int:
         sent = 0
         for changed in self._lists.changes(fed, 0, number, MEMBERS_PER_CALL):
-            self._others.put_members(campaign, number, dict.fromkeys(changed, False))
+            self._others.put_members(campaign, dict.fromkeys(changed, False))
             sent += len(changed)
         return sent
 

@@ -51,6 +51,7 @@ def put_offers(bank: Bank, stop: Event) -> None:
 
 def _put(bank: Bank, campaign: UUID) -> None:
     try:
+        bank.tasks.feeding.feed(campaign)
         bank.tasks.offers.put(campaign)
     except RefusedError as error:
         # One that the ledger refuses must not keep the others waiting.

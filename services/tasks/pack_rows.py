@@ -49,10 +49,12 @@ UPDATE pack_orders AS o SET used = used + change
 FROM unnest(%s::uuid[], %s::bigint[]) AS new (id, change) WHERE o.id = new.id
 """
 UPSERT_POOLS = """
-INSERT INTO pools (id, partner, parent_id, order_id, title, total_bytes, drawn_bytes, opened_at)
-SELECT id, partner, parent, order_id, title, total, 0, at
-FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::uuid[], %s::text[], %s::bigint[],
-    %s::bigint[]) AS new (id, partner, parent, order_id, title, total, at)
+INSERT INTO pools (
+    id, partner, parent_id, order_id, title, grows_with, total_bytes, drawn_bytes, opened_at
+)
+SELECT id, partner, parent, order_id, title, list, total, 0, at
+FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::bigint[],
+    %s::bigint[]) AS new (id, partner, parent, order_id, title, list, total, at)
 ON CONFLICT (id) DO UPDATE SET total_bytes = excluded.total_bytes
 """
 UPDATE_DRAWN = """
@@ -199,7 +201,8 @@ class PackRows:
                     (
                         thing.id, thing.partner,
                         UUID(hex=thing.parent_id) if thing.parent_id else None,
-                        UUID(hex=thing.order_id), thing.title, thing.total_bytes, thing.opened_at,
+                        UUID(hex=thing.order_id), thing.title, thing.grows_with,
+                        thing.total_bytes, thing.opened_at,
                     )
                 )  # fmt: skip
             case Issue():

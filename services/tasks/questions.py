@@ -57,10 +57,9 @@ class OtherServices:
             raise UnavailableError(f"the gateway is not reachable: {error!r}") from error
         raise UnavailableError("the gateway's answer has no end")
 
-    def put_members(self, campaign: str, number: int, changed: dict[str, bool]) -> None:
+    def put_members(self, campaign: str, changed: dict[str, bool]) -> None:
         """Change who an offer of the ledger is for, in every partition. Raises UnavailableError."""
         body = {
-            "version": number,
             "add": [who for who, is_in in changed.items() if is_in],
             "remove": [who for who, is_in in changed.items() if not is_in],
         }

@@ -21,7 +21,7 @@ def running_campaign(turn: Turn, name: str, *, must_run: bool = True) -> Running
     return Running(
         campaign=name, partner=campaign.partner, asp_id=campaign.asp_id,
         version=campaign.terms_version, limits=terms.budget.claim_limits,
-        tasks={task.name: task for task in terms.tasks},
+        tasks={task.name: task for task in terms.tasks}, members_of=terms.audience.list,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from services.tasks.domain.members import is_reference
 from services.tasks.domain.order import Order, unknown_order
 from services.tasks.domain.pool import Pool, unknown_pool
 from services.tasks.grants import give_due
+from services.tasks.growth import grow_pools
 from services.tasks.lists import Batch, ChangeMembers, Lists
 from services.tasks.questions import OtherServices
 from services.tasks.store import Store
@@ -211,9 +212,10 @@ class Supply:
     # Jobs.
 
     def run_jobs(self, stop: Event) -> None:
-        """End codes that are due, and give members their grants of the month."""
+        """End codes that are due, let pools grow, give members their grants of the month."""
         while not stop.is_set() and self.expire_codes():
             pass
+        grow_pools(self.store, self._writer())
         for (campaign,) in self._rows(SELECT_RUNNING):
             give_due(self.store, self._writer(), campaign, stop)
 

@@ -7,7 +7,7 @@ import msgspec
 from services.tasks.domain.catalogue import Pack
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
-from services.tasks.domain.pool import Pool
+from services.tasks.domain.pool import Pool, pool_of_order
 from shared.calendar import Calendar
 
 Document = dict[str, Any]
@@ -23,12 +23,13 @@ def pack_document(pack: Pack, calendar: Calendar) -> Document:
 def order_document(order: Order, used: int, codes: dict[str, int], calendar: Calendar) -> Document:
     """Return an order with what is left of it."""
     gives = order.state == "paid" and not order.is_pool
+    own = pool_of_order(order.order_id) if order.is_pool and order.state == "paid" else None
     return {
         "order_id": order.order_id, "partner": order.partner, "pack": order.pack,
         "pack_version": order.pack_version, "kind": order.terms.kind, "state": order.state,
         "count": order.count, "bytes": order.bytes, "amount_fen": order.amount_fen,
         "used": used, "left": order.count - used if gives else 0, "codes": codes,
-        "pool_id": order.pool_id or None, "ordered_at": calendar.text(order.ordered_at),
+        "pool_id": order.pool_id or own, "ordered_at": calendar.text(order.ordered_at),
         "paid_at": calendar.text(order.paid_at) if order.paid_at else None,
     }  # fmt: skip
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from services.tasks.claim_documents import claim_row
 from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.catalogue import Pack
-from services.tasks.domain.claim import Claim
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
 from services.tasks.domain.partner import Partner
@@ -48,13 +48,6 @@ def _campaign(campaign: Campaign, _: Row) -> Row:
     }  # fmt: skip
 
 
-def _claim(claim: Claim, _: Row) -> Row:
-    return {
-        "campaign": claim.campaign, "partner": claim.partner, "subscriber": claim.subscriber,
-        "bytes": claim.bytes, "state": claim.state, "counted_bytes": claim.counted_bytes,
-    }  # fmt: skip
-
-
 def _pack(pack: Pack, _: Row) -> Row:
     return {"name": pack.name, "number": pack.number, "published_at": pack.published_at}
 
@@ -68,8 +61,8 @@ def _order(order: Order, _: Row) -> Row:
 
 def _pool(pool: Pool, _: Row) -> Row:
     return {
-        "partner": pool.partner, "title": pool.title, "total_bytes": pool.total_bytes,
-        "opened_at": pool.opened_at,
+        "partner": pool.partner, "title": pool.title, "grows_with": pool.grows_with,
+        "total_bytes": pool.total_bytes, "opened_at": pool.opened_at,
     }  # fmt: skip
 
 
@@ -83,6 +76,6 @@ def _issue(issue: Issue, _: Row) -> Row:
 
 
 EXPECTED: dict[str, Expected] = {
-    "partners": _partner, "campaigns": _campaign, "claims": _claim, "packs": _pack,
+    "partners": _partner, "campaigns": _campaign, "claims": claim_row, "packs": _pack,
     "pack_orders": _order, "pools": _pool, "issues": _issue,
 }  # fmt: skip

@@ -87,15 +87,20 @@ def waits_as(event: Envelope) -> str:
 class LedgerConsumer:
     """A service's inbox. Threads may share it; effect and position are one transaction.
 
-    `writer` gives the service's writer, which is started at first use.
+    `writer` gives the service's writer, which is started at first use. `hears` are the types of
+    events that its sagas hear; others cost nothing more than their place (None: all).
     """
 
     lane = "sagas"
 
-    def __init__(self, store: SagaStore[Any], writer: Callable[[], Writer]) -> None:
+    def __init__(
+        self, store: SagaStore[Any], writer: Callable[[], Writer],
+        hears: frozenset[str] | None = None,
+    ) -> None:  # fmt: skip
         self.name = store.name
         self._store = store
         self._writer = writer
+        self._hears = hears
         self._positions: dict[str, int] = {}
 
     def position(self, source: str) -> int:
@@ -124,7 +129,11 @@ class LedgerConsumer:
         """Begin to take in a batch: several that are under way share a turn."""
         at = self.position(batch.source)
         self._positions.pop(batch.source, None)
-        fresh = [each for each in batch.events if int(each.sequence) > at]
+        fresh = [
+            each
+            for each in batch.events
+            if int(each.sequence) > at and (self._hears is None or each.type in self._hears)
+        ]
         position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         taken = self._writer().submit(TakeIn(fresh, position))
 

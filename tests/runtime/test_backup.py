@@ -14,7 +14,7 @@ import httpx2
 import psycopg
 import pytest
 
-from infra.cli.client import gifting_of
+from infra.cli.client import gifting_of, tasks_of
 from infra.migrate import targets
 from infra.runtime.environment import Environment
 from infra.runtime.migration import serving
@@ -151,6 +151,23 @@ def test_a_stopped_bank_is_backed_up_too_and_a_damaged_backup_is_refused(
     assert refusal(new, "restore", str(tmp_path / "none"), "--state", str(new.state)) == "no_backup"
 
 
+def test_a_backup_that_knows_nothing_of_a_service_that_came_later_is_restored(
+    local_bank: LocalBank, make_local_bank: Callable[..., LocalBank], tmp_path: Path
+):
+    folder, new = tmp_path / "backup", make_local_bank()
+    local_bank.up()
+    local_bank.done("down")
+    bank = local_bank.bank
+    passwords = {name: each for name, each in bank.service_passwords.items() if name != "tasks"}
+    dataclasses.replace(bank, tasks_token="", service_passwords=passwords).save()
+    local_bank.done("backup", str(folder))
+
+    restore = ("restore", str(folder), "--state", str(new.state), "--port", str(new.port))
+    assert new.json(*restore)["verify"]["ok"]
+    assert new.bank.tasks_token
+    assert new.bank.service_passwords["tasks"]
+
+
 def test_a_bank_on_a_given_server_is_told_what_to_use_instead(
     make_local_bank: Callable[..., LocalBank], tmp_path: Path
 ):
@@ -180,10 +197,13 @@ def partition_database(bank: LocalBank) -> psycopg.Connection[Any]:
 
 
 def ask_a_friend(bank: LocalBank) -> None:
-    """Let gifting's log have an event that nobody acts on."""
+    """Let gifting's and tasks' logs have an event each that nobody, or the ledger, acts on."""
     with gifting_of(bank.bank) as gifting:
         ask = {"asker": SUBSCRIBERS[0], "giver": SUBSCRIBERS[1], "bytes": 10 << 20}
         gifting.write("/v1/asks", ask, {"Idempotency-Key": "ask"})
+    with tasks_of(bank.bank) as tasks:
+        partner = {"partner": "didi", "sponsor_id": "S-800"}
+        tasks.write("/v1/partners", partner, {"Idempotency-Key": "partner"})
 
 
 def put_aside(bank: LocalBank) -> None:
@@ -237,7 +257,7 @@ def log_until(bank: LocalBank, heads: dict[str, int]) -> list[tuple[Any, ...]]:
     found = []
     for log, head in sorted(heads.items()):
         service, _, number = log.partition("_")
-        served = {"ledger": bank.bank.ledger_url, "gifting": bank.bank.gifting_url}[service]
+        served = bank.bank.urls[f"{service}-web"]
         after = 0
         while after < head:
             url = f"{served}/log/{int(number)}"

@@ -170,6 +170,8 @@ def test_reads_and_requests_are_counted_stale_ones_apart(bank: LocalBank):
         "gateway-worker",
         "gifting-web",
         "gifting-worker",
+        "tasks-web",
+        "tasks-worker",
     ],
 )
 def test_metrics_need_a_token_through_a_proxy_and_health_never(bank: LocalBank, process: str):

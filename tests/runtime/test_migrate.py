@@ -155,6 +155,7 @@ def test_databases_that_were_made_by_hand_are_used_as_they_are(
         ledger_database_url=SecretStr(urls["ledger"]),
         gateway_database_url=SecretStr(urls["gateway"]),
         gifting_database_url=SecretStr(urls["gifting"]),
+        tasks_database_url=SecretStr(urls["tasks"]),
     )
     bank = wished_bank(Wish(state=tmp_path / "state"), environment)
     assert bank.database == "given"

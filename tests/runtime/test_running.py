@@ -18,7 +18,7 @@ RESTART_S = 5.0
 READY_S = 40.0
 NAMES = {
     "postgres", "ledger-web", "ledger-worker", "gateway-web", "gateway-worker", "gifting-web",
-    "gifting-worker",
+    "gifting-worker", "tasks-web", "tasks-worker",
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -80,6 +80,7 @@ def test_every_child_names_its_service_and_no_command_line_holds_a_secret(
     bank = shared_bank.bank
     secrets = [
         bank.operator_token, bank.gateway_token, bank.ledger_token, bank.gifting_token,
+        bank.tasks_token,
         bank.postgres_password,
         *bank.service_passwords.values(),
     ]  # fmt: skip

@@ -79,7 +79,8 @@ def test_every_character_of_a_url_survives_supervisords_configuration(tmp_path: 
     url = "amqp://us%2Fer:p%40ss'#;,=%s%(here)s@broker.example:5672/%2Fvhost"
     bank = make_bank(tmp_path / "state")
     environment = dataclasses.replace(Environment(), amqp_url=SecretStr(url))
-    programs = service_programs(bank, environment, {"ledger": "l", "gateway": "g", "gifting": "i"})
+    databases = {"ledger": "l", "gateway": "g", "gifting": "i", "tasks": "t"}
+    programs = service_programs(bank, environment, databases)
     config = tmp_path / "supervisor.conf"
     config.write_text(
         "[supervisord]\n"

@@ -39,6 +39,7 @@ from shared.errors import NotFoundError, UnavailableError
 from shared.ids import log_name
 from tests.support.gifting import GiftingLog
 from tests.support.memory import CALENDAR, MemoryBank
+from tests.support.tasks import TasksLog
 
 BANK_ID = "bank"
 EPOCH = 1
@@ -209,9 +210,13 @@ def empty_views(url: str) -> None:
             conn.execute(f"DELETE FROM {table}")
 
 
-def make_gateway(url: str, reader: BankReader, gifts: GiftingLog | None = None) -> Gateway:
+def make_gateway(
+    url: str, reader: BankReader, gifts: GiftingLog | None = None, tasks: TasksLog | None = None
+) -> Gateway:
     """Return a gateway that reads this bank's logs and clock."""
-    readers: dict[str, LogReader] = {"ledger": reader, "gifting": gifts or GiftingLog()}
+    readers: dict[str, LogReader] = {
+        "ledger": reader, "gifting": gifts or GiftingLog(), "tasks": tasks or TasksLog(),
+    }  # fmt: skip
     return Gateway(Store(url), readers, reader.bank.clock, CALENDAR, bank_id=BANK_ID, epoch=EPOCH)
 
 

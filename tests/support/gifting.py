@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from flask import Flask, Response, request
@@ -21,6 +21,9 @@ SOURCE = "/bank/1/gifting_00"
 class GiftingLog:
     """A log of gifting in memory; it is also a LogReader of itself."""
 
+    source: ClassVar = SOURCE
+    saga_types: ClassVar = gifting.SAGA_TYPES
+
     def __init__(self) -> None:
         self.decode: Decode = decode_batch
         self.events: list[Event] = []
@@ -32,24 +35,24 @@ class GiftingLog:
 
     def sources(self) -> list[str]:
         """Return the one source."""
-        return [SOURCE]
+        return [self.source]
 
     def read(self, source: str, lane: str, after: int, *, wait_s: float = 0.0) -> Batch:
         """Read up to 500 events of a lane."""
         del wait_s
         self._answer()
-        if source != SOURCE:
+        if source != self.source:
             raise NotFoundError(f"there is no log {source} here")
         numbers = [n for n in self._lane(lane) if n > after][:500]
         if not numbers:
             head = self.head(source, lane)
-            return Batch(SOURCE, lane, head, head, [])
+            return Batch(self.source, lane, head, head, [])
         before = max((n for n in self._lane(lane) if n <= after), default=0)
         found = []
         for number in numbers:
             found.append(self._envelope(number, before))
             before = number
-        return Batch(SOURCE, lane, int(found[0].previous), numbers[-1], found)
+        return Batch(self.source, lane, int(found[0].previous), numbers[-1], found)
 
     def head(self, source: str, lane: str) -> int:
         """Return the sequence of the lane's last event."""
@@ -59,17 +62,18 @@ class GiftingLog:
 
     def _answer(self) -> None:
         if self.away:
-            raise UnavailableError("gifting is away")
+            raise UnavailableError("its service is away")
 
     def _lane(self, lane: str) -> list[int]:
         numbered = enumerate(self.events, start=1)
-        return [n for n, event in numbered if lane == "all" or event.TYPE in gifting.SAGA_TYPES]
+        return [n for n, event in numbered if lane == "all" or event.TYPE in self.saga_types]
 
     def _envelope(self, number: int, before: int) -> Envelope:
         event = self.events[number - 1]
         return Envelope(
-            id=f"{SOURCE}/{number}", source=SOURCE, type=event.TYPE, subject=event.account,
-            time=time_text(event.recorded_at), partitionkey=event.account, sequence=str(number),
+            id=f"{self.source}/{number}", source=self.source, type=event.TYPE,
+            subject=event.account, time=time_text(event.recorded_at),
+            partitionkey=event.account, sequence=str(number),
             previous=str(before), correlationid=event.correlation_id or None,
             data=msgspec.json.decode(msgspec.json.encode(event)),
         )  # fmt: skip

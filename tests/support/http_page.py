@@ -29,6 +29,8 @@ VOLATILE = {
     "position", "all", "sagas", "now_ms", "offset_ms", "recorded_at", "seconds", "sequence",
     "previous",
 }  # fmt: skip
+# Views of other services' logs.
+OTHERS = ("gifts", "partners")
 # Logs and their events are named by the bank's id.
 IN_A_LOG = re.compile(r"^/[a-z0-9]{8}/")
 
@@ -118,7 +120,7 @@ def is_level(bank: Bank) -> bool:
     """Say whether every view of the ledger has what the ledger has stored."""
     heads = _get(f"{bank.ledger_url}/v1/heads", bank)["position"]
     views = _get(f"{bank.gateway_url}/v1/positions", bank)["positions"]
-    return all(position == heads for view, position in views.items() if view != "gifts")
+    return all(position == heads for view, position in views.items() if view not in OTHERS)
 
 
 def _get(url: str, bank: Bank) -> Any:

@@ -24,6 +24,7 @@ from tests.support.rabbit_install import IMAGE, BrokerMissingError, get_broker
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
+PORTS_FROM, PORTS_UNTIL = 20_000, 32_000
 USER = "tests"
 
 CONFIG = """
@@ -273,15 +274,18 @@ def amqp_url(port: int, password: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    holders = [socket.socket() for _ in range(count)]
-    try:
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
-        return [holder.getsockname()[1] for holder in holders]
-    finally:
-        for holder in holders:
-            holder.close()
+    """Return ports that nobody listens on.
+
+    They lie below those that the system gives to clients: while a broker is down, a client that
+    tries again and again is given its very port one day, and then the broker cannot come back.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = PORTS_FROM + secrets.randbelow(PORTS_UNTIL - PORTS_FROM)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += {port} - set(found)
+    return found
 
 
 def answers(url: str) -> bool:

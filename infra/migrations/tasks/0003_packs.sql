@@ -32,6 +32,8 @@ CREATE TABLE pools (
     parent_id uuid,
     order_id uuid NOT NULL,
     title text NOT NULL,
+    -- The list whose members bring more, null of a pool that stays as it is.
+    grows_with text,
     total_bytes bigint NOT NULL,
     drawn_bytes bigint NOT NULL,
     opened_at bigint NOT NULL,
@@ -46,6 +48,13 @@ CREATE TABLE pool_draws (
     bytes bigint NOT NULL,
     PRIMARY KEY (pool_id, month, subscriber)
 ) WITH (fillfactor = 80);
+
+-- Versions of its list that a growing pool has counted.
+CREATE TABLE pool_growth (
+    pool_id uuid NOT NULL,
+    number integer NOT NULL,
+    PRIMARY KEY (pool_id, number)
+);
 
 -- The codes: a hash each; whoever made them has seen them, nobody else.
 CREATE TABLE codes (

@@ -8,7 +8,7 @@ GRANT USAGE ON TYPE {schema}.stored_event_uuid TO {role};
 -- What is given out once and never changes.
 GRANT SELECT, INSERT ON
     {schema}.request_keys, {schema}.fundings, {schema}.content_lists, {schema}.task_tokens,
-    {schema}.draw_seeds, {schema}.packs, {schema}.list_changes
+    {schema}.draw_seeds, {schema}.packs, {schema}.list_changes, {schema}.pool_growth
 TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     {schema}.partners, {schema}.campaigns, {schema}.partner_keys, {schema}.claims,

@@ -201,7 +201,10 @@ def spend_line(account: Account, line: UsageLine) -> None:
     for part in line.slices:
         account.lots[part.lot_id].remaining -= part.bytes
     if account.quota is not None:
-        _drop_empty(account)
+        # A quota has many small lots, and nobody asks for the terms of an empty one.
+        for part in line.slices:
+            if not account.lots[part.lot_id].remaining:
+                del account.lots[part.lot_id]
     account.spent += line.bytes - line.unfunded_bytes
     account.unfunded += line.unfunded_bytes
     if line.sponsored is not None:
@@ -212,7 +215,7 @@ def spend_line(account: Account, line: UsageLine) -> None:
 
 
 def _drop_empty(account: Account) -> None:
-    """Forget empty lots: a quota has many small ones, and nobody asks for their terms."""
+    """Forget the empty lots of a quota."""
     for lot_id in [lot.lot_id for lot in account.lots.values() if not lot.remaining]:
         del account.lots[lot_id]
 

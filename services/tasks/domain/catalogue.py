@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from services.tasks.domain.tasks.rewards import DAY_MS, Part
 from shared.calendar import Calendar, add_months
+from shared.contracts.audiences import ListName
 from shared.contracts.offers import Amount, Hours, RewardTerms
 from shared.contracts.tasks import PackPublished
 from shared.errors import InvalidError, RefusedError
@@ -79,9 +80,9 @@ class Price(Part, frozen=True):
 class PackTerms(LotOffered, frozen=True, kw_only=True):
     """A version of a pack: `bytes` is the size of one, or of a pool.
 
-    Of a pool only: `grows` says that `bytes` are added for each member that joins (and are ordered
-    for it, at the price of the day); `member_limit_bytes` is what one member draws in a month at
-    most; at `alarm_percent` or less left the pool is low.
+    Of a pool only: `grows_with` names a list of members, each of whom adds `bytes` when it joins
+    (ordered and paid for it, at the price of the day); `member_limit_bytes` is what one member
+    draws in a month at most; at `alarm_percent` or less left the pool is low.
     """
 
     name: Name
@@ -89,7 +90,7 @@ class PackTerms(LotOffered, frozen=True, kw_only=True):
     kind: Literal["pack", "pool"] = "pack"
     bytes: Amount
     prices: Annotated[list[Price], Meta(min_length=1, max_length=1000)]
-    grows: bool = False
+    grows_with: ListName | None = None
     member_limit_bytes: Amount | None = None
     alarm_percent: Annotated[int, Meta(ge=0, le=100)] = 20
 
@@ -97,8 +98,8 @@ class PackTerms(LotOffered, frozen=True, kw_only=True):
         days = [price.from_day for price in self.prices]
         if days != sorted(set(days)):
             raise ValueError("`prices` need rising days")
-        if self.kind == "pack" and (self.grows or self.member_limit_bytes is not None):
-            raise ValueError("only a pool `grows` or has a `member_limit_bytes`")
+        if self.kind == "pack" and (self.grows_with or self.member_limit_bytes):
+            raise ValueError("only a pool `grows_with` a list or has a `member_limit_bytes`")
 
     def price_on(self, day: str) -> int:
         """Return what one costs on a bank day, in fen. Refusal: pack_not_on_sale."""

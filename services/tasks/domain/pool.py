@@ -60,6 +60,11 @@ class Pool(Aggregate):
             ),
         )  # fmt: skip
 
+    @property
+    def grows_with(self) -> str | None:
+        """Return the list whose members bring more; a pool below grows with none."""
+        return None if self.parent_id else self.terms.grows_with
+
     def grow(self, order_id: str, amount: int, meta: Meta) -> bool:
         """Top it up; its alarm may be told again."""
         return self._record(

@@ -9,18 +9,21 @@ from services.gateway.application import Gateway
 from tests.support.database import Databases
 from tests.support.gateway import BankReader, empty_views, make_gateway
 from tests.support.gifting import GiftingLog
+from tests.support.tasks import TasksLog
 
 MakeGateway = Callable[..., Gateway]
 
 
 @pytest.fixture
 def gateway_of(databases: Databases) -> Iterator[MakeGateway]:
-    """`gateway_of(reader, gifts)`: a gateway with empty views that reads these logs."""
+    """`gateway_of(reader, gifts, tasks)`: a gateway with empty views that reads these logs."""
     empty_views(databases.gateway_url)
     made: list[Gateway] = []
 
-    def make(reader: BankReader, gifts: GiftingLog | None = None) -> Gateway:
-        made.append(make_gateway(databases.gateway_url, reader, gifts))
+    def make(
+        reader: BankReader, gifts: GiftingLog | None = None, tasks: TasksLog | None = None
+    ) -> Gateway:
+        made.append(make_gateway(databases.gateway_url, reader, gifts, tasks))
         return made[-1]
 
     yield make

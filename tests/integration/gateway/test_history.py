@@ -166,9 +166,9 @@ def test_a_clawback_reads_well_on_both_sides_and_partner_spend_is_net_of_it(gate
     assert back["reason"] == "a cancelled ride"
     filters = dict.fromkeys(
         ("campaign", "kind", "day_from", "day_to", "after_partner", "after_campaign", "after_day",
-         "after_kind")
+         "after_kind", "after_rating_group")
     )  # fmt: skip
-    spend = gateway.spend("didi", filters, 10)
+    spend = gateway.spending.spend("didi", filters, 10)
     assert [(row["bytes"], row["count"]) for row in spend["rows"]] == [(MIB, 1)]
     trial = gateway.trial_balance()
     assert (trial["in_transit"], trial["balanced"]) == (0, True)

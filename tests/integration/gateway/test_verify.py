@@ -16,7 +16,7 @@ CHANGES = {
     "DELETE FROM lots": ("balances", "row"),
     "UPDATE balances SET plan = 'gold' WHERE account = 'ann'": ("balances", "plan"),
     "INSERT INTO spend_partners VALUES ('partner:nobody')": ("partner_spend", "row"),
-    "UPDATE partner_spend SET subscribers = subscribers + 1": ("partner_spend", "subscribers"),
+    "UPDATE spend_lines SET subscribers = subscribers + 1": ("partner_spend", "subscribers"),
     "UPDATE trial_balance SET expired = expired + 1": ("trial_balance", "expired"),
     "UPDATE trial_remaining SET held = 1": ("trial_balance", "held"),
     "UPDATE history SET reason = 'mine' WHERE entry = 2 AND account = 'ann'": ("history", "digest"),

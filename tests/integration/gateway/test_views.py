@@ -83,7 +83,8 @@ def test_lost_doubled_and_swapped_messages_leave_the_same_rows_and_a_rebuild_too
     assert_views_are_the_logs(gateway, reader)
     live = gateway.positions()
     result = last(gateway.rebuild("all"))
-    assert result.pop("gifts")["events"] == 0
+    others = [name for name, view in VIEWS.items() if view.service != "ledger"]
+    assert {result.pop(name)["events"] for name in others} == {0}
     assert {each["events"] for each in result.values()} == {len(reader.all_events())}
     assert gateway.positions() == live
     assert_views_are_the_logs(gateway, reader)

@@ -167,7 +167,7 @@ BAD_COMMANDS: list[Any] = [
 ]  # fmt: skip
 BAD_USAGE: list[Any] = [
     [], {}, {"lines": []}, {"lines": [GOOD_USAGE] * 5_001}, line(bytes=0), line(bytes=-5),
-    line(bytes=0.5), line(bytes=2**53), line(bytes="9"), line(host="example.org"),
+    line(bytes=0.5), line(bytes=2**53), line(bytes="9"), line(host=7), line(roaming="no"),
     line(usage_id=""), line(usage_id="u" * 129), line(account="partner:didi"), line(account="x\n"),
     line(occurred_at="yesterday"), line(occurred_at=-1), line(occurred_at=1.5),
     line(occurred_at=None), line(occurred_at="2015-08-10T25:00:00"), line(occurred_at=2**53),

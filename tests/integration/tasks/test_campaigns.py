@@ -25,6 +25,13 @@ def test_a_partner_buys_and_the_ledger_has_it(world: World) -> None:
     assert world.get("/v1/partners").body["partners"][0]["partner"] == "didi"
 
 
+def test_a_partner_that_has_bought_nothing_has_nothing(world: World) -> None:
+    world.post("/v1/partners", {"partner": "rider", "sponsor_id": "RIDER01"})
+    world.settle()
+    found = world.get("/v1/partners/rider").body
+    assert (found["available_bytes"], found["held_bytes"], found["alarm_percent"]) == (0, 0, None)
+
+
 def test_what_is_asked_twice_is_done_once(world: World) -> None:
     bought = {"bytes": GIB, "amount_fen": 100_00}
     first = world.post("/v1/partners/didi/purchases", bought, key="k")
@@ -241,3 +248,21 @@ def test_the_digest_is_of_the_hosts_that_are_kept(world: World) -> None:
     hosts = row[0] if isinstance(row, tuple) else row["hosts"]
     made = hashlib.sha256("\n".join(sorted(hosts)).encode()).hexdigest()
     assert (content["hosts_digest"], content["count"]) == (made, 2)
+
+
+def test_the_metrics_tell_of_campaigns_and_of_offers_that_the_ledger_lacks(world: World) -> None:
+    world.draft()
+    world.draft("didi-autumn", budget={"unlimited": True})
+    world.done("/v1/campaigns/didi-autumn/approve")
+    world.near.away = True
+    assert world.post("/v1/campaigns/didi-autumn/start", {}).status == 202
+
+    def told() -> str:
+        return world.app.test_client().get("/metrics").text
+
+    assert 'databank_tasks_campaigns{state="drafted"} 1.0' in told()
+    assert 'databank_tasks_campaigns{state="running"} 1.0' in told()
+    assert "databank_tasks_offers_unknown 1.0" in told()
+    world.near.away = False
+    world.put_offers()
+    assert "databank_tasks_offers_unknown 0.0" in told()

@@ -16,6 +16,7 @@ from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
 from services.tasks.domain.pool import Pool, pool_of_order
 from services.tasks.grants import give_due
+from services.tasks.growth import grow_pools
 from services.tasks.lists import Batch
 from services.tasks.packs import OrderTerms
 from services.tasks.pools import DrawTerms, HandDownTerms
@@ -304,6 +305,24 @@ def test_ten_rows_with_three_bad_are_seven_members_and_told_again_the_same(suppl
     changes = list(supply.lists.changes("drivers", 0, 2, 100))
     assert changes[0] == {"s0": False, **{f"s{n}": True for n in (1, 2, 3, 4, 5, 6, 8)}}
     assert refusal(change, supply, Batch(add=["s1"])) == "nothing_taken"
+
+
+def test_a_pool_grows_with_each_member_that_joins_once(supply: Supply, world: World) -> None:
+    price = [{"from_day": "2015-01-01", "fen": 100}]
+    family = read_pack(
+        {"name": "family", "kind": "pool", "bytes": MIB, "prices": price, "grows_with": "drivers"}
+    )
+    supply.publish(asking(family), family)
+    pool = pool_id(paid(supply, "family", 1))
+    change(supply, Batch(add=["s1", "s2"]))
+    assert [grow_pools(world.tasks.store, world.tasks.writer) for _ in range(2)] == [1, 0]
+    change(supply, Batch(add=["s3"], remove=["s1"]))
+    change(supply, Batch(add=["s1"]))
+    assert grow_pools(world.tasks.store, world.tasks.writer) == 1
+    assert supply.pool_of(pool)[0].total_bytes == 4 * MIB
+    amounts = sorted(order.amount_fen for order in supply.orders("didi"))
+    assert amounts == [100, 100, 200]
+    assert world.verify()["ok"]
 
 
 def test_a_partner_never_sees_an_audience_below_fifty(supply: Supply) -> None:

@@ -86,9 +86,9 @@ def test_awards_count_once_a_day_for_each_subscriber_on_the_banks_day_of_arrival
     bank.settle()
     rows = delta_of("partner_spend", BankReader(bank).all_events()).rows()
     campaign = ("partner:didi", "campaign:ride")
-    assert rows["partner_spend"] == {
-        (*campaign, "2015-08-10", "award"): (3 * MIB, 3, 2),
-        (*campaign, "2015-08-11", "award"): (MIB, 1, 1),
+    assert rows["spend_lines"] == {
+        (*campaign, "2015-08-10", "award", ""): (3 * MIB, 3, 2),
+        (*campaign, "2015-08-11", "award", ""): (MIB, 1, 1),
     }
     assert rows["spend_partners"] == {("partner:didi",): ()}
 
@@ -104,12 +104,12 @@ def test_what_is_clawed_back_of_an_award_counts_against_the_day_on_which_it_is()
     bank.settle()
     rows = delta_of("partner_spend", BankReader(bank).all_events()).rows()
     campaign = ("partner:didi", "campaign:ride")
-    assert rows["partner_spend"] == {
-        (*campaign, "2015-08-10", "award"): (2 * MIB, 2, 2),
-        (*campaign, "2015-08-11", "award"): (5 - MIB, 0, 0),
+    assert rows["spend_lines"] == {
+        (*campaign, "2015-08-10", "award", ""): (2 * MIB, 2, 2),
+        (*campaign, "2015-08-11", "award", ""): (5 - MIB, 0, 0),
     }
     left = sum(lot.remaining for lot in bank.account("campaign:ride").lots.values())
-    assert left == 100 * MIB - sum(row[0] for row in rows["partner_spend"].values())
+    assert left == 100 * MIB - sum(row[0] for row in rows["spend_lines"].values())
 
 
 def test_kinds_of_account_are_kept_apart() -> None:

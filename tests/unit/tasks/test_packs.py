@@ -62,7 +62,7 @@ def test_an_order_keeps_the_terms_and_amount_of_its_day_whatever_is_published_la
         {"prices": [{"from_day": "2015-02-01", "fen": 1}, {"from_day": "2015-01-01", "fen": 1}]},
         {"valid": {"days": 1, "months": 1}},
         {"valid": {}},
-        {"grows": True},
+        {"grows_with": "drivers"},
         {"colour": "red"},
     ],
 )

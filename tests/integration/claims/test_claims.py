@@ -1,0 +1,325 @@
+"""Completions and observations beside a real ledger: each once, none beyond a limit, all paid."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from services.tasks.domain.tasks.draws import check_roll
+from services.tasks.domain.tasks.kinds import (
+    AdWatched,
+    FirstOrder,
+    LuckyDraw,
+    Prize,
+    Question,
+    Quiz,
+    Referral,
+    Registration,
+    Share,
+    SignIn,
+)
+from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Reward
+from services.tasks.tokens import Issue
+from shared.errors import RefusedError
+from shared.sagas.requests import Asking
+from tests.support.claims_world import RIDE, ClaimsWorld
+from tests.support.memory import CALENDAR
+
+
+def codes(answers: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(each.get("code") or each["status"] for each in answers)
+
+
+def code_of(call: Any, *args: Any, **more: Any) -> str:
+    with pytest.raises(RefusedError) as refused:
+        call(*args, **more)
+    return refused.value.code
+
+
+def test_a_completion_is_accepted_paid_and_arrives_once(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august")
+    _, entrance = world.enter("august", "ann")
+    (answer,) = world.complete(asked := world.asked("r1", "august", entrance))
+    assert (answer["status"], answer["claims"][0]["bytes"]) == ("pending", MIB)
+    world.settle()
+    assert world.complete(asked) == [answer]
+    told = world.claims.completion("didi", "r1")
+    assert (told.status, told.claims[0].state) == ("success", "paid")
+    (lot,) = world.lots("ann", "award")
+    assert (lot.remaining, lot.giftable, lot.source.campaign) == (MIB, False, "campaign:august")
+    assert lot.expires_at == world.clock.now() + 30 * DAY_MS
+    assert world.escrow("august") == 99 * MIB
+
+
+def test_without_an_entrance_before_it_an_order_is_taken_but_earns_nothing(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august")
+    (answer,) = world.complete(world.asked("r1", "august", None, subscriber="ann"))
+    assert (answer["status"], answer["code"]) == ("success", "not_attributed")
+    assert (answer["claims"][0]["state"], answer["claims"][0]["bytes"]) == ("noted", 0)
+    world.settle()
+    assert world.lots("ann", "award") == []
+    _, entrance = world.enter("august", "ann")
+    (again,) = world.complete(world.asked("r2", "august", entrance))
+    assert again["code"] == "already_claimed", "it was the first order, and there is but one"
+
+
+def test_a_thousand_at_once_against_a_budget_for_a_hundred_are_exactly_a_hundred(
+    world: ClaimsWorld,
+):
+    people = [f"p{number}" for number in range(1_000)]
+    world.open(*people)
+    world.campaign("august", total_bytes=100 * MIB)
+    entrances = [world.enter("august", one)[1] for one in people]
+    asked = [world.asked(f"r{n}", "august", each) for n, each in enumerate(entrances)]
+    with ThreadPoolExecutor(50) as pool:
+        answers = [answer for (answer,) in pool.map(world.complete, asked)]
+    assert codes(answers) == {"pending": 100, "campaign_budget": 900}
+    world.settle()
+    assert sum(len(world.lots(one, "award")) for one in people) == 100
+    assert world.escrow("august") == 0
+
+
+def test_what_the_escrow_does_not_hold_is_refused_by_the_ledger_and_never_negative(
+    world: ClaimsWorld,
+):
+    people = [f"p{number}" for number in range(60)]
+    world.open(*people)
+    world.campaign("august", funded=10 * MIB)
+    entrances = [world.enter("august", one)[1] for one in people]
+    answers = world.complete(
+        *(world.asked(f"r{n}", "august", each) for n, each in enumerate(entrances))
+    )
+    assert codes(answers) == {"pending": 60}
+    world.settle()
+    told = [world.claims.completion("didi", f"r{n}") for n in range(60)]
+    assert Counter(each.code or each.status for each in told) == {
+        "success": 10, "insufficient_data": 50,
+    }  # fmt: skip
+    assert world.escrow("august") == 0
+    assert world.ledger.verified()["events"] > 0
+
+
+def test_the_same_request_ten_times_at_once_is_one_grant_with_one_answer(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august")
+    _, entrance = world.enter("august", "ann")
+    asked = world.asked("r1", "august", entrance)
+    with ThreadPoolExecutor(10) as pool:
+        told = [pool.submit(world.claims.complete, "didi", "app", [asked]) for _ in range(10)]
+        outcomes = [each.result() for each in told]
+    assert len({outcome.answer for (outcome,) in outcomes}) == 1
+    assert Counter(outcome.how for (outcome,) in outcomes) == {"new": 1, "repeat": 9}
+    world.settle()
+    assert len(world.lots("ann", "award")) == 1
+    other = world.asked("r1", "august", entrance, happened_at="earlier")
+    (outcome,) = world.claims.complete("didi", "app", [other])
+    assert outcome.how == "conflict"
+
+
+def test_another_app_or_a_campaign_that_does_not_run_takes_no_completions(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august")
+    _, entrance = world.enter("august", "ann")
+    asked = [world.asked(f"r{n}", "august", entrance) for n in range(4)]
+    (outcome,) = world.claims.complete("didi", "other", [asked[0]])
+    assert b'"campaign_not_found"' in outcome.answer
+    world.change("august", lambda campaign, meta: campaign.pause(meta))
+    assert codes(world.complete(asked[1])) == {"campaign_not_running": 1}
+    world.change("august", lambda campaign, meta: campaign.start(meta))
+    assert codes(world.complete(asked[2])) == {"pending": 1}
+    assert codes(world.complete(world.asked("r9", "none", entrance))) == {"campaign_not_found": 1}
+
+
+def test_a_campaign_for_a_list_rewards_its_members_alone(world: ClaimsWorld):
+    world.open("ann", "bob")
+    with world.store.turn() as turn:
+        turn.lists.change("vip", 1, ["ann"], [])
+    world.campaign("august", RIDE, SignIn(name="hello"), members_of="vip")
+    asked = [world.asked(f"r-{who}", "august", world.enter("august", who)[1])
+             for who in ("ann", "bob")]  # fmt: skip
+    assert codes(world.complete(*asked)) == {"pending": 1, "not_in_audience": 1}
+    assert world.do("august", "hello", "ann").state == "accepted"
+    assert code_of(world.do, "august", "hello", "bob") == "not_in_audience"
+
+
+def test_devices_addresses_and_days_have_their_limits(world: ClaimsWorld):
+    people = [f"p{number}" for number in range(8)]
+    world.open(*people)
+    world.campaign("august", per_device_claims=1, per_address_claims=2, per_day_bytes=4 * MIB)
+    entrances = [world.enter("august", one)[1] for one in people]
+    one, two = "a" * 16, "b" * 16
+    asked = [
+        world.asked("d1", "august", entrances[0], device=one),
+        world.asked("d2", "august", entrances[1], device=one),
+        world.asked("a1", "august", entrances[2], address=two),
+        world.asked("a2", "august", entrances[3], address=two),
+        world.asked("a3", "august", entrances[4], address=two),
+        world.asked("x1", "august", entrances[5]),
+        world.asked("x2", "august", entrances[6]),
+    ]
+    answers = world.complete(*asked)
+    assert [each.get("code") for each in answers] == [
+        None, "campaign_device_limit", None, None, "campaign_address_limit", None,
+        "campaign_day_budget",
+    ]  # fmt: skip
+    world.clock.at += DAY_MS  # type: ignore[attr-defined]
+    assert codes(world.complete(world.asked("x3", "august", entrances[6]))) == {"pending": 1}
+
+
+def test_a_pending_reward_is_clawed_back_whole_and_a_half_used_one_in_part(world: ClaimsWorld):
+    world.open("ann", "bob")
+    ride = FirstOrder(name="ride", reward=Reward(bytes=8 * MIB, kind="award"))
+    world.campaign("august", ride, Registration(name="join"))
+    for who in ("ann", "bob"):
+        world.complete(world.asked(f"r-{who}", "august", world.enter("august", who)[1]))
+    world.complete(world.asked("j-ann", "august", world.enter("august", "ann")[1], task="join"))
+    world.settle()
+    (pending,) = (lot for lot in world.lots("ann", "award") if lot.remaining == 60 * MIB)
+    assert pending.valid_from == world.clock.now() + 3 * DAY_MS
+    world.use("ann", 35 * MIB)
+    used = 8 * MIB - sum(
+        lot.remaining for lot in world.lots("ann", "award") if lot.lot_id != pending.lot_id
+    )
+    before = world.escrow("august")
+
+    def claw(request_id: str) -> Any:
+        asking = Asking("partner:didi/app", "", f"c-{request_id}", ["clawback", request_id, "no"])
+        world.claims.claw_back_completion(asking, "didi", request_id)
+        world.settle()
+        return world.claims.completion("didi", request_id).claims[0]
+
+    half = claw("r-ann")
+    assert used > 0
+    assert (half.state, half.taken_bytes, half.shortfall_bytes) == (
+        "clawed_back", 8 * MIB - used, used,
+    )  # fmt: skip
+    whole = claw("j-ann")
+    assert (whole.taken_bytes, whole.shortfall_bytes) == (60 * MIB, 0)
+    assert world.escrow("august") == before + 68 * MIB - used
+    world.clock.at += 8 * DAY_MS  # type: ignore[attr-defined]
+    assert code_of(claw, "r-bob") == "clawback_too_late"
+
+
+# What the bank sees.
+
+
+def test_signing_in_has_a_streak_a_bonus_and_one_claim_a_day(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august", SignIn(name="hello"), funded=200 * MIB)
+    places = []
+    for day in range(1, 9):
+        world.ledger.at(f"2015-08-{day + 10:02d}T09:00:00+08:00")
+        places.append(world.do("august", "hello", "ann").place)
+        assert code_of(world.do, "august", "hello", "ann") == "already_claimed"
+    world.settle()
+    assert places == [1, 2, 3, 4, 5, 6, 7, 1]
+    lots = world.lots("ann", "reward")
+    assert len(lots) == 9
+    assert 50 * MIB in {lot.granted for lot in lots}
+
+
+def test_rewards_of_all_campaigns_together_stay_below_the_months_cap(world: ClaimsWorld):
+    world.open("ann")
+    for name in ("one", "two"):
+        tasks = [
+            SignIn(name=f"s{n}", reward=Reward(bytes=100 * MIB), bonus_bytes=None) for n in range(4)
+        ]
+        world.campaign(name, *tasks, funded=1000 * MIB)
+    done: list[int | str] = []
+    for name in ("one", "two"):
+        for number in range(4):
+            try:
+                done.append(world.do(name, f"s{number}", "ann").bytes)
+            except RefusedError as refusal:
+                done.append(refusal.code)
+    assert done == [100 * MIB] * 5 + ["free_data_cap"] * 3
+    world.ledger.at("2015-09-01T00:00:00+08:00")
+    assert world.do("two", "s3", "ann").bytes == 100 * MIB
+
+
+def test_an_ad_is_redeemed_once_after_its_time(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august", AdWatched(name="ad", reward=Reward(bytes=MIB)))
+    issue = Issue(use="ad", campaign="august", task="ad", subscriber="ann", key=("k",))
+    text, _, repeated = world.claims.start(issue)
+    assert not repeated
+    assert world.claims.start(issue)[0] == text
+    assert code_of(world.do, "august", "ad", "ann", token=text) == "ad_not_watched"
+    world.clock.at += 15_000  # type: ignore[attr-defined]
+    assert code_of(world.do, "august", "ad", "bob", token=text) == "token_of_another"
+    assert code_of(world.do, "august", "ad", "ann", token="x" * 22) == "token_unknown"
+    assert world.do("august", "ad", "ann", token=text).state == "accepted"
+    assert code_of(world.do, "august", "ad", "ann", token=text) == "already_claimed"
+
+
+def test_a_share_counts_distinct_visitors_and_not_its_own_device(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august", Share(name="share", reward=Reward(bytes=MIB), visitors=2))
+    own = "f" * 16
+    issue = Issue(
+        use="share", campaign="august", task="share", subscriber="ann", key=("k",), device=own
+    )
+    text, _, _ = world.claims.start(issue)
+    assert code_of(world.claims.visit, text, own) == "own_visit"
+    for visitor in ("1" * 16, "1" * 16):
+        assert world.claims.visit(text, visitor)[1] == 1
+    assert code_of(world.do, "august", "share", "ann", token=text) == "not_enough_visitors"
+    assert world.claims.visit(text, "2" * 16)[1] == 2
+    assert world.do("august", "share", "ann", token=text).bytes == MIB
+
+
+def test_a_friends_first_order_rewards_both_sides_and_only_once(world: ClaimsWorld):
+    world.open("ann", "bob")
+    world.campaign("august", RIDE, Referral(name="bring", after=("ride",)))
+    assert code_of(world.enter, "august", "bob", invited_by="bob") == "self_referral"
+    _, entrance = world.enter("august", "bob", invited_by="ann")
+    world.complete(world.asked("r1", "august", entrance))
+    world.settle()
+    for who in ("ann", "bob"):
+        (lot,) = world.lots(who, "reward")
+        assert lot.remaining == 10 * MIB
+        assert lot.valid_from == world.clock.now() + 3 * DAY_MS
+    assert code_of(world.do, "august", "bring", "bob") == "already_claimed"
+    assert code_of(world.do, "august", "bring", "ann") == "not_invited"
+
+
+def test_a_quiz_has_its_tries_and_is_solved_once(world: ClaimsWorld):
+    world.open("ann")
+    asked = [Question(text="?", choices=["a", "b"], answer=1)]
+    world.campaign("august", Quiz(name="quiz", reward=Reward(bytes=MIB), questions=asked))
+    wrong = world.do("august", "quiz", "ann", answers=[0])
+    assert (wrong.state, wrong.code) == ("noted", "quiz_not_solved")
+    assert code_of(world.do, "august", "quiz", "ann", answers=[1]) == "quiz_tries_limit"
+    world.clock.at += DAY_MS  # type: ignore[attr-defined]
+    assert world.do("august", "quiz", "ann", answers=[1]).state == "accepted"
+    assert code_of(world.do, "august", "quiz", "ann", answers=[1]) == "already_claimed"
+
+
+def test_a_draw_is_once_per_entry_and_can_be_checked_when_its_day_is_over(world: ClaimsWorld):
+    people = [f"p{number}" for number in range(10)]
+    world.open(*people)
+    prizes = [Prize(name="big", odds=10_000, bytes=MIB, stock=4)]
+    world.campaign("august", LuckyDraw(name="wheel", prizes=prizes))
+    before = world.claims.draw_of("august", "wheel", None)
+    assert before["seed"] is None
+
+    def drawn(who: str) -> Any:
+        return world.do("august", "wheel", who, entry="e1")
+
+    with ThreadPoolExecutor(10) as pool:
+        claims = list(pool.map(drawn, people))
+    assert Counter(claim.code for claim in claims) == {"": 4, "prize_out_of_stock": 6}
+    assert code_of(drawn, people[0]) == "already_claimed"
+    world.do("august", "wheel", people[0], entry="e2")
+    world.do("august", "wheel", people[0], entry="e3")
+    assert code_of(world.do, "august", "wheel", people[0], entry="e4") == "draws_day_limit"
+    day = CALENDAR.day_of(world.clock.now())
+    world.clock.at += DAY_MS  # type: ignore[attr-defined]
+    told = world.claims.draw_of("august", "wheel", day)
+    assert told["seed_commitment"] == before["seed_commitment"]
+    seed = bytes.fromhex(told["seed"])
+    for claim in claims:
+        assert check_roll(seed, told["seed_commitment"], claim.claim_id, claim.draw.roll)
