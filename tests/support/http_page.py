@@ -19,7 +19,7 @@ from tests.support.bank import ROOT
 PAGE = ROOT / "docs" / "http.md"
 BLOCK = re.compile(r"^## (\w+)$|^```(http|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Which process the examples under a heading ask.
-ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "Tasks": "",
+ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "Tasks": "", "Offers": "",
          "All": "gateway", "Problems": "ledger"}  # fmt: skip
 OPEN_ROUTES = ("/health", "/ready")
 ANY = "…"

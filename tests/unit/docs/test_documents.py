@@ -14,7 +14,7 @@ from services.gifting import api as gifting_api
 from services.gifting import asks_api, packets_api
 from services.ledger import api as ledger_api
 from services.ledger import gifting_api as ledger_gifting_api
-from services.ledger import rules_api
+from services.ledger import offers_api, rules_api
 from services.tasks import api as tasks_api
 from services.tasks import campaigns_api, completions_api, lists_api, partners_api, supply_api
 from services.tasks import tasks_api as claims_api
@@ -96,7 +96,13 @@ def test_every_route_is_documented_and_no_other():
     documented = {(method, plain(path)) for method, path in ROUTE.findall(HTTP)}
     log = log_blueprint(ledger_api.served)
     services: list[list[Blueprint]] = [
-        [ledger_api.blueprint, rules_api.blueprint, ledger_gifting_api.blueprint, log],
+        [
+            ledger_api.blueprint,
+            rules_api.blueprint,
+            ledger_gifting_api.blueprint,
+            offers_api.blueprint,
+            log,
+        ],
         [gateway_api.blueprint, audiences_api.blueprint, spending_api.blueprint],
         [each.blueprint for each in (gifting_api, packets_api, asks_api)],
         [
