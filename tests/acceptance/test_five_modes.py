@@ -125,7 +125,7 @@ def launch(bank: LocalBank, folder: Path, mode: Mode, people: list[str] | None) 
         write(tasks, f"/v1/campaigns/{mode.name}/approve", {})
         budget = mode.terms.get("budget", {})
         if not budget.get("unlimited"):
-            amount = str(budget.get("total_bytes", 2 * GIB))
+            amount = str(budget.get("total_bytes", 3 * GIB))
             bank.done("campaign", "fund", mode.name, amount)
     bank.done("campaign", "start", mode.name)
 
