@@ -44,7 +44,7 @@ class Front:
     """Answers small POST requests of some paths itself and leaves the others to Flask."""
 
     def __init__(self, app: Flask, tokens: Tokens, routes: Mapping[str, Handler]) -> None:
-        self._rest: Any = WSGIMiddleware(cast("Any", app), workers=THREADS)
+        self._rest: Any = WSGIMiddleware(cast("Any", _terminated(app)), workers=THREADS)
         self._tokens = tokens
         self._routes = routes
 
@@ -87,6 +87,16 @@ class Front:
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": answer})
         observe_request(path, "POST", status, perf_counter() - began)
+
+
+def _terminated(app: Flask) -> Callable[..., Any]:
+    """Return the app for a server whose input ends by itself: a chunked body tells no length."""
+
+    def called(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["wsgi.input_terminated"] = True
+        return app(environ, start_response)
+
+    return called
 
 
 def _is_small(headers: dict[bytes, bytes]) -> bool:

@@ -120,25 +120,31 @@ class Partition(LogDatabase):
         raise AssertionError
 
     def _try(self, items: list[Item], positions: Sequence[InboxPosition]) -> int:
-        with self.connection() as conn, conn.cursor(row_factory=tuple_row) as inserted:
-            # One pipeline for all of it: two round trips, for what is read and for the commit.
-            with conn.pipeline(), conn.transaction():
-                now, loaded, known, head = self._load(conn, items)
-                batch = self._batch(conn, items, now, loaded, known)
-                batch.run(items)
-                self._store(conn, inserted, batch, positions)
-                self._answer_repeats(conn, items)
-            return max(row[0] for row in inserted) if batch.rows else head
+        with (
+            self.connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
+            now, loaded, known, head = self._load(conn, items)
+            batch = self._batch(conn, items, now, loaded, known)
+            batch.run(items)
+            position = self._store(conn, batch, positions) or head
+            self._answer_repeats(cursor, items)
+        return position
 
     def rehearse(self, items: list[Item]) -> None:
         """Decide a batch exactly as `execute` would now, in its turn, and store nothing.
 
         Raises BusyError, UnavailableError.
         """
-        with self.connection() as conn, conn.transaction():
+        with (
+            self.connection() as conn,
+            conn.transaction(),
+            conn.cursor(row_factory=tuple_row) as cursor,
+        ):
             now, loaded, known, _ = self._load(conn, items)
             self._batch(conn, items, now, loaded, known).run(items)
-            self._answer_repeats(conn, items)
+            self._answer_repeats(cursor, items)
 
     def _batch(
         self, conn: Connection[Any], items: list[Item], now: int, loaded: Loaded,
@@ -201,21 +207,22 @@ class Partition(LogDatabase):
             yield conn, now
 
     def _store(
-        self, conn: Connection[Any], inserted: Cursor[Any], batch: Batch,
-        positions: Sequence[InboxPosition],
-    ) -> None:  # fmt: skip
-        cursor = conn.cursor()
-        if batch.rows:
-            self.recorder.append(inserted, batch.rows)
-            ids, names, versions, deadlines, states = batch.states()
-            columns = uuids(ids), texts(names), int8s(versions), int8s(deadlines), bytea(states)
-            cursor.execute(UPSERT_STATES, (STATE_FORMAT, *columns))
-        if batch.keys:
-            cursor.execute(INSERT_KEYS, _key_columns(batch.keys))
-        for position in positions:
-            cursor.execute(UPSERT_POSITION, position)
+        self, conn: Connection[Any], batch: Batch, positions: Sequence[InboxPosition]
+    ) -> int | None:
+        inserted = conn.cursor(row_factory=tuple_row)
+        with conn.pipeline(), conn.cursor() as cursor:
+            if batch.rows:
+                self.recorder.append(inserted, batch.rows)
+                ids, names, versions, deadlines, states = batch.states()
+                columns = uuids(ids), texts(names), int8s(versions), int8s(deadlines), bytea(states)
+                cursor.execute(UPSERT_STATES, (STATE_FORMAT, *columns))
+            if batch.keys:
+                cursor.execute(INSERT_KEYS, _key_columns(batch.keys))
+            for position in positions:
+                cursor.execute(UPSERT_POSITION, position)
+        return max(row[0] for row in inserted) if batch.rows else None
 
-    def _answer_repeats(self, conn: Connection[Any], items: list[Item]) -> None:
+    def _answer_repeats(self, cursor: Cursor[Any], items: list[Item]) -> None:
         rows = {
             (item.repeats.stream, item.repeats.version): item.repeats
             for item in items
@@ -223,7 +230,7 @@ class Partition(LogDatabase):
         }
         if not rows:
             return
-        events = self._events_of(conn.cursor(row_factory=tuple_row), list(rows.values()))
+        events = self._events_of(cursor, list(rows.values()))
         for item in items:
             if item.repeats is None:
                 continue
