@@ -159,7 +159,9 @@ def test_schemas_in_a_database_that_was_made_by_hand_go_and_the_database_stays(
             name = f"by_hand_{service}"
             connection.execute(f"CREATE DATABASE {name}")
             urls[service] = databases.admin_url.replace("/postgres?", f"/{name}?")
-    schemas = {"ledger": "ledger_00", "gateway": "gateway", "gifting": "gifting_00"}
+    schemas = {
+        "ledger": "ledger_00", "gateway": "gateway", "gifting": "gifting_00", "tasks": "tasks_00",
+    }  # fmt: skip
     for service, schema in schemas.items():
         with psycopg.connect(urls[service]) as connection:
             connection.execute(f"CREATE SCHEMA {schema}")
