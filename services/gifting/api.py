@@ -16,10 +16,11 @@ from services.gifting.domain.gift import Gift
 from services.gifting.verification import verify_store
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
-from shared.http import json_response, query, stream
+from shared.http import json_response, query
 from shared.log_api import Served
 from shared.paging import cursor_of, parts_of
-from shared.sagas.requests import Answer, Asking
+from shared.sagas import web
+from shared.sagas.requests import Answer
 
 blueprint = Blueprint("gifting", __name__)
 # Who may act for the people it vouches for.
@@ -42,23 +43,9 @@ def served() -> Served:
     return Served(bank().bank_id, bank().epoch, [bank().log], bank().doorbell)
 
 
-def asking(account: str, body: Any, *about: str) -> Asking:
-    """Return what is asked, by which key; `about` names what it is asked of."""
-    return Asking(schemas.caller(), account, schemas.idempotency_key(), [*about, body])
-
-
-def answered(document: Any, status: int, location: str, answer: Answer) -> Response:
-    """Answer a write."""
-    response = json_response(document, status)
-    response.headers["Location"] = location
-    if answer.repeated:
-        response.headers["Idempotency-Hit"] = "true"
-    return response
-
-
 def checked_viewer(account: str | None) -> str | None:
     """Return for whom something is read. Raises InvalidError: only an operator sees everything."""
-    if account is None and schemas.caller() != "operator":
+    if account is None and web.caller() != "operator":
         raise InvalidError("`account` is needed: on whose behalf is this read?")
     return account
 
@@ -69,7 +56,7 @@ def page_of(table: str, asked: dict[str, Any]) -> tuple[list[Any], str | None]:
     if asked.get("role") is not None and asked["account"] is None:
         raise InvalidError("`role` is an account's: name the account too")
     at, last = parts_of(asked["after"], (int, str))
-    after = None if at is None else (at, schemas.identity(last, "the last one's").hex)
+    after = None if at is None else (at, web.identity(last, "the last one's").hex)
     found, more = gifting().page(table, asked | {"after": after})
     return found, cursor_of(*more) if more else None
 
@@ -78,8 +65,8 @@ def page_of(table: str, asked: dict[str, Any]) -> tuple[list[Any], str | None]:
 @allow(*CALLERS)
 def post_quote() -> Response:
     """Tell what a gift would do now: lots, their new end, fee, and what stands against it."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_gift)
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_gift)
     quote, step_up = gifting().quote(terms)
     return json_response(quote_document(quote, bank().calendar) | {"step_up": step_up})
 
@@ -88,10 +75,10 @@ def post_quote() -> Response:
 @allow(*CALLERS)
 def post_gift() -> Response:
     """Give."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_gift)
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_gift)
     return given(
-        *gifting().request_gift(asking(terms.sender, terms, "gift"), terms, schemas.wait_s())
+        *gifting().request_gift(web.asking(terms.sender, terms, "gift"), terms, web.wait_s())
     )
 
 
@@ -109,7 +96,7 @@ def shown(gift: Gift, answer: Answer, *, done: int = 200) -> Response:
     """Answer with what has become of a gift: `done` at its end, else 202."""
     location = url_for("gifting.get_gift", gift=gift.gift_id)
     status = done if gift.is_final else 202
-    return answered(gift_document(gift, bank().calendar), status, location, answer)
+    return web.answered(gift_document(gift, bank().calendar), status, location, answer)
 
 
 @blueprint.get("/v1/gifts")
@@ -126,7 +113,7 @@ def get_gifts() -> Response:
 def get_gift(gift: str) -> Response:
     """Show a gift, what happened to it and why; to others than its parties it is unknown."""
     viewer = checked_viewer(query(schemas.ViewerQuery())["account"])
-    found, events = gifting().gift(schemas.identity(gift, "a gift's"), viewer)
+    found, events = gifting().gift(web.identity(gift, "a gift's"), viewer)
     return json_response(gift_document(found, bank().calendar, events))
 
 
@@ -134,56 +121,22 @@ def get_gift(gift: str) -> Response:
 @allow(*CALLERS)
 def post_verb(gift: str, verb: str) -> Response:
     """Accept or decline a gift that waits (its receiver), or cancel it (its sender)."""
-    query(schemas.NoQuery())
-    by = schemas.read_body(schemas.decode_party)
-    found = schemas.identity(gift, "a gift's")
-    wish = asking(by.account, by, verb, gift)
-    return shown(*gifting().act_on_gift(wish, found, verb, schemas.wait_s()))
+    query(web.NoQuery())
+    by = web.read_body(schemas.decode_party)
+    found = web.identity(gift, "a gift's")
+    wish = web.asking(by.account, by, verb, gift)
+    return shown(*gifting().act_on_gift(wish, found, verb, web.wait_s()))
 
 
 @blueprint.post("/v1/gifts/<gift>/<any(release, deny):verb>")
 @allow("operator")
 def post_decision(gift: str, verb: str) -> Response:
     """Let a delayed gift go on, or deny it, for a reason that is kept."""
-    query(schemas.NoQuery())
-    by_hand = schemas.read_body(schemas.decode_by_hand)
-    found = schemas.identity(gift, "a gift's")
-    wish, release = asking("", by_hand, verb, gift), verb == "release"
+    query(web.NoQuery())
+    by_hand = web.read_body(schemas.decode_by_hand)
+    found = web.identity(gift, "a gift's")
+    wish, release = web.asking("", by_hand, verb, gift), verb == "release"
     return shown(*gifting().decide_delayed(wish, found, by_hand.reason, release=release))
 
 
-@blueprint.get("/v1/clock")
-@allow()
-def get_clock() -> Response:
-    """Tell bank time; with `barrier`, once every turn begun before has ended."""
-    if query(schemas.ClockQuery())["barrier"]:
-        gifting().store.barrier()
-    clock = bank().clock
-    now = clock.now()
-    text = bank().calendar.text(now)
-    return json_response({"now": text, "now_ms": now, "offset_ms": clock.offset_ms()})
-
-
-@blueprint.post("/v1/verify")
-@allow("operator")
-def verify() -> Response:
-    """Refold every gift, packet and ask and compare it with its row; answers line by line."""
-    query(schemas.NoQuery())
-    return stream(verify_store(gifting().store))
-
-
-@blueprint.get("/v1/parked")
-@allow("operator")
-def get_parked() -> Response:
-    """List the ledger's events that gifting has put aside."""
-    query(schemas.NoQuery())
-    return json_response({"parked": bank().consumer.parked(), "next_after": None})
-
-
-@blueprint.post("/v1/parked:retry")
-@allow("operator")
-def retry_parked() -> Response:
-    """Take in again what was put aside, each saga's in order."""
-    query(schemas.NoQuery())
-    consumer = bank().consumer
-    return json_response({"partitions": {consumer.name: consumer.retry_parked()}})
+operating = web.operating_blueprint(bank, lambda: verify_store(bank().store))

@@ -7,8 +7,6 @@ from flask import Blueprint, Response, url_for
 from services.gifting import schemas
 from services.gifting.api import (
     CALLERS,
-    answered,
-    asking,
     bank,
     checked_viewer,
     gifting,
@@ -18,6 +16,7 @@ from services.gifting.api import (
 from services.gifting.documents import ask_document
 from shared.auth import allow
 from shared.http import json_response, query
+from shared.sagas import web
 
 blueprint = Blueprint("asks", __name__)
 
@@ -26,11 +25,11 @@ blueprint = Blueprint("asks", __name__)
 @allow(*CALLERS)
 def post_ask() -> Response:
     """Ask a friend for data."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_ask)
-    ask, answer = gifting().make_ask(asking(terms.asker, terms, "ask"), terms)
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_ask)
+    ask, answer = gifting().make_ask(web.asking(terms.asker, terms, "ask"), terms)
     location = url_for("asks.get_ask", ask=ask.ask_id)
-    return answered(ask_document(ask, bank().calendar), HTTPStatus.CREATED, location, answer)
+    return web.answered(ask_document(ask, bank().calendar), HTTPStatus.CREATED, location, answer)
 
 
 @blueprint.get("/v1/asks")
@@ -47,7 +46,7 @@ def get_asks() -> Response:
 def get_ask(ask: str) -> Response:
     """Show an ask; to others than its two people it is unknown."""
     viewer = checked_viewer(query(schemas.ViewerQuery())["account"])
-    found = gifting().ask(schemas.identity(ask, "an ask's"), viewer)
+    found = gifting().ask(web.identity(ask, "an ask's"), viewer)
     return json_response(ask_document(found, bank().calendar))
 
 
@@ -55,20 +54,20 @@ def get_ask(ask: str) -> Response:
 @allow(*CALLERS)
 def post_answer(ask: str) -> Response:
     """Answer an ask with a gift, as `POST /v1/gifts` does."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_answer)
-    found = schemas.identity(ask, "an ask's")
-    wish = asking(terms.account, terms, "answer", ask)
-    return given(*gifting().answer_ask(wish, found, terms, schemas.wait_s()))
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_answer)
+    found = web.identity(ask, "an ask's")
+    wish = web.asking(terms.account, terms, "answer", ask)
+    return given(*gifting().answer_ask(wish, found, terms, web.wait_s()))
 
 
 @blueprint.post("/v1/asks/<ask>/decline")
 @allow(*CALLERS)
 def post_decline(ask: str) -> Response:
     """Say no to an ask."""
-    query(schemas.NoQuery())
-    by = schemas.read_body(schemas.decode_party)
-    found = schemas.identity(ask, "an ask's")
-    declined, answer = gifting().decline_ask(asking(by.account, by, "decline-ask", ask), found)
+    query(web.NoQuery())
+    by = web.read_body(schemas.decode_party)
+    found = web.identity(ask, "an ask's")
+    declined, answer = gifting().decline_ask(web.asking(by.account, by, "decline-ask", ask), found)
     location = url_for("asks.get_ask", ask=ask)
-    return answered(ask_document(declined, bank().calendar), HTTPStatus.OK, location, answer)
+    return web.answered(ask_document(declined, bank().calendar), HTTPStatus.OK, location, answer)

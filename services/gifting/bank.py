@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.gifting.application import Gifting
+from services.gifting.store import Store
 from shared.bus.doorbell import Doorbell
 from shared.bus.stored_log import StoredLog
 from shared.calendar import Calendar
@@ -22,3 +23,8 @@ class Bank:
     log: StoredLog
     consumer: LedgerConsumer
     doorbell: Doorbell
+
+    @property
+    def store(self) -> Store:
+        """Return the database."""
+        return self.gifting.store

@@ -1,41 +1,33 @@
 """The only place that puts gifting's parts together."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 from flask import Flask
-from prometheus_client.metrics_core import Metric
 
 from services.gifting import api, asks_api, packets_api
 from services.gifting.application import Gifting
 from services.gifting.bank import Bank
-from services.gifting.domain.rules import RuleBook, built_in_rules, read_rules
-from services.gifting.gauges import web_gauges, worker_gauges
+from services.gifting.domain.rules import built_in_rules, read_rules
+from services.gifting.gauges import web_gauges
 from services.gifting.jobs import run_jobs
 from services.gifting.ledger import HttpLedger, Ledger
 from services.gifting.store import Store
 from shared import http
 from shared.auth import Tokens
 from shared.bus.doorbell import Doorbell
-from shared.bus.http_reader import HttpLogReader
-from shared.bus.inbox import Counts
-from shared.bus.runner import Subscription, start_consumers, start_relays
 from shared.bus.stored_log import StoredLog
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
-from shared.contracts.envelope import decode_raw_batch, source_of
+from shared.contracts.envelope import source_of
 from shared.contracts.gifting import SAGA_TYPES
-from shared.errors import DatabankError, InvalidError
-from shared.ids import GIFTING_LOG, log_name
+from shared.errors import DatabankError
+from shared.ids import GIFTING_LOG
 from shared.log_api import log_blueprint
 from shared.logs import configure_logs
 from shared.sagas.inbox import LedgerConsumer
-from shared.worker import serve_face
-
-QUEUE = "gifting.00"
+from shared.sagas.serving import rules_in, serve
 
 
 def make_bank(
@@ -45,9 +37,13 @@ def make_bank(
     calendar = Calendar(settings.bank_timezone)
     clock = clock or BankClock(settings.clock_file)
     conninfo = settings.gifting_database_url
+    rules = rules_in(
+        settings.gifting_rules_file, "GIFTING_RULES_FILE",
+        lambda text: read_rules(text, calendar), built_in_rules(),
+    )  # fmt: skip
     store = Store(
         conninfo, clock=clock, calendar=calendar,
-        rulebook=load_rules(settings.gifting_rules_file, calendar),
+        rulebook=rules,
     )  # fmt: skip
     doorbell = Doorbell(conninfo)
     ledger = ledger or HttpLedger(settings.ledger_url, settings.service_token)
@@ -63,17 +59,6 @@ def make_bank(
         consumer=LedgerConsumer(store, lambda: gifting.writer),
         doorbell=doorbell,
     )
-
-
-def load_rules(path: str, calendar: Calendar) -> RuleBook:
-    """Return the rules of a file, the built-in ones without. Raises InvalidError."""
-    if not path:
-        return built_in_rules()
-    try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidError(f"GIFTING_RULES_FILE cannot be read: {error}") from error
-    return read_rules(text, calendar)
 
 
 def create_app() -> Flask:
@@ -94,6 +79,7 @@ def make_app(bank: Bank, tokens: Tokens) -> Flask:
     http.install(app, "gifting", tokens, lambda: ready(bank), lambda: web_gauges(bank))
     for routes in (api, packets_api, asks_api):
         app.register_blueprint(routes.blueprint)
+    app.register_blueprint(api.operating)
     app.register_blueprint(log_blueprint(api.served))
     return app
 
@@ -113,36 +99,4 @@ def run_worker(stop: Event) -> None:
     settings = load_settings()
     configure_logs("gifting-worker", settings.log_level)
     bank = make_bank(settings)
-    jobs = Thread(target=run_jobs, args=(bank, stop), name="jobs", daemon=True)
-    jobs.start()
-    bank.doorbell.start()
-    conninfo = settings.gifting_database_url
-    relays = start_relays(settings, [bank.log], conninfo, stop, bell=bank.doorbell)
-    counts: dict[str, Counts] = {}
-    reader = ledger_reader(settings)
-    subscription = Subscription(QUEUE, ["ledger.*.sagas"], [bank.consumer])
-    consumers = start_consumers(settings, [subscription], reader, stop, counts=counts)
-
-    def parts() -> dict[str, str]:
-        return ready(bank) | consumers.ready() | relays.ready()
-
-    def gauges() -> Iterator[Metric]:
-        return worker_gauges(bank, reader, counts, relays=bool(settings.amqp_url))
-
-    collect_rarely()
-    with serve_face("gifting", settings, settings.gifting_worker_port, parts, gauges):
-        stop.wait()
-    consumers.join()
-    relays.join()
-    jobs.join(timeout=5)
-
-
-def ledger_reader(settings: Settings) -> HttpLogReader:
-    """Return a reader of the ledger's logs, whose names are known though it be away."""
-    sources = [
-        source_of(settings.bank_id, settings.bank_epoch, log_name(partition))
-        for partition in range(settings.ledger_partitions)
-    ]
-    return HttpLogReader(
-        settings.ledger_url, settings.service_token, decode=decode_raw_batch, sources=sources
-    )
+    serve("gifting", settings, bank, stop, ready=ready, run_jobs=run_jobs)

@@ -9,8 +9,6 @@ from flask import Blueprint, Response, url_for
 from services.gifting import schemas
 from services.gifting.api import (
     CALLERS,
-    answered,
-    asking,
     bank,
     checked_viewer,
     gifting,
@@ -21,6 +19,7 @@ from services.gifting.domain.red_packet import RedPacket
 from shared.auth import allow
 from shared.errors import RefusedError
 from shared.http import json_response, query
+from shared.sagas import web
 from shared.sagas.requests import Answer
 
 blueprint = Blueprint("packets", __name__)
@@ -31,10 +30,10 @@ PACKET_ID = re.compile(r"[0-9a-f]{32}")
 @allow(*CALLERS)
 def post_packet() -> Response:
     """Make a red packet; the answer alone tells the token of its link."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_packet)
-    wish = asking(terms.sender, terms, "red-packet")
-    packet, answer = gifting().make_packet(wish, terms, schemas.wait_s())
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_packet)
+    wish = web.asking(terms.sender, terms, "red-packet")
+    packet, answer = gifting().make_packet(wish, terms, web.wait_s())
     if packet.state == "refused":
         raise RefusedError(
             packet.code, packet.detail or f"the packet was refused: {packet.code}",
@@ -43,7 +42,7 @@ def post_packet() -> Response:
     token = gifting().token(packet)
     document = packet_document(packet, bank().calendar, packet.sender) | {"token": token}
     status = HTTPStatus.ACCEPTED if packet.state in ("requested", "offered") else HTTPStatus.CREATED
-    return answered(document, status, url_for("packets.get_packet", token=token), answer)
+    return web.answered(document, status, url_for("packets.get_packet", token=token), answer)
 
 
 @blueprint.get("/v1/red-packets")
@@ -62,7 +61,7 @@ def get_packet(token: str) -> Response:
     """Show a packet to who has its token, or by its id to its sender."""
     viewer = checked_viewer(query(schemas.ViewerQuery())["account"])
     if PACKET_ID.fullmatch(token):
-        packet = gifting().packet(schemas.identity(token, "a packet's"), viewer)
+        packet = gifting().packet(web.identity(token, "a packet's"), viewer)
     else:
         packet = gifting().packet_by_token(token)
     return json_response(packet_document(packet, bank().calendar, viewer))
@@ -72,10 +71,10 @@ def get_packet(token: str) -> Response:
 @allow(*CALLERS)
 def post_claim(token: str) -> Response:
     """Take a share: 201 once it has arrived, 202 while it is on its way."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_claim)
-    wish = asking(terms.receiver, terms, "claim", token)
-    packet, answer = gifting().claim(wish, token, schemas.wait_s())
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_claim)
+    wish = web.asking(terms.receiver, terms, "claim", token)
+    packet, answer = gifting().claim(wish, token, web.wait_s())
     return taken(packet, terms.receiver, url_for("packets.get_packet", token=token), answer)
 
 
@@ -93,4 +92,4 @@ def taken(packet: RedPacket, receiver: str, location: str, answer: Answer) -> Re
         **claim_document(claim, bank().calendar, named=True),
     }  # fmt: skip
     status = HTTPStatus.CREATED if claim.state == "delivered" else HTTPStatus.ACCEPTED
-    return answered(document, status, location, answer)
+    return web.answered(document, status, location, answer)

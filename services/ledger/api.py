@@ -8,7 +8,8 @@ from flask import Blueprint, Response, current_app, g
 
 from services.ledger.application import Ledger
 from services.ledger.bank import Bank
-from services.ledger.domain.commands import Usage, command_schemas
+from services.ledger.command_schemas import command_schemas
+from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Meta
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.questions import ahead, why

@@ -9,7 +9,6 @@ from itertools import islice
 
 from psycopg.rows import tuple_row
 
-from services.ledger.batch import Item
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
     AnyCommand,
@@ -18,6 +17,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Meta, known
+from services.ledger.items import Item
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import Partition
 from services.ledger.undoing import UNDOING, resolved

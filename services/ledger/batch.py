@@ -1,7 +1,6 @@
 """One batch on one partition, decided in memory: from items to events, keys, states, outcomes."""
 
 from collections.abc import Callable
-from struct import Struct
 
 import msgspec
 
@@ -10,15 +9,13 @@ from services.ledger.desk import Desk
 from services.ledger.domain.account import Account, arm_again, evolve, spend_line
 from services.ledger.domain.commands import (
     FROM_LOG,
-    KEYLESS,
     AnyCommand,
-    ClawBackArrived,
     OpenAccount,
     ReverseUsage,
     Touch,
     Usage,
 )
-from services.ledger.domain.context import Context, Meta, active, facts
+from services.ledger.domain.context import HOUSEKEEPING, Context, Meta, active, facts
 from services.ledger.domain.correcting import undone_before
 from services.ledger.domain.decide import decide
 from services.ledger.domain.holds import time_out_due
@@ -26,10 +23,10 @@ from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time, lots_for
+from services.ledger.items import AwaitedItem, Item, KeyRow, of_newer_version
 from services.ledger.outcomes import (
     EventRef,
     Outcome,
-    UsageOutcome,
     outcome_of,
     refused,
     result_of,
@@ -46,68 +43,15 @@ from shared.contracts.ledger import (
 )
 from shared.contracts.offers import Offer
 from shared.errors import RefusedError
-from shared.ids import digest, stream_id
+from shared.ids import stream_id
 from shared.recorder import EventRow
 
-# A usage record's terms, as its key's body: bytes and instant fill the 16 bytes of a hash.
-pack_terms = Struct(">qq").pack
-
-HOUSEKEEPING = Meta(actor="ledger")
 # Usage changes nothing about when an account is due.
 AS_BEFORE = -1
 # What a batch has loaded: accounts with their versions; None for one that it cannot read.
 Loaded = dict[bytes, tuple[Account, int] | None]
 Look = Callable[[Account, Context, Meta], list[ThresholdCrossed]]
 CONFLICT = "this key was used before with other terms"
-
-
-class Item:
-    """A command or usage record on its way through a batch."""
-
-    __slots__ = ("body", "key", "meta", "once", "outcome", "repeats", "what")
-
-    def __init__(self, what: AnyCommand | Usage, caller: str, meta: Meta) -> None:
-        self.what = what
-        self.meta = meta
-        self.outcome: Outcome | UsageOutcome | None = None
-        self.repeats: KeyRow | None = None
-        self.once: bytes | None = None
-        if isinstance(what, KEYLESS):
-            self.key = self.body = b""
-        elif isinstance(what, Usage):
-            self.key = digest("usage", what.account, what.usage_id)
-            self.body = pack_terms(what.bytes, what.occurred_at)
-            if what.rating_group is not None:
-                self.body = digest(self.body.hex(), what.rating_group)
-        else:
-            self.key = key_of(caller, what.account, what.key)
-            self.body = digest(encode(what).decode())
-            # A record or transfer is undone once, whoever asks and by whatever key.
-            if isinstance(what, ReverseUsage):
-                self.once = digest("reversal", what.account, what.line.usage_id)
-            elif isinstance(what, ClawBackArrived):
-                self.once = digest("clawback", what.account, what.arrived.transfer_id)
-
-
-class AwaitedItem(Item):
-    """A command of another service's saga: its refusal is an event, and binds the key too."""
-
-    __slots__ = ()
-
-
-def key_of(caller: str, account: str, key: str) -> bytes:
-    """Return the id of a command: unique in the bank, it names what the command makes."""
-    return digest(caller, account, key)
-
-
-class KeyRow(msgspec.Struct):
-    """A bound key: the hash of its body and the events it made."""
-
-    key: bytes
-    body: bytes
-    stream: bytes
-    version: int
-    events: int
 
 
 class Batch:
@@ -395,26 +339,3 @@ def own_stream(event: Event) -> bytes:
         return stream_id(f"hold:{event.hold_id}")
     assert isinstance(event, ArrivalRefused | TransferRefused)
     return stream_id(f"transfer:{event.transfer_id}")
-
-
-def of_newer_version(account_id: str) -> RefusedError:
-    """Return the refusal of what needs an account whose events this version does not know."""
-    return RefusedError(
-        "newer_version",
-        f"a newer version of the bank has written events of {account_id}; it waits for that",
-        503,
-    )
-
-
-def keys_of(items: list[Item]) -> list[bytes]:
-    """Return the keys that a batch looks up."""
-    return [key for item in items for key in (item.key, item.once) if key]
-
-
-def accounts_of(items: list[Item]) -> list[str]:
-    """Return the accounts that a batch touches, each once; quotas that pay are not among them."""
-    accounts = dict.fromkeys(item.what.account for item in items)
-    for item in items:
-        if isinstance(item.what, ReverseUsage) and item.what.quota is not None:
-            accounts[item.what.quota] = None
-    return list(accounts)

@@ -7,12 +7,12 @@ from msgspec import UNSET
 from psycopg.rows import tuple_row
 
 from services.ledger.application import Ledger
-from services.ledger.batch import of_newer_version
 from services.ledger.domain.account import Account
 from services.ledger.domain.checking import check_gift, facts_of, up_to_date
 from services.ledger.domain.commands import Fee, Purpose, SubscriberId, Transfer
 from services.ledger.domain.context import Context
 from services.ledger.domain.rules import Bytes
+from services.ledger.items import of_newer_version
 from services.ledger.partition import Partition
 from services.ledger.rulebooks import rules_now
 from shared.ids import partition_of, stream_id

@@ -1,15 +1,11 @@
 """An account on a batch's desk: its state as the batch changes it, and lines not written yet."""
 
-from typing import TYPE_CHECKING
-
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.context import Meta
+from services.ledger.items import Item
 from shared.contracts.ledger import UsageLine
 from shared.contracts.offers import Offer
 from shared.ids import stream_id
-
-if TYPE_CHECKING:
-    from services.ledger.batch import Item
 
 
 class Desk:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from services.ledger.batch import AwaitedItem, key_of
 from services.ledger.domain.commands import AnyCommand, Hold, Post, Release, Transfer
 from services.ledger.domain.context import Meta
+from services.ledger.items import AwaitedItem, key_of
 from shared.contracts.envelope import time_text
 from shared.contracts.gifting import (
     GiftAccepted,

@@ -11,9 +11,9 @@ from psycopg.rows import tuple_row
 
 from services.ledger import gifting, tasks
 from services.ledger.application import Ledger, wait_for
-from services.ledger.batch import Item
 from services.ledger.domain.commands import Arrive, PutBack, TakeBack, TakeFee
 from services.ledger.domain.context import Meta
+from services.ledger.items import Item
 from services.ledger.partition import Partition
 from services.ledger.quota_sagas import quota_command
 from shared.bus import parking

@@ -8,9 +8,9 @@ from psycopg.rows import tuple_row
 
 from services.ledger.application import ANSWER_TIMEOUT_S
 from services.ledger.bank import Bank
-from services.ledger.batch import Item
 from services.ledger.domain.commands import Touch
 from services.ledger.domain.context import Meta
+from services.ledger.items import Item
 from services.ledger.metrics import JOB_FAILURES
 from services.ledger.partition import Partition
 from services.ledger.rulebooks import spread_rules

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
 
-from services.ledger.batch import Item
+from services.ledger.items import Item
 
 SECONDS_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LOCK_SECONDS_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)

@@ -44,7 +44,7 @@ def _check(offer: Offer) -> None:
 
 def _put(partition: Partition, offer: Offer, meta: Meta) -> bool:
     with partition.turn() as (conn, now):
-        known = {each.campaign: each for each in stored_offers(conn)}.get(offer.campaign)
+        known = partition.offers.book.offers.get(offer.campaign)  # As the turn has read it.
         if known == offer:
             return False
         if known is not None and known.version >= offer.version:

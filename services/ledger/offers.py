@@ -14,7 +14,6 @@ from shared.contracts.offers import Offer
 from shared.pgarrays import texts
 
 SELECT = "SELECT campaign, offer FROM offers ORDER BY campaign"
-CHANGES = "SELECT coalesce(sum(changes), 0)::int8 FROM offers"
 UPSERT = """
 INSERT INTO offers AS o (campaign, version, changes, offer) VALUES (%s, %s, 1, %s)
 ON CONFLICT (campaign) DO UPDATE

@@ -13,11 +13,10 @@ from msgspec.structs import replace
 from services.ledger.desk import Desk
 from services.ledger.domain.account import Account, Lot, spend_line
 from services.ledger.domain.commands import ReverseUsage, Usage
-from services.ledger.domain.context import Context, Meta, facts
+from services.ledger.domain.context import HOUSEKEEPING, Context, Meta, facts
 from services.ledger.domain.offers import OfferBook, Room, covers
 from services.ledger.domain.quotas import quota_of_account, returned, spendable, take
 from services.ledger.outcomes import RETRY
-from shared.calendar import add_months
 from shared.contracts.ledger import (
     AccountOpened,
     Leg,
@@ -37,7 +36,6 @@ from shared.ids import quota_of
 if TYPE_CHECKING:
     from services.ledger.batch import Batch
 
-HOUSEKEEPING = Meta(actor="ledger")
 CREDIT = "charge"
 Members = AbstractSet[tuple[str, str]]
 
@@ -48,9 +46,6 @@ class Paid(NamedTuple):
     sponsored: Sponsored | None
     capped: SponsorshipCapped | None
     rest_to_user: bool = True
-
-
-NOT_PAID = Paid(None, None)
 
 
 class Sponsors:
@@ -258,10 +253,9 @@ def _open_credit(desk: Desk, state: Account, offer: Offer, context: Context) -> 
 
 def credit_lot(amount: int, offer: Offer, context: Context) -> LotTerms:
     """Return what is created on credit: one lot a month, which grows with each charge."""
-    end = context.calendar.month_end(add_months(context.month, context.rules.purchase_valid_months))
     return LotTerms(
         lot_id=f"{CREDIT}:{context.month}", kind=CREDIT, granted=amount,
-        valid_from=context.calendar.month_start(context.month), expires_at=end,
+        valid_from=context.calendar.month_start(context.month), expires_at=context.purchase_ends_at,
         source=Source(type="credit", partner=offer.partner, campaign=offer.campaign),
     )  # fmt: skip
 
@@ -284,11 +278,10 @@ def reversed_quota(
     """Return what a reversal does to the quota that paid: the same slices come back."""
     line, sponsored = command.line, command.line.sponsored
     assert sponsored is not None
-    end = context.calendar.month_end(add_months(context.month, context.rules.purchase_valid_months))
     legs = [
         Leg(
             lot_id=part.lot_id, bytes=part.bytes, kind=part.lot_id.partition(":")[0],
-            valid_from=context.now, expires_at=end,
+            valid_from=context.now, expires_at=context.purchase_ends_at,
             source=Source(type="reversal", id=line.usage_id),
         )
         for part in reversed(sponsored.slices)

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from services.ledger.batch import AwaitedItem
 from services.ledger.domain.commands import (
     AnyCommand,
     AwardOnTerms,
@@ -20,6 +19,7 @@ from services.ledger.domain.commands import (
     OpenAccount,
 )
 from services.ledger.domain.context import Meta
+from services.ledger.items import AwaitedItem
 from shared.contracts.envelope import time_text
 from shared.contracts.ledger import Event
 from shared.contracts.tasks import (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Thread
 
-from services.ledger.batch import Item
+from services.ledger.items import Item
 from services.ledger.partition import Partition
 from shared.bus.positions import InboxPosition
 from shared.errors import UnavailableError

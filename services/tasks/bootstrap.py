@@ -1,11 +1,8 @@
 """The only place that puts tasks' parts together."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 from flask import Flask
-from prometheus_client.metrics_core import Metric
 
 from services.tasks import (
     api,
@@ -18,8 +15,8 @@ from services.tasks import (
 )
 from services.tasks.application import Tasks
 from services.tasks.bank import Bank
-from services.tasks.domain.tasks.rules import TaskRules, built_in_rules, read_rules
-from services.tasks.gauges import web_gauges, worker_gauges
+from services.tasks.domain.tasks.rules import built_in_rules, read_rules
+from services.tasks.gauges import web_gauges
 from services.tasks.jobs import run_jobs
 from services.tasks.offers import HttpLedger, Ledger
 from services.tasks.questions import OtherServices
@@ -27,15 +24,12 @@ from services.tasks.store import Store
 from shared import http
 from shared.auth import Tokens
 from shared.bus.doorbell import Doorbell
-from shared.bus.http_reader import HttpLogReader
-from shared.bus.inbox import Counts
-from shared.bus.runner import Subscription, start_consumers, start_relays
 from shared.bus.stored_log import StoredLog
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.collector import collect_rarely
 from shared.config import Settings, load_settings
-from shared.contracts.envelope import decode_raw_batch, source_of
+from shared.contracts.envelope import source_of
 from shared.contracts.ledger import (
     DataClawedBack,
     DataReceived,
@@ -43,15 +37,13 @@ from shared.contracts.ledger import (
     TransferReturned,
 )
 from shared.contracts.tasks import SAGA_TYPES
-from shared.errors import DatabankError, InvalidError
-from shared.ids import TASKS_LOG, log_name
+from shared.errors import DatabankError
+from shared.ids import TASKS_LOG
 from shared.log_api import log_blueprint
 from shared.logs import configure_logs
-from shared.rulebook import Rulebook
 from shared.sagas.inbox import LedgerConsumer
-from shared.worker import serve_face
+from shared.sagas.serving import rules_in, serve
 
-QUEUE = "tasks.00"
 # What ends a claim, a funding, an issue or a clawback; departures, the most of all, end nothing.
 HEARS = frozenset(
     kind.TYPE for kind in (DataReceived, TransferRefused, TransferReturned, DataClawedBack)
@@ -65,9 +57,13 @@ def make_bank(
     calendar = Calendar(settings.bank_timezone)
     clock = clock or BankClock(settings.clock_file)
     conninfo = settings.tasks_database_url
+    rules = rules_in(
+        settings.tasks_rules_file, "TASKS_RULES_FILE",
+        lambda text: read_rules(text, calendar), built_in_rules(),
+    )  # fmt: skip
     store = Store(
         conninfo, clock=clock, calendar=calendar,
-        rulebook=load_rules(settings.tasks_rules_file, calendar),
+        rulebook=rules,
     )  # fmt: skip
     doorbell = Doorbell(conninfo)
     ledger = ledger or HttpLedger(settings.ledger_url, settings.service_token)
@@ -84,17 +80,6 @@ def make_bank(
         consumer=LedgerConsumer(store, lambda: tasks.writer, HEARS),
         doorbell=doorbell,
     )
-
-
-def load_rules(path: str, calendar: Calendar) -> Rulebook[TaskRules]:
-    """Return the rules of a file, the built-in ones without. Raises InvalidError."""
-    if not path:
-        return built_in_rules()
-    try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidError(f"TASKS_RULES_FILE cannot be read: {error}") from error
-    return read_rules(text, calendar)
 
 
 def create_app() -> Flask:
@@ -117,6 +102,7 @@ def make_app(bank: Bank, tokens: Tokens) -> Flask:
         api, partners_api, supply_api, lists_api, campaigns_api, tasks_api, completions_api,
     ):  # fmt: skip
         app.register_blueprint(routes.blueprint)
+    app.register_blueprint(api.operating)
     app.register_blueprint(log_blueprint(api.served))
     return app
 
@@ -136,36 +122,4 @@ def run_worker(stop: Event) -> None:
     settings = load_settings()
     configure_logs("tasks-worker", settings.log_level)
     bank = make_bank(settings)
-    jobs = Thread(target=run_jobs, args=(bank, stop), name="jobs", daemon=True)
-    jobs.start()
-    bank.doorbell.start()
-    conninfo = settings.tasks_database_url
-    relays = start_relays(settings, [bank.log], conninfo, stop, bell=bank.doorbell)
-    counts: dict[str, Counts] = {}
-    reader = ledger_reader(settings)
-    subscription = Subscription(QUEUE, ["ledger.*.sagas"], [bank.consumer])
-    consumers = start_consumers(settings, [subscription], reader, stop, counts=counts)
-
-    def parts() -> dict[str, str]:
-        return ready(bank) | consumers.ready() | relays.ready()
-
-    def gauges() -> Iterator[Metric]:
-        return worker_gauges(bank, reader, counts, relays=bool(settings.amqp_url))
-
-    collect_rarely()
-    with serve_face("tasks", settings, settings.tasks_worker_port, parts, gauges):
-        stop.wait()
-    consumers.join()
-    relays.join()
-    jobs.join(timeout=5)
-
-
-def ledger_reader(settings: Settings) -> HttpLogReader:
-    """Return a reader of the ledger's logs, whose names are known though it be away."""
-    sources = [
-        source_of(settings.bank_id, settings.bank_epoch, log_name(partition))
-        for partition in range(settings.ledger_partitions)
-    ]
-    return HttpLogReader(
-        settings.ledger_url, settings.service_token, decode=decode_raw_batch, sources=sources
-    )
+    serve("tasks", settings, bank, stop, ready=ready, run_jobs=run_jobs)

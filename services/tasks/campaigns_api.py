@@ -6,13 +6,14 @@ from typing import Any, cast
 from flask import Blueprint, Response, url_for
 
 from services.tasks import schemas
-from services.tasks.api import answered, asking, bank, page_of, tasks
+from services.tasks.api import bank, page_of, tasks
 from services.tasks.campaigns import Verb
 from services.tasks.documents import campaign_document
 from services.tasks.domain.campaign import Campaign
 from shared.auth import allow
 from shared.errors import RefusedError
 from shared.http import json_response, query
+from shared.sagas import web
 from shared.sagas.requests import Answer
 
 blueprint = Blueprint("campaigns", __name__)
@@ -22,9 +23,9 @@ blueprint = Blueprint("campaigns", __name__)
 @allow("operator")
 def post_campaign() -> Response:
     """Write a campaign down; nothing happens yet."""
-    query(schemas.NoQuery())
-    wish = schemas.read_body(schemas.decode_campaign)
-    return _shown(tasks().draft(asking("", wish, "campaign"), wish), HTTPStatus.CREATED)
+    query(web.NoQuery())
+    wish = web.read_body(schemas.decode_campaign)
+    return _shown(tasks().draft(web.asking("", wish, "campaign"), wish), HTTPStatus.CREATED)
 
 
 @blueprint.get("/v1/campaigns")
@@ -41,7 +42,7 @@ def get_campaigns() -> Response:
 @allow("operator")
 def get_campaign(campaign: str) -> Response:
     """Show a campaign, and whether the whole ledger knows what it sponsors."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     return json_response(_document(tasks().campaign(campaign)))
 
 
@@ -49,9 +50,9 @@ def get_campaign(campaign: str) -> Response:
 @allow("operator")
 def post_terms(campaign: str) -> Response:
     """Give a campaign new terms: a new version."""
-    query(schemas.NoQuery())
-    draft = schemas.read_body(schemas.decode_terms)
-    answer = tasks().change(asking("", draft, "terms", campaign), campaign, draft)
+    query(web.NoQuery())
+    draft = web.read_body(schemas.decode_terms)
+    answer = tasks().change(web.asking("", draft, "terms", campaign), campaign, draft)
     return _told(answer)
 
 
@@ -59,10 +60,10 @@ def post_terms(campaign: str) -> Response:
 @allow("operator")
 def post_funding(campaign: str) -> Response:
     """Put data of the partner into a campaign."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_funding)
-    wish = asking("", terms, "fund", campaign)
-    found, answer = tasks().fund(wish, campaign, terms, schemas.wait_s())
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_funding)
+    wish = web.asking("", terms, "fund", campaign)
+    found, answer = tasks().fund(wish, campaign, terms, web.wait_s())
     funding = found.fundings[wish.subject.hex]
     if funding.state == "refused":
         raise RefusedError(
@@ -70,16 +71,16 @@ def post_funding(campaign: str) -> Response:
             funding_id=wish.subject.hex,
         )  # fmt: skip
     status = HTTPStatus.CREATED if funding.state == "arrived" else HTTPStatus.ACCEPTED
-    return answered(_document(found), status, _location(campaign), answer)
+    return web.answered(_document(found), status, _location(campaign), answer)
 
 
 @blueprint.post("/v1/campaigns/<campaign>/<any(approve, start, pause, end):verb>")
 @allow("operator")
 def post_verb(campaign: str, verb: str) -> Response:
     """Approve, start, pause or end a campaign."""
-    query(schemas.NoQuery())
-    by_hand = schemas.read_body(schemas.decode_by_hand)
-    wish = asking("", by_hand, verb, campaign)
+    query(web.NoQuery())
+    by_hand = web.read_body(schemas.decode_by_hand)
+    wish = web.asking("", by_hand, verb, campaign)
     return _told(tasks().act(wish, campaign, cast("Verb", verb), by_hand.reason))
 
 
@@ -96,7 +97,7 @@ def _shown(answer: Answer, status: HTTPStatus) -> Response:
 
 
 def _answer(answer: Answer, document: dict[str, Any], status: HTTPStatus) -> Response:
-    return answered(document, status, _location(document["campaign"]), answer)
+    return web.answered(document, status, _location(document["campaign"]), answer)
 
 
 def _campaign(answer: Answer) -> Campaign:

@@ -10,7 +10,7 @@ import time
 import msgspec
 from flask import Blueprint, Response, request, url_for
 
-from services.tasks import claim_schemas, schemas
+from services.tasks import claim_schemas
 from services.tasks.api import bank, tasks
 from services.tasks.completions import Told, actor_of, encode
 from services.tasks.domain.signature import Key, Signed
@@ -19,6 +19,7 @@ from services.tasks.partner_calls import check_call, read_completions, resolve
 from shared.auth import signed
 from shared.errors import ConflictError, RefusedError
 from shared.http import body, query
+from shared.sagas import web
 from shared.sagas.requests import Asking
 
 blueprint = Blueprint("completions", __name__)
@@ -45,7 +46,7 @@ def signed_call(partner: str) -> tuple[Signed, Key]:
 @signed
 def post_completions(partner: str) -> Response:
     """Take in what a partner has seen: one completion, or up to 500 in a batch."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     call, key = signed_call(partner)
     told, is_batch = read_completions(call)
     asked = resolve(told, tasks().claims.tokens, bank().calendar)
@@ -66,7 +67,7 @@ def post_completions(partner: str) -> Response:
 @signed
 def get_completion(partner: str, request_id: str) -> Response:
     """Tell how a completion stands now; the call is signed with the same request id."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     call, _ = signed_call(partner)
     if call.request_id != request_id:
         raise RefusedError(
@@ -79,9 +80,9 @@ def get_completion(partner: str, request_id: str) -> Response:
 @signed
 def post_clawback(partner: str) -> Response:
     """Take back what is left of what came of a completion: it turned out to be none."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     call, key = signed_call(partner)
-    terms = schemas.read_body(claim_schemas.decode_clawback)
+    terms = web.read_body(claim_schemas.decode_clawback)
     actor = actor_of(partner, key.asp_id)
     asking = Asking(actor, "", call.request_id, ["clawback", terms.request_id, terms.reason])
     tasks().claims.claw_back_completion(asking, partner, terms.request_id)

@@ -6,13 +6,14 @@ from typing import Any
 
 from flask import Blueprint, Response, url_for
 
-from services.tasks import schemas, supply_schemas
-from services.tasks.api import answered, asking, bank, tasks
+from services.tasks import supply_schemas
+from services.tasks.api import bank, tasks
 from services.tasks.domain.members import ListVersion
 from services.tasks.lists import told
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
 from shared.http import json_response, query
+from shared.sagas import web
 
 blueprint = Blueprint("lists", __name__)
 LIST = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -22,7 +23,7 @@ LIST = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 @allow("operator")
 def get_lists() -> Response:
     """List the lists of members."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     return json_response({"lists": [_told(row) for row in tasks().supply.lists.all()]})
 
 
@@ -44,11 +45,11 @@ def get_list(name: str) -> Response:
 @allow("operator")
 def post_members(name: str) -> Response:
     """Add members to a list and remove others; rows that were not taken are told with reasons."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     if not LIST.fullmatch(name):
         raise InvalidError("a list's name has 1 to 64 of a-z, 0-9, _ and -")
-    batch = schemas.read_body(supply_schemas.decode_batch)
-    job, answer = tasks().supply.change_members(asking("", batch, "members", name), name, batch)
+    batch = web.read_body(supply_schemas.decode_batch)
+    job, answer = tasks().supply.change_members(web.asking("", batch, "members", name), name, batch)
     version = answer.subject
     assert isinstance(version, ListVersion)
     document = {
@@ -59,15 +60,15 @@ def post_members(name: str) -> Response:
         ],
     }  # fmt: skip
     location = url_for("lists.get_list", name=name)
-    return answered(document, HTTPStatus.OK, location, answer)
+    return web.answered(document, HTTPStatus.OK, location, answer)
 
 
 @blueprint.post("/v1/audiences:preview")
 @allow("operator")
 def post_preview() -> Response:
     """Tell how large an audience is; as a partner may know it: in tens, and none below 50."""
-    query(schemas.NoQuery())
-    asked = schemas.read_body(supply_schemas.decode_asked)
+    query(web.NoQuery())
+    asked = web.read_body(supply_schemas.decode_asked)
     count = tasks().supply.audience_count(asked.audience, for_partner=asked.as_partner)
     return json_response({"everyone": count is None, "count": count})
 

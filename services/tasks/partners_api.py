@@ -7,11 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, url_for
 
 from services.tasks import partners, schemas
-from services.tasks.api import answered, asking, bank, page_of, tasks
+from services.tasks.api import bank, page_of, tasks
 from services.tasks.documents import key_document, partner_document
 from services.tasks.domain.partner import Partner
 from shared.auth import allow
 from shared.http import json_response, query
+from shared.sagas import web
 from shared.sagas.requests import Answer, Asking
 
 blueprint = Blueprint("partners", __name__)
@@ -21,9 +22,9 @@ blueprint = Blueprint("partners", __name__)
 @allow("operator")
 def post_partner() -> Response:
     """Register a partner."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(schemas.decode_registration)
-    return _shown(tasks().register(asking("", terms, "partner"), terms), HTTPStatus.CREATED)
+    query(web.NoQuery())
+    terms = web.read_body(schemas.decode_registration)
+    return _shown(tasks().register(web.asking("", terms, "partner"), terms), HTTPStatus.CREATED)
 
 
 @blueprint.get("/v1/partners")
@@ -39,7 +40,7 @@ def get_partners() -> Response:
 @allow("operator")
 def get_partner(partner: str) -> Response:
     """Show a partner, with what the ledger says of its data."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     found = tasks().partner(partner)
     return json_response(_document(found, tasks().account(found.account)))
 
@@ -48,8 +49,8 @@ def get_partner(partner: str) -> Response:
 @allow("operator")
 def post_state(partner: str, verb: str) -> Response:
     """Refuse a partner's calls, or take them again."""
-    by_hand = schemas.read_body(schemas.decode_by_hand)
-    wish = asking("", by_hand, verb, partner)
+    by_hand = web.read_body(schemas.decode_by_hand)
+    wish = web.asking("", by_hand, verb, partner)
     job = partners.Suspend(wish, partner, by_hand.reason, resume=verb == "resume")
     return _changed(job)
 
@@ -86,7 +87,7 @@ def post_purchase(partner: str) -> Response:
 @allow("operator")
 def post_key(partner: str, asp_id: str) -> Response:
     """Give an app a new key; its secret is shown in this answer alone."""
-    wish = asking("", schemas.read_body(schemas.decode_by_hand), "key", partner, asp_id)
+    wish = web.asking("", web.read_body(schemas.decode_by_hand), "key", partner, asp_id)
     return _key(wish, partner, asp_id)
 
 
@@ -94,15 +95,15 @@ def post_key(partner: str, asp_id: str) -> Response:
 @allow("operator")
 def post_rotation(partner: str, asp_id: str) -> Response:
     """Give an app a new key, and let its other keys end after an overlap."""
-    terms = schemas.read_body(schemas.decode_rotation)
-    wish = asking("", terms, "rotate", partner, asp_id)
+    terms = web.read_body(schemas.decode_rotation)
+    wish = web.asking("", terms, "rotate", partner, asp_id)
     return _key(wish, partner, asp_id, terms.overlap_hours)
 
 
 def _key(wish: Asking, partner: str, asp_id: str, overlap_hours: int | None = None) -> Response:
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     key_id, secret, answer = tasks().issue_key(wish, partner, asp_id, overlap_hours)
-    response = answered(
+    response = web.answered(
         key_document(key_id, asp_id, secret), HTTPStatus.CREATED, _location(partner), answer
     )
     response.headers["Cache-Control"] = "no-store"
@@ -113,19 +114,19 @@ def _do(
     partner: str, what: str, decode: Callable[[bytes], Any],
     kind: Callable[[Asking, str, Any], partners.OnPartner],
 ) -> Response:  # fmt: skip
-    terms = schemas.read_body(decode)
-    return _changed(kind(asking("", terms, what, partner), partner, terms), HTTPStatus.CREATED)
+    terms = web.read_body(decode)
+    return _changed(kind(web.asking("", terms, what, partner), partner, terms), HTTPStatus.CREATED)
 
 
 def _changed(job: partners.OnPartner, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     return _shown(tasks().change_partner(job), status)
 
 
 def _shown(answer: Answer, status: HTTPStatus) -> Response:
     found = answer.subject
     assert isinstance(found, Partner)
-    return answered(_document(found), status, _location(found.name), answer)
+    return web.answered(_document(found), status, _location(found.name), answer)
 
 
 def _location(partner: str) -> str:

@@ -1,6 +1,5 @@
 """What tasks asks the other services over HTTP: who has an account, whom a rule finds."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -38,24 +37,6 @@ class OtherServices:
     def audience_count(self, rule: AudienceRule) -> int:
         """Return how many a rule finds now. Raises UnavailableError."""
         return int(_asked(self._gateway, "POST", "/v1/audiences:count", rule)["count"])
-
-    def audience_members(self, rule: AudienceRule) -> Iterator[list[str]]:
-        """Yield whom a rule finds now, some thousands at a time. Raises UnavailableError."""
-        content = encode(rule)
-        try:
-            with self._gateway.stream("POST", "/v1/audiences:list", content=content) as response:
-                if response.status_code != httpx2.codes.OK:
-                    raise UnavailableError(f"the gateway answered {response.status_code}")
-                for line in response.iter_lines():
-                    step = orjson.loads(line)
-                    if "problem" in step:
-                        raise UnavailableError(step["problem"]["detail"])
-                    if "result" in step:
-                        return
-                    yield step["subscribers"]
-        except httpx2.TransportError as error:
-            raise UnavailableError(f"the gateway is not reachable: {error!r}") from error
-        raise UnavailableError("the gateway's answer has no end")
 
     def put_members(self, campaign: str, changed: dict[str, bool]) -> None:
         """Change who an offer of the ledger is for, in every partition. Raises UnavailableError."""

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from flask import Blueprint, Response, url_for
 
-from services.tasks import schemas, supply_schemas
-from services.tasks.api import CALLERS, answered, asking, bank, tasks
+from services.tasks import supply_schemas
+from services.tasks.api import CALLERS, bank, tasks
 from services.tasks.domain.catalogue import Pack
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
@@ -21,6 +21,7 @@ from services.tasks.supply_documents import (
 )
 from shared.auth import allow
 from shared.http import json_response, query
+from shared.sagas import web
 from shared.sagas.requests import Answer
 
 blueprint = Blueprint("supply", __name__)
@@ -35,21 +36,21 @@ def supply() -> Supply:
 @allow("operator")
 def post_pack() -> Response:
     """Put a version of a pack into the catalogue."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_pack)
-    answer = supply().publish(asking("", terms, "pack"), terms)
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_pack)
+    answer = supply().publish(web.asking("", terms, "pack"), terms)
     pack = answer.subject
     assert isinstance(pack, Pack)
     location = url_for("supply.get_pack", pack=pack.name)
     document = pack_document(pack, bank().calendar)
-    return answered(document, HTTPStatus.CREATED, location, answer)
+    return web.answered(document, HTTPStatus.CREATED, location, answer)
 
 
 @blueprint.get("/v1/packs")
 @allow(*CALLERS)
 def get_packs() -> Response:
     """List the catalogue: the newest version of each pack."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     found = [pack_document(each, bank().calendar) for each in supply().catalogue()]
     return json_response({"packs": found})
 
@@ -58,7 +59,7 @@ def get_packs() -> Response:
 @allow(*CALLERS)
 def get_pack(pack: str) -> Response:
     """Show all versions of a pack, oldest first."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     found = [pack_document(each, bank().calendar) for each in supply().versions(pack)]
     return json_response({"pack": pack, "versions": found})
 
@@ -67,9 +68,9 @@ def get_pack(pack: str) -> Response:
 @allow("operator")
 def post_order() -> Response:
     """Order packs, a pool, or a pool's top-up."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_order)
-    wish = asking(f"partner:{terms.partner}", terms, "order")
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_order)
+    wish = web.asking(f"partner:{terms.partner}", terms, "order")
     return _ordered(supply().order(wish, terms), HTTPStatus.CREATED)
 
 
@@ -85,7 +86,7 @@ def get_orders() -> Response:
 @allow("operator")
 def get_order(order: str) -> Response:
     """Show an order with what is left of it."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     return json_response(_order(supply().order_of(_order_id(order))))
 
 
@@ -93,9 +94,9 @@ def get_order(order: str) -> Response:
 @allow("operator")
 def post_order_verb(order: str, verb: str) -> Response:
     """Take note of an order's payment, or give an unpaid one up."""
-    query(schemas.NoQuery())
-    schemas.read_body(supply_schemas.decode_nothing)
-    wish, stream = asking("", [], verb, order), _order_id(order)
+    query(web.NoQuery())
+    web.read_body(supply_schemas.decode_nothing)
+    wish, stream = web.asking("", [], verb, order), _order_id(order)
     answer = supply().pay(wish, stream) if verb == "pay" else supply().cancel(wish, stream)
     return _ordered(answer, HTTPStatus.OK)
 
@@ -104,24 +105,24 @@ def post_order_verb(order: str, verb: str) -> Response:
 @allow("operator")
 def post_issues(order: str) -> Response:
     """Issue packs to subscribers, a pack each; rows that get none are told with their reasons."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_issues)
-    wish = asking("", terms, "issues", order)
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_issues)
+    wish = web.asking("", terms, "issues", order)
     issued, rejected, answer = supply().issue(wish, _order_id(order), terms.subscribers)
     document = {
         "order_id": order, "issued": len(issued), "rejected": told("issue", rejected),
         "issues": [issue_document(each, bank().calendar) for each in issued],
     }  # fmt: skip
     location = url_for("supply.get_order", order=order)
-    return answered(document, HTTPStatus.ACCEPTED, location, answer)
+    return web.answered(document, HTTPStatus.ACCEPTED, location, answer)
 
 
 @blueprint.get("/v1/issues/<issue>")
 @allow(*CALLERS)
 def get_issue(issue: str) -> Response:
     """Show an issue: whether it has arrived."""
-    query(schemas.NoQuery())
-    found = supply().issue_of(schemas.identity(issue, "an issue's"))
+    query(web.NoQuery())
+    found = supply().issue_of(web.identity(issue, "an issue's"))
     return json_response(issue_document(found, bank().calendar))
 
 
@@ -129,29 +130,29 @@ def get_issue(issue: str) -> Response:
 @allow("operator")
 def post_codes(order: str) -> Response:
     """Put packs of an order into codes, which only this answer shows."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_codes)
-    wish = asking("", terms, "codes", order)
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_codes)
+    wish = web.asking("", terms, "codes", order)
     made, batch, answer = supply().make_codes(wish, _order_id(order), terms)
     document = {"order_id": order, "batch": batch, "count": terms.count, "codes": made}
     location = url_for("supply.get_order", order=order)
-    return answered(document, HTTPStatus.CREATED, location, answer)
+    return web.answered(document, HTTPStatus.CREATED, location, answer)
 
 
 @blueprint.post("/v1/codes:redeem")
 @allow(*CALLERS)
 def post_redeem() -> Response:
     """Use a code for a subscriber."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_redeem)
-    return _issued(supply().redeem(asking(terms.subscriber, terms, "redeem"), terms))
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_redeem)
+    return _issued(supply().redeem(web.asking(terms.subscriber, terms, "redeem"), terms))
 
 
 @blueprint.get("/v1/pools/<pool>")
 @allow("operator")
 def get_pool(pool: str) -> Response:
     """Show a pool with what is left of it, and the pools below."""
-    query(schemas.NoQuery())
+    query(web.NoQuery())
     return json_response(_pool(_pool_id(pool)))
 
 
@@ -159,9 +160,9 @@ def get_pool(pool: str) -> Response:
 @allow(*CALLERS)
 def post_draw(pool: str) -> Response:
     """Draw bytes from a pool for a subscriber."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_draw)
-    wish = asking(terms.subscriber, terms, "draw", pool)
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_draw)
+    wish = web.asking(terms.subscriber, terms, "draw", pool)
     return _issued(supply().draw(wish, _pool_id(pool), terms))
 
 
@@ -169,20 +170,20 @@ def post_draw(pool: str) -> Response:
 @allow("operator")
 def post_hand_down(pool: str) -> Response:
     """Make a part of a pool a pool of its own."""
-    query(schemas.NoQuery())
-    terms = schemas.read_body(supply_schemas.decode_hand_down)
-    answer = supply().hand_down(asking("", terms, "hand-down", pool), _pool_id(pool), terms)
+    query(web.NoQuery())
+    terms = web.read_body(supply_schemas.decode_hand_down)
+    answer = supply().hand_down(web.asking("", terms, "hand-down", pool), _pool_id(pool), terms)
     child = answer.subject
     assert isinstance(child, Pool)
     location = url_for("supply.get_pool", pool=child.pool_id)
-    return answered(_pool(child.id), HTTPStatus.CREATED, location, answer)
+    return web.answered(_pool(child.id), HTTPStatus.CREATED, location, answer)
 
 
 def _ordered(answer: Answer, status: int) -> Response:
     order = answer.subject
     assert isinstance(order, Order)
     location = url_for("supply.get_order", order=order.order_id)
-    return answered(_order(order), status, location, answer)
+    return web.answered(_order(order), status, location, answer)
 
 
 def _order(order: Order) -> dict[str, object]:
@@ -195,7 +196,7 @@ def _issued(answer: Answer) -> Response:
     assert isinstance(issue, Issue)
     location = url_for("supply.get_issue", issue=issue.parcel.issue_id)
     status = HTTPStatus.CREATED if issue.is_final else HTTPStatus.ACCEPTED
-    return answered(issue_document(issue, bank().calendar), status, location, answer)
+    return web.answered(issue_document(issue, bank().calendar), status, location, answer)
 
 
 def _pool(pool: UUID) -> dict[str, object]:
@@ -203,8 +204,8 @@ def _pool(pool: UUID) -> dict[str, object]:
 
 
 def _order_id(text: str) -> UUID:
-    return schemas.identity(text, "an order's")
+    return web.identity(text, "an order's")
 
 
 def _pool_id(text: str) -> UUID:
-    return schemas.identity(text, "a pool's")
+    return web.identity(text, "a pool's")

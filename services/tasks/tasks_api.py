@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response, url_for
 
-from services.tasks import claim_schemas, schemas
-from services.tasks.api import CALLERS, answered, asking, bank, tasks
+from services.tasks import claim_schemas
+from services.tasks.api import CALLERS, bank, tasks
 from services.tasks.claim_documents import claim_document, token_document
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.tasks.completion import Token
@@ -14,6 +14,7 @@ from shared.auth import allow
 from shared.errors import InvalidError
 from shared.http import json_response, query
 from shared.paging import cursor_of, parts_of
+from shared.sagas import web
 from shared.sagas.requests import Answer
 
 blueprint = Blueprint("claims", __name__)
@@ -31,8 +32,8 @@ def given_out(text: str, token: Token, repeated: bool) -> Response:  # noqa: FBT
 @allow(*CALLERS)
 def post_entrance(campaign: str) -> Response:
     """Give a subscriber the token of our entrance to a campaign: what it then does is ascribed."""
-    query(schemas.NoQuery())
-    entering = schemas.read_body(claim_schemas.decode_entering)
+    query(web.NoQuery())
+    entering = web.read_body(claim_schemas.decode_entering)
     issue = Issue(
         use="entrance", campaign=campaign, subscriber=entering.subscriber, key=_key(),
         invited_by=entering.invited_by, device=entering.device, address=entering.address,
@@ -44,8 +45,8 @@ def post_entrance(campaign: str) -> Response:
 @allow(*CALLERS)
 def post_start(campaign: str, task: str) -> Response:
     """Start an ad, or make the link that a subscriber shares today."""
-    query(schemas.NoQuery())
-    starting = schemas.read_body(claim_schemas.decode_starting)
+    query(web.NoQuery())
+    starting = web.read_body(claim_schemas.decode_starting)
     issue = Issue(
         use="ad", campaign=campaign, task=task, subscriber=starting.subscriber, key=_key(),
         device=starting.device,
@@ -54,15 +55,15 @@ def post_start(campaign: str, task: str) -> Response:
 
 
 def _key() -> tuple[str, ...]:
-    return schemas.caller(), schemas.idempotency_key()
+    return web.caller(), web.idempotency_key()
 
 
 @blueprint.post("/v1/tasks/<campaign>/<task>/visits")
 @allow(*CALLERS)
 def post_visit(campaign: str, task: str) -> Response:
     """Count a visitor of a shared link, each once."""
-    query(schemas.NoQuery())
-    visiting = schemas.read_body(claim_schemas.decode_visiting)
+    query(web.NoQuery())
+    visiting = web.read_body(claim_schemas.decode_visiting)
     token, visitors = tasks().claims.visit(visiting.token, visiting.visitor)
     if (token.campaign, token.task) != (campaign, task):
         raise InvalidError("the link is another task's")
@@ -73,9 +74,9 @@ def post_visit(campaign: str, task: str) -> Response:
 @allow(*CALLERS)
 def post_done(campaign: str, task: str) -> Response:
     """Do a task that the bank sees: sign in, redeem an ad, answer a quiz, draw, refer a friend."""
-    query(schemas.NoQuery())
-    doing = schemas.read_body(claim_schemas.decode_doing)
-    wish = asking(doing.subscriber, doing, "task", campaign, task)
+    query(web.NoQuery())
+    doing = web.read_body(claim_schemas.decode_doing)
+    wish = web.asking(doing.subscriber, doing, "task", campaign, task)
     return shown(tasks().claims.do(wish, campaign, task, doing))
 
 
@@ -85,7 +86,7 @@ def shown(answer: Answer) -> Response:
     assert isinstance(claim, Claim)
     location = url_for("claims.get_claim", claim=claim.claim_id)
     status = 202 if claim.state in ("accepted", "clawing_back") else 201
-    return answered(claim_document(claim, bank().calendar), status, location, answer)
+    return web.answered(claim_document(claim, bank().calendar), status, location, answer)
 
 
 @blueprint.get("/v1/tasks/<campaign>/<task>/draw")
@@ -101,10 +102,10 @@ def get_draw(campaign: str, task: str) -> Response:
 def get_claims() -> Response:
     """List claims, newest first; only an operator sees those of everybody."""
     asked: dict[str, Any] = query(claim_schemas.ClaimsQuery())
-    if asked["account"] is None and schemas.caller() != "operator":
+    if asked["account"] is None and web.caller() != "operator":
         raise InvalidError("`account` is needed: on whose behalf is this read?")
     at, last = parts_of(asked["after"], (int, str))
-    after = None if at is None else (at, schemas.identity(last, "the last one's").hex)
+    after = None if at is None else (at, web.identity(last, "the last one's").hex)
     wanted = asked | {"subscriber": asked["account"], "after": after}
     found, more = tasks().claims.page(wanted, asked["limit"])
     documents = [claim_document(each, bank().calendar) for each in found]
@@ -115,8 +116,8 @@ def get_claims() -> Response:
 @allow(*CALLERS)
 def get_claim(claim: str) -> Response:
     """Show a claim, what happened to it and why."""
-    query(schemas.NoQuery())
-    found, events = tasks().claims.claim(schemas.identity(claim, "a claim's"))
+    query(web.NoQuery())
+    found, events = tasks().claims.claim(web.identity(claim, "a claim's"))
     return json_response(claim_document(found, bank().calendar, events))
 
 
@@ -124,8 +125,8 @@ def get_claim(claim: str) -> Response:
 @allow("operator")
 def post_claw_back(claim: str) -> Response:
     """Take back what is left of a paid reward, for a reason that is kept."""
-    query(schemas.NoQuery())
-    by_hand = schemas.read_body(claim_schemas.decode_by_hand)
-    found = schemas.identity(claim, "a claim's")
-    wish = asking("", by_hand, "claw-back", claim)
+    query(web.NoQuery())
+    by_hand = web.read_body(claim_schemas.decode_by_hand)
+    found = web.identity(claim, "a claim's")
+    wish = web.asking("", by_hand, "claw-back", claim)
     return shown(tasks().claims.claw_back(wish, found, by_hand.reason))

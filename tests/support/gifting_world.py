@@ -15,9 +15,9 @@ from services.gifting.domain.checks import Facts
 from services.gifting.domain.rules import BUILT_IN, RuleBook, Rules
 from services.gifting.jobs import expire_asks, go_on
 from services.gifting.ledger import Check, Checks
-from services.ledger.batch import Item
 from services.ledger.checks import GiftCheck, check_gifts
 from services.ledger.domain.commands import OpenAccount, PublicCommand, Touch, Usage
+from services.ledger.items import Item
 from shared.auth import Tokens
 from shared.bus.inbox import Inbox
 from shared.bus.readers import Readers

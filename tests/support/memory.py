@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from services.ledger import gifting
-from services.ledger.batch import Batch, Item, KeyRow, Loaded, accounts_of
+from services.ledger.batch import Batch, Loaded
 from services.ledger.codec import decode_account, decode_event
 from services.ledger.domain.account import STATE_FORMAT, Account, evolve
 from services.ledger.domain.commands import (
@@ -22,6 +22,7 @@ from services.ledger.domain.commands import (
 from services.ledger.domain.context import Context, Meta
 from services.ledger.domain.offers import OfferBook
 from services.ledger.domain.rules import RuleBook
+from services.ledger.items import Item, KeyRow, accounts_of
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
 from services.ledger.quota_sagas import quota_command
 from services.ledger.rules import BUILT_IN, load_rules

@@ -4,8 +4,6 @@ A file is a JSON list of versions, as the ledger's rules are; what a version doe
 built-in default. On which terms a gift arrives is a rule of the ledger (`arriving`).
 """
 
-from bisect import bisect_right
-from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,7 +11,7 @@ from msgspec import Meta
 
 from shared.calendar import Calendar
 from shared.contracts.gifting import FeePayer
-from shared.errors import InvalidError
+from shared.rulebook import Rulebook, read_rulebook
 
 AMOUNT_MAX = 2**53 - 1
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -154,17 +152,7 @@ class Rules(Part, frozen=True):
 BUILT_IN = Rules(version=1, effective_from="2000-01-01T00:00:00")
 
 
-class RuleBook:
-    """All versions of the rules, found by the instant at which they are in force."""
-
-    def __init__(self, versions: list[tuple[int, Rules]]) -> None:
-        self.versions = versions
-        self._starts = [start for start, _ in versions]
-
-    def at(self, instant: int) -> Rules:
-        """Return the rules in force; before the first version, the first."""
-        index = bisect_right(self._starts, instant) - 1
-        return self.versions[max(index, 0)][1]
+RuleBook = Rulebook[Rules]
 
 
 def built_in_rules() -> RuleBook:
@@ -174,30 +162,14 @@ def built_in_rules() -> RuleBook:
 
 def read_rules(text: bytes, calendar: Calendar) -> RuleBook:
     """Read a rules file's text. Raises InvalidError that says what is wrong and where."""
-    try:
-        versions = msgspec.json.decode(text, type=list[Rules])
-        dated = [(calendar.parse(rules.effective_from), rules) for rules in versions]
-    except (ValueError, OverflowError, msgspec.DecodeError) as error:
-        raise InvalidError(f"the rules of gifting can't be used: {error}") from error
-    mistake = _mistake(dated)
-    if mistake is not None:
-        raise InvalidError(f"the rules of gifting can't be used: {mistake}")
-    return RuleBook(dated)
+    return read_rulebook(text, Rules, calendar, "gifting", _mistake)
 
 
-def _mistake(dated: list[tuple[int, Rules]]) -> str | None:
-    """Return what is wrong with the versions, one by one and as a whole, None if nothing is."""
-    if not dated:
-        return "they need at least one version"
-    for _, rules in dated:
-        for name, part in (("gifts", rules.gifts), ("red_packets", rules.red_packets)):
-            if part.bytes_min > part.bytes_max:
-                return f"version {rules.version}: bytes_min of {name} is above bytes_max"
-        if rules.red_packets.fee.payer != "sender":
-            return f"version {rules.version}: the fee of red_packets is paid by the sender"
-    for (start, before), (next_start, rules) in pairwise(dated):
-        if rules.version <= before.version:
-            return f"version {rules.version} comes after {before.version}: they must be rising"
-        if next_start <= start:
-            return f"effective_from of version {rules.version} is not after that before it"
+def _mistake(rules: Rules) -> str | None:
+    """Return what is wrong within a version, None if nothing is."""
+    for name, part in (("gifts", rules.gifts), ("red_packets", rules.red_packets)):
+        if part.bytes_min > part.bytes_max:
+            return f"version {rules.version}: bytes_min of {name} is above bytes_max"
+    if rules.red_packets.fee.payer != "sender":
+        return f"version {rules.version}: the fee of red_packets is paid by the sender"
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.rules import Plan, RuleBook, Rules
-from shared.calendar import Calendar
+from shared.calendar import Calendar, add_months
 from shared.contracts.offers import Offer
 from shared.errors import RefusedError
 from shared.ids import account_kind
@@ -23,6 +23,10 @@ class Meta:
     actor: str
     correlation_id: str = ""
     causation_id: str = ""
+
+
+# What the ledger does by itself.
+HOUSEKEEPING = Meta(actor="ledger")
 
 
 class Context:
@@ -44,6 +48,11 @@ class Context:
     def day(self) -> str:
         """Return the bank day."""
         return self.calendar.day_of(self.now)
+
+    @property
+    def purchase_ends_at(self) -> int:
+        """Return when what a partner buys, or is charged, now ends."""
+        return self.calendar.month_end(add_months(self.month, self.rules.purchase_valid_months))
 
     def day_cap(self, campaign: str) -> int | None:
         """Return what a campaign may pay for traffic on a bank day, None without a cap."""

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Fee, TakeFee
 from services.ledger.domain.context import Context, Meta, facts
-from shared.calendar import add_months
 from shared.contracts.ledger import (
     FEES_ACCOUNT,
     AccountOpened,
@@ -97,12 +96,11 @@ def _fee_lot(account: Account | None, legs: list[Leg], context: Context) -> LotT
     """Return what a fee adds to the month's lot, on the terms that the lot began with."""
     name = f"{FEE}:{context.month}"
     lot = account.lots.get(name) if account is not None else None
-    end = context.calendar.month_end(add_months(context.month, context.rules.purchase_valid_months))
     return LotTerms(
         lot_id=name,
         kind=FEE,
         granted=sum(leg.bytes for leg in legs),
         valid_from=context.calendar.month_start(context.month),
-        expires_at=lot.expires_at if lot is not None else end,
+        expires_at=lot.expires_at if lot is not None else context.purchase_ends_at,
         source=Source(type=FEE, id=context.month),
     )

@@ -9,7 +9,6 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from services.ledger import application
-from services.ledger.batch import Item
 from services.ledger.domain.commands import (
     Adjust,
     AnyCommand,
@@ -31,6 +30,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
+from services.ledger.items import Item
 from services.ledger.partition import ATTEMPTS_MAX
 from shared.bus.inbox import Inbox
 from shared.bus.readers import Readers

@@ -2,7 +2,6 @@
 
 from msgspec.structs import replace
 
-from services.ledger.batch import Item
 from services.ledger.domain.commands import (
     Adjust,
     Buy,
@@ -11,6 +10,7 @@ from services.ledger.domain.commands import (
     ReverseUsage,
     Usage,
 )
+from services.ledger.items import Item
 from services.ledger.outcomes import Outcome
 from shared.contracts.ledger import DataSpent
 from tests.support.memory import CALENDAR, OPERATOR, MemoryBank

@@ -26,7 +26,7 @@ from tests.unit.ledger.refusals import (
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "errors.md").read_text()
 LEDGER = ROOT / "services" / "ledger"
-SOURCES = [*sorted((LEDGER / "domain").glob("*.py")), LEDGER / "batch.py"]
+SOURCES = [*sorted((LEDGER / "domain").glob("*.py")), LEDGER / "batch.py", LEDGER / "items.py"]
 COMMANDS = {str(command.__struct_config__.tag): command for command in PUBLIC}
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from services.ledger.codec import decode_event
+from services.ledger.command_schemas import command_schemas
 from services.ledger.domain.commands import (
     Adjust,
     Buy,
@@ -16,7 +17,6 @@ from services.ledger.domain.commands import (
     Touch,
     Transfer,
     Usage,
-    command_schemas,
 )
 from services.ledger.domain.context import Context
 from services.ledger.domain.monitors import due_at

@@ -43,7 +43,7 @@ from services.tasks.domain.tasks.limits import day_after
 from services.tasks.domain.tasks.rewards import DAY_MS, Reward, amount_of
 from services.tasks.domain.tasks.rules import TaskRules
 from services.tasks.domain.tasks.streak import SignedIn, place_today
-from shared.calendar import Calendar, add_months
+from shared.calendar import Calendar
 from shared.contracts.tasks import DrawResult
 from shared.errors import RefusedError
 from shared.ids import digest
@@ -298,9 +298,3 @@ def check_day(code: str, used: int, most: int, what: str, on: Occasion) -> None:
             code, f"{most} {what} a day are taken; again from {begins} on",
             limit=most, allowed_from=begins,
         )  # fmt: skip
-
-
-def month_begins(on: Occasion) -> tuple[int, int]:
-    """Return the first instants of the bank's month and of the next one."""
-    month = on.calendar.month_of(on.now)
-    return on.calendar.month_start(month), on.calendar.month_start(add_months(month, 1))
