@@ -1,6 +1,7 @@
 """A whole bank on this machine, driven through its command line as an operator does."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -27,9 +28,14 @@ ROOT = Path(__file__).parents[2]
 COMMAND_S = 180.0
 # Where a bank's ports lie from its first one on.
 PLACES = (0, 1, 2, 3, 10, 11, 12, 13)
-# Runs of the tests at the same time begin at different places.
-PORTS = (
-    18_100 + (os.getpid() * 20 + base) % 1_800 + n for base in range(0, 1_800, 20) for n in (0, 4)
+# Processes of one run have shares of their own: a bank that is stopped for a while gets its ports
+# back. Runs at the same time begin at different places.
+SHARE, BLOCK = 1_800, 20
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.cycle(
+    12_000 + WORKER % 4 * SHARE + (os.getpid() * BLOCK + base) % SHARE + n
+    for n in (0, 4)
+    for base in range(0, SHARE, BLOCK)
 )
 OWN_SETTINGS = (
     "DATABANK_STATE", "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL",
@@ -121,7 +127,7 @@ def turn_held(bank: Bank, partition: int) -> Iterator[None]:
 
 def free_port() -> int:
     """Return a port such that a bank's ports from it on are free."""
-    for port in PORTS:
+    for port in itertools.islice(PORTS, 2 * SHARE // BLOCK):
         if all(_is_free(port + n) for n in PLACES):
             return port
     raise AssertionError("no free ports")
