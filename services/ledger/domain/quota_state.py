@@ -43,7 +43,8 @@ class EscrowState(msgspec.Struct, omit_defaults=True, kw_only=True):
     waiting: list[Waiting] = []
     round: int = 0
     awaited: list[str] = []
-    # Recalled, or served after a recall, since somebody has been waiting.
+    # How often quotas were recalled since somebody has been waiting, and which have nothing since.
+    recalls: int = 0
     asked_back: list[str] = []
     exhausted_until: int = 0
     # Which quotas know that the campaign is exhausted.

@@ -2,8 +2,10 @@
 
 Every quota's partition pays from its own share, so that a record and its payment are one
 transaction. A quota that is short asks the campaign. What the campaign cannot cover it recalls from
-the other quotas; when they have answered, requests are served oldest first, and the first that
-cannot be covered gets all that is left, which exhausts the campaign.
+the other quotas; when they have answered, requests are served oldest first, with exactly what they
+need. A quota that was served meanwhile is recalled again: its record may never have been sent once
+more. Only when all others have nothing the first that cannot be covered gets all that is left,
+which exhausts the campaign: so one record is split, not one in each partition.
 """
 
 from collections.abc import Iterator
@@ -37,6 +39,8 @@ from shared.ids import digest
 
 # A refill is this part of what the campaign has, so that every quota gets one and few are needed.
 SHARE = 8
+# So often quotas are recalled for the same requests; then somebody has to be served.
+MOST_RECALLS = 8
 
 
 def escrow_of(account: Account) -> EscrowState:
@@ -92,7 +96,7 @@ def serve(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
         first, have = escrow.waiting[0], _have(account, escrow, context)
         if have >= first.bytes:
             # After a recall the last bytes are shared out: nobody gets more than it needs.
-            share = first.bytes if escrow.asked_back else max(first.bytes, have // SHARE)
+            share = first.bytes if escrow.recalls else max(first.bytes, have // SHARE)
             yield _sent(account, first.quota, first.request_id, share, context, meta)
             continue
         others = _to_recall(escrow, first.quota)
@@ -108,7 +112,9 @@ def serve(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
 
 
 def _to_recall(escrow: EscrowState, requester: str) -> list[str]:
-    """Return the other quotas that may have bytes and were not recalled for these requests."""
+    """Return the other quotas that may have bytes: not recalled, or served after that."""
+    if escrow.recalls >= MOST_RECALLS:
+        return []
     return sorted(
         quota for quota, out in escrow.out.items()
         if out > 0 and quota != requester and quota not in escrow.asked_back

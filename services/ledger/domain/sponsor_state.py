@@ -64,8 +64,10 @@ def note_departure(account: Any, event: DataTransferred) -> None:
         moved = sum(leg.bytes for leg in event.legs)
         escrow.out[event.to] = escrow.out.get(event.to, 0) + moved
         escrow.waiting = [each for each in escrow.waiting if each.quota != event.to]
-        if escrow.asked_back:
-            escrow.asked_back = [*escrow.asked_back, event.to] if escrow.waiting else []
+        if escrow.waiting:
+            escrow.asked_back = [each for each in escrow.asked_back if each != event.to]
+        else:
+            escrow.recalls, escrow.asked_back = 0, []
         if event.day is not None:
             if event.day != escrow.sent_day:
                 escrow.sent_day, escrow.sent_bytes = event.day, 0
@@ -115,6 +117,7 @@ def _request_noted(account: Any, event: RequestNoted) -> None:
 def _recalled(account: Any, event: QuotasRecalled) -> None:
     escrow = _escrow(account)
     escrow.round, escrow.awaited = event.round, list(event.quotas)
+    escrow.recalls += 1
     escrow.asked_back = sorted({*escrow.asked_back, *event.quotas})
 
 
@@ -126,7 +129,7 @@ def _exhausted(account: Any, event: CampaignExhausted) -> None:
     escrow = _escrow(account)
     escrow.exhausted_until = FOREVER if event.until is None else event.until
     escrow.told = sorted({*escrow.told, *event.quotas})
-    escrow.waiting, escrow.asked_back = [], []
+    escrow.waiting, escrow.recalls, escrow.asked_back = [], 0, []
 
 
 def _replenished(account: Any, event: CampaignReplenished) -> None:

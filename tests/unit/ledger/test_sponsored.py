@@ -35,15 +35,20 @@ def use(amount: int, name: str = "u1", at: str = "2015-08-10T11:00:00", **more: 
 def bank() -> MemoryBank:
     """Ann and Bob with 30 MiB each, and a funded campaign of a partner."""
     made = MemoryBank(partitions=2)
-    made.do(
-        *(OpenAccount(key="o", account=name, plan="std-30mb") for name in ("ann", "bob")),
+    fund(made, "ann", "bob")
+    return made
+
+
+def fund(bank: MemoryBank, *subscribers: str) -> None:
+    """Open subscribers, and a campaign of 10 MiB."""
+    bank.do(
+        *(OpenAccount(key="o", account=name, plan="std-30mb") for name in subscribers),
         OpenAccount(key="o", account="partner:didi"),
         OpenAccount(key="o", account=RIDES, partner="partner:didi"),
         Buy(key="b", account="partner:didi", bytes=100 * MIB),
         Fund(key="f", account="partner:didi", campaign=RIDES, bytes=10 * MIB),
     )
-    made.settle()
-    return made
+    bank.settle()
 
 
 def quota(bank: MemoryBank, account: str = "ann") -> str:
@@ -229,7 +234,27 @@ def test_two_partitions_share_a_budget_to_the_byte(bank):
 
     assert sum(each.sponsored_bytes for each in outcomes) == 10 * MIB
     assert sum(0 < each.sponsored_bytes < one.bytes
-               for each, one in zip(outcomes, records, strict=True)) <= 2  # fmt: skip
+               for each, one in zip(outcomes, records, strict=True)) == 1  # fmt: skip
+    assert sums_agree(bank)
+
+
+def test_a_share_whose_record_never_came_again_is_recalled_before_a_record_is_split():
+    bank = MemoryBank(partitions=4)
+    names = (f"p{n}" for n in range(100))
+    own = {bank.of(name): name for name in names if bank.of(name) is not bank.of(RIDES)}
+    first, second, third = own.values()
+    fund(bank, first, second, third)
+    bank.sponsor(offer(budget="escrow"))
+    bank.do(use(8 * MIB, "u0", account=third))
+    bank.settle()
+    waits = use(9 * MIB, "u2", account=second)
+    bank.do(use(6 * MIB, "u1", account=first), waits)
+    bank.settle()
+
+    others = [use(4 * MIB, f"u{n}", account=name) for n, name in enumerate((first, third), 3)]
+    paid = [each.sponsored_bytes for each in settled(bank, waits, *others, *others)]
+    assert sum(paid[:3]) == 10 * MIB
+    assert sum(0 < each < one.bytes for each, one in zip(paid, [waits, *others], strict=False)) == 1
     assert sums_agree(bank)
 
 
