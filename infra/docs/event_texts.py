@@ -108,6 +108,8 @@ MEANINGS: dict[str, str] = {
     "to": "receiver",
     "sender": "giver",
     "DataClawedBack.sender": "from whom it was clawed back",
+    "undone_correlation_id": "the correlation id of the transfer that is undone: of an award by "
+    "tasks, the claim's or issue's id",
     "DataClawedBack.legs": "what went back into which lot, with the lot's terms",
     "purpose": "`gift`, `red_packet`, `funding` (of a campaign) or `award`",
     "DataTransferred.purpose": "`gift`, `red_packet`, `funding` (of a campaign), `award` or "

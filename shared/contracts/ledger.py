@@ -348,7 +348,8 @@ class TransferReturned(Event, frozen=True, omit_defaults=True, kw_only=True, gc=
 class DataClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What was left of a transfer is back in the lots it was taken from. Counts as *received*.
 
-    `transfer_id` is the clawback's, `undoes` the transfer's, whose `purpose` this is.
+    `transfer_id` is the clawback's, `undoes` the transfer's, whose `purpose` this is. Its saga is
+    `undone_correlation_id`, whoever asked for the clawback.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.data_clawed_back.v1"
@@ -362,6 +363,7 @@ class DataClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fa
     shortfall_bytes: int = 0
     partner: str | None = None
     campaign: str | None = None
+    undone_correlation_id: str = ""
 
 
 class DataCarriedOver(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):

@@ -299,7 +299,11 @@ class ClawbackAsked(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ClaimClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """What was left of a reward is the campaign's again; `shortfall_bytes` had been used. Final."""
+    """What was left of a reward is the campaign's again; `shortfall_bytes` had been used. Final.
+
+    Whoever took it back: tasks, or an operator in the ledger. One that took nothing may be followed
+    by one that did.
+    """
 
     TYPE: ClassVar[str] = "bank.tasks.claim_clawed_back.v1"
 

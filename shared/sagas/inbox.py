@@ -11,7 +11,7 @@ from shared.bus import parking
 from shared.bus.parking import Parked
 from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
 from shared.contracts.envelope import Batch, Envelope
-from shared.contracts.ledger import EVENT_BY_TYPE, Event, decode_data
+from shared.contracts.ledger import EVENT_BY_TYPE, DataClawedBack, Event, decode_data
 from shared.db import AWAY
 from shared.errors import UnavailableError
 from shared.sagas.store import SagaStore
@@ -68,14 +68,25 @@ def event_in(envelope: Envelope) -> Event:
 
 
 def saga_of(event: Envelope) -> UUID | None:
-    """Return the saga that an event may be about: its correlation id."""
-    text = event.correlationid or ""
+    """Return the saga that an event may be about: its correlation id, or what a clawback undoes."""
+    text = _undone(event) or event.correlationid or ""
     if len(text) != ID_DIGITS:
         return None
     try:
         return UUID(hex=text)
     except ValueError:
         return None
+
+
+def _undone(event: Envelope) -> str:
+    """Return whose transfer a clawback undoes: an operator's has a correlation id of its own."""
+    if event.type != DataClawedBack.TYPE:
+        return ""
+    try:
+        told = event_in(event)
+    except msgspec.DecodeError:  # Whoever takes it in says so.
+        return ""
+    return told.undone_correlation_id if isinstance(told, DataClawedBack) else ""
 
 
 def waits_as(event: Envelope) -> str:

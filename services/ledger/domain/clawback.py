@@ -57,6 +57,7 @@ def put_back(
         transfer_id=moved.transfer_id, undoes=departed.transfer_id, sender=moved.account,
         purpose=departed.purpose, legs=[_origin(leg, departed) for leg in moved.legs],
         shortfall_bytes=moved.shortfall_bytes, partner=moved.partner, campaign=moved.campaign,
+        undone_correlation_id=departed.correlation_id,
     )  # fmt: skip
     yield from settle_closed(account, context, meta)
     if account.kind == "campaign":

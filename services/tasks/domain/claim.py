@@ -1,11 +1,12 @@
 """A claim: what a subscriber has a right to, once; paid, refused or noted, whatever happens when.
 
-    accepted -> paid -> (clawing_back -> clawed_back)
+    accepted -> paid -> ([clawing_back ->] clawed_back)
              -> refused  (the campaign could not pay, or the reward came back)
     noted                (a completion that earns nothing; `code` says why)
 
 The ledger is the truth: what it says counts in any state that is not final, so an answer that
-comes twice or late changes nothing.
+comes twice or late changes nothing. It takes a reward back once, whoever asks: what an operator
+took back there by hand ends the claim as what tasks asked for does.
 """
 
 from typing import Any, ClassVar, Self
@@ -35,6 +36,8 @@ from shared.errors import RefusedError
 from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
 
 FINAL = frozenset({"noted", "refused", "clawed_back"})
+# The ledger's refusal of a clawback that another one has made before.
+TAKEN_BEFORE = "already_clawed_back"
 
 
 class For(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -142,13 +145,17 @@ class Claim(Aggregate):
         """Take in what the ledger says; False where it changes nothing."""
         if self.state == "accepted":
             return self._on_award(event, meta)
-        if self.state in {"paid", "clawing_back"}:
+        if self.state in {"paid", "clawing_back", "clawed_back"}:
             return self._on_clawback(event, meta)
         return False
 
     def _on_award(self, event: Event, meta: Meta) -> bool:
         if isinstance(event, DataReceived):
-            return self._record(ClaimPaid(**self._facts(meta), transfer_id=event.transfer_id))
+            return self._pay(event.transfer_id, meta)
+        if isinstance(event, DataClawedBack):
+            # Logs are read one by one: the giver's may tell of the way back before the receiver's
+            # of the arrival.
+            return self._pay(event.undoes, meta) and self._on_clawback(event, meta)
         if isinstance(event, TransferRefused):
             return self._refuse(event.code, event.detail, meta)
         if isinstance(event, TransferReturned):
@@ -156,12 +163,17 @@ class Claim(Aggregate):
         return False
 
     def _on_clawback(self, event: Event, meta: Meta) -> bool:
-        if isinstance(event, DataClawedBack):
+        # Where nothing was left the ledger may take some another time; it takes some but once.
+        if isinstance(event, DataClawedBack) and not self.taken_bytes:
             taken = sum(leg.bytes for leg in event.legs)
             return self._end_clawback(taken, meta)
-        if self.state == "clawing_back" and isinstance(event, TransferRefused):
-            return self._end_clawback(0, meta)
-        return False
+        if self.state != "clawing_back" or not isinstance(event, TransferRefused):
+            return False
+        # Of another's clawback the ledger tells, too: that says how much it was.
+        return event.code != TAKEN_BEFORE and self._end_clawback(0, meta)
+
+    def _pay(self, transfer_id: str, meta: Meta) -> bool:
+        return self._record(ClaimPaid(**self._facts(meta), transfer_id=transfer_id))
 
     def _refuse(self, code: str, detail: str, meta: Meta) -> bool:
         return self._record(ClaimRefused(**self._facts(meta), code=code, detail=detail))

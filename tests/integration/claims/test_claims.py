@@ -3,9 +3,11 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from services.ledger.domain.commands import ClawBack
 from services.tasks.domain.tasks.draws import check_roll
 from services.tasks.domain.tasks.kinds import (
     AdWatched,
@@ -21,6 +23,8 @@ from services.tasks.domain.tasks.kinds import (
 )
 from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Reward
 from services.tasks.tokens import Issue
+from services.tasks.verification import verify_store
+from shared.contracts.tasks import ClaimClawedBack
 from shared.errors import RefusedError
 from shared.sagas.requests import Asking
 from tests.support.claims_world import RIDE, ClaimsWorld
@@ -201,6 +205,42 @@ def test_a_pending_reward_is_clawed_back_whole_and_a_half_used_one_in_part(world
     assert world.escrow("august") == before + 68 * MIB - used
     world.clock.at += 8 * DAY_MS  # type: ignore[attr-defined]
     assert code_of(claw, "r-bob") == "clawback_too_late"
+
+
+@pytest.mark.parametrize("tasks_asks", [None, "before it hears of it", "afterwards"])
+def test_what_an_operator_claws_back_in_the_ledger_ends_the_claim_once(
+    world: ClaimsWorld, tasks_asks: str | None
+):
+    world.open("ann")
+    ride = FirstOrder(name="ride", reward=Reward(bytes=40 * MIB, kind="award"))
+    world.campaign("august", ride)
+    world.complete(world.asked("r1", "august", world.enter("august", "ann")[1]))
+    world.settle()
+    world.use("ann", 45 * MIB)
+    (left,) = (lot.remaining for lot in world.lots("ann", "award"))
+    assert 0 < left < 40 * MIB
+    (told,) = world.claims.completion("didi", "r1").claims
+    paid, _ = world.claims.claim(UUID(hex=told.claim_id))
+
+    def ask() -> None:
+        asking = Asking("operator", "", "by-hand", ["clawback", paid.claim_id, "no"])
+        world.claims.claw_back(asking, paid.id, "no")
+
+    by_hand = ClawBack(key="c", account="ann", transfer_id=paid.transfer_id, reason="hijacked")
+    assert [each.status for each in world.ledger.do(by_hand)] == ["done"]
+    if tasks_asks == "before it hears of it":
+        ask()
+    world.settle()
+    if tasks_asks == "afterwards":
+        ask()
+        world.settle()
+    claim, events = world.claims.claim(paid.id)
+    ends = [each.data for each in events if isinstance(each.data, ClaimClawedBack)]
+    assert [(each.taken_bytes, each.shortfall_bytes) for each in ends] == [(left, 40 * MIB - left)]
+    assert (claim.state, claim.counted_bytes) == ("clawed_back", 40 * MIB - left)
+    assert world.escrow("august") == 60 * MIB + left
+    *_, report = verify_store(world.store)
+    assert report["result"]["first_difference"] is None
 
 
 # What the bank sees.

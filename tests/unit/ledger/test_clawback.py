@@ -95,6 +95,9 @@ def test_what_the_receiver_has_used_stays_and_is_told_as_the_shortfall(bank: Mem
     event = back(bank, "campaign:ride")
     assert (event.partner, event.campaign) == ("partner:didi", "campaign:ride")
     assert event.shortfall_bytes == MIB
+    (sent,) = (e for e in bank.of("campaign:ride").events()
+               if isinstance(e, DataTransferred) and e.purpose == "award")  # fmt: skip
+    assert event.undone_correlation_id == sent.correlation_id
     (again,) = bank.do(Award(key="again", account="campaign:ride", subscriber="ann", bytes=9 * MIB))
     assert again.status == "done"
 

@@ -155,6 +155,46 @@ def test_a_clawback_of_what_is_used_up_ends_with_everything_short():
     assert (claim.state, claim.taken_bytes, claim.shortfall_bytes) == ("clawed_back", 0, 30 * MIB)
 
 
+BEFORE = TransferRefused(**told(), to="campaign:august", code="already_clawed_back")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    "hears", [[clawed(10 * MIB)], [clawed(10 * MIB), BEFORE], [BEFORE, clawed(10 * MIB)]]
+)
+def test_what_an_operator_took_back_in_the_ledger_ends_the_claim_once(asked, hears):
+    claim = paid()
+    if asked:
+        claim.claw_back(meta(), 7)
+    claim.collect_events()
+    for event in hears * 2:
+        claim.on(event, meta())
+    (ended,) = claim.collect_events()
+    assert isinstance(ended.data, ClaimClawedBack)
+    assert (ended.data.taken_bytes, ended.data.shortfall_bytes) == (10 * MIB, 20 * MIB)
+    assert (claim.state, claim.counted_bytes) == ("clawed_back", 20 * MIB)
+    assert not claim.claw_back(meta(), 7)
+
+
+def test_a_way_back_that_is_heard_before_the_arrival_pays_the_claim_and_ends_it():
+    claim = a_claim()
+    assert claim.on(clawed(10 * MIB), meta(NOW + 10))
+    assert not claim.on(received(), meta(NOW + 11))
+    assert [type(each.data).__name__ for each in claim.collect_events()] == [
+        "ClaimAccepted", "ClaimPaid", "ClaimClawedBack",
+    ]  # fmt: skip
+    assert (claim.state, claim.transfer_id, claim.taken_bytes) == ("clawed_back", "t", 10 * MIB)
+
+
+def test_where_nothing_was_left_the_ledger_may_take_some_once_it_is_there_again():
+    claim = paid()
+    claim.claw_back(meta(), 7)
+    claim.on(TransferRefused(**told(), to="campaign:august", code="nothing_left"), meta())
+    assert claim.on(clawed(10 * MIB), meta())
+    assert not claim.on(clawed(10 * MIB), meta())
+    assert (claim.taken_bytes, claim.shortfall_bytes) == (10 * MIB, 20 * MIB)
+
+
 def test_a_clawback_is_for_what_was_paid_within_its_window():
     def code_of(claim: Claim, now: int = NOW) -> str:
         with pytest.raises(RefusedError) as refused:
