@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import rich_click as click
 
-from infra.cli.client import PATIENCE_S, tasks_of
+from infra.cli.client import PATIENCE_S, Service, tasks_of
 from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
 from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
@@ -50,7 +50,7 @@ def change(bank: Bank, output: Output, file: Path, key: str | None) -> None:
     document = read_document(file, "campaign")
     name = document["campaign"]
     terms = {field: value for field, value in document.items() if field not in NAMES}
-    _until_known(bank, output, _path(name, "terms"), terms, key)
+    _until_known(bank, output, _path(name, "terms"), terms, key, taken=True)
 
 
 @campaign.command("approve")
@@ -86,8 +86,11 @@ def fund(bank: Bank, output: Output, name: str, amount: int, key: str | None) ->
 @key_option
 @bank_option
 def start(bank: Bank, output: Output, name: str, reason: str, key: str | None) -> None:
-    """Start a campaign, or go on after a pause; returns when the whole ledger knows it."""
-    _until_known(bank, output, _path(name, "start"), {"reason": reason}, key)
+    """Start a campaign, or go on after a pause; returns when the whole ledger knows it.
+
+    Whom the rule of its audience finds is taken first.
+    """
+    _until_known(bank, output, _path(name, "start"), {"reason": reason}, key, taken=True)
 
 
 @campaign.command("pause")
@@ -108,6 +111,16 @@ def pause(bank: Bank, output: Output, name: str, reason: str, key: str | None) -
 def end(bank: Bank, output: Output, name: str, reason: str, key: str | None) -> None:
     """End a campaign for good; what is left of its data goes back to the partner."""
     _until_known(bank, output, _path(name, "end"), {"reason": reason}, key)
+
+
+@campaign.command("refresh")
+@click.argument("name")
+@click.option("--reason", default="", help="Why.")
+@key_option
+@bank_option
+def refresh(bank: Bank, output: Output, name: str, reason: str, key: str | None) -> None:
+    """Ask the rule of a campaign's audience again; returns when whom it finds is taken."""
+    _until_known(bank, output, _path(name, "audience"), {"reason": reason}, key, taken=True)
 
 
 @campaign.command("show")
@@ -142,14 +155,45 @@ def _path(name: str, *more: str) -> str:
     return "/".join(["/v1/campaigns", *(quote(each, safe="") for each in (name, *more))])
 
 
-def _until_known(bank: Bank, output: Output, path: str, body: Document, key: str | None) -> None:
-    """Do something to a campaign, and wait until the whole ledger knows what it sponsors."""
+def _until_known(
+    bank: Bank, output: Output, path: str, body: Document, key: str | None, *, taken: bool = False
+) -> None:
+    """Do something to a campaign, and wait until the whole ledger knows what it sponsors.
+
+    `taken`: and until whom its rule finds is taken.
+    """
     with tasks_of(bank, output) as tasks:
         answer = write(tasks, path, body, key)
+        shown = _path(answer["campaign"])
         if not _is_known(answer):
-            shown = _path(answer["campaign"])
             answer = _repeat(lambda: tasks.get(shown), _is_known)
+        if taken and _is_taking(answer):
+            answer = _follow_taking(tasks, output, answer)
     output.show(answer, lambda: _show_campaign(output, answer))
+
+
+def _is_taking(answer: Document) -> bool:
+    return answer["audience"] is not None and answer["audience"]["state"] == "taking"
+
+
+def _follow_taking(tasks: Service, output: Output, answer: Document) -> Document:
+    """Show how far it is until it has ended. Raises CliError unfinished: 60 s without a step."""
+    before: Any = None
+    with output.progress("Taking the audience") as report:
+        while _is_taking(answer):
+            step = answer["audience"]["on_list"], answer["audience"]["found"]
+            if step != before:
+                before, deadline = step, time.monotonic() + PATIENCE_S
+            if time.monotonic() > deadline:
+                raise CliError(
+                    "unfinished",
+                    f"whom {answer['campaign']} is for is not known yet; it is gone on with:"
+                    " `databank campaign show` tells",
+                )
+            report(*step)
+            time.sleep(STEP_S)
+            answer = tasks.get(_path(answer["campaign"]))
+    return answer
 
 
 def _is_known(answer: Document) -> bool:
@@ -183,12 +227,26 @@ def _show_campaign(output: Output, answer: Document) -> None:
         output.line(_offer(terms["offer"]))
     for task in terms.get("tasks", []):
         output.line(f"task {task['name']}: {task['kind']}")
+    if answer["audience"] is not None:
+        output.line(f"for whom a rule finds: {_audience(answer['audience'])}")
     output.line(f"budget: {_budget(terms.get('budget', {}))}")
     output.line(f"funded with {human_bytes(answer['funded_bytes'])}")
     for each in answer["fundings"]:
         if each["state"] != "arrived":
             why = f": {each['code']}" if each["code"] else ""
             output.line(f"  {human_bytes(each['bytes'])} {each['state']}{why}")
+
+
+def _audience(audience: Document) -> str:
+    taken = audience["taken"]
+    known = "nobody was taken yet"
+    if taken:
+        known = f"{taken['members']:,} taken on {minutes(taken['at'])} (list {audience['list']})"
+    if audience["state"] == "taking":
+        found = audience["found"]
+        of = "" if found is None else f", {audience['on_list']:,} on the list of {found:,} found"
+        return f"being taken{of}; {known}"
+    return known if audience["state"] != "refused" else f"refused ({audience['code']}); {known}"
 
 
 def _offer(offer: Document) -> str:

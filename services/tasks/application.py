@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.rows import tuple_row
 
 from services.tasks import campaigns, partners
+from services.tasks.audiences import Audiences
 from services.tasks.claims import Claims
 from services.tasks.domain.campaign import Campaign, campaign_stream, unknown_campaign
 from services.tasks.domain.partner import Partner, partner_stream, unknown_partner
@@ -84,6 +85,7 @@ class Tasks:
         self.claims = Claims(store, lambda: self.writer)
         self.supply = Supply(store, lambda: self.writer, others)
         self.feeding = Feeding(store, others)
+        self.audiences = Audiences(store, lambda: self.writer, others, self.feeding)
 
     @cached_property
     def writer(self) -> Writer:
@@ -160,8 +162,8 @@ class Tasks:
     def act(self, asking: Asking, campaign: str, verb: campaigns.Verb, reason: str) -> Answer:
         """Approve, start, pause or end a campaign; the ledger knows of it when this returns.
 
-        Where the ledger is away a job tells it later. Raises campaign_not_found, what the state
-        refuses, ConflictError.
+        Where the ledger is away a job tells it later; whom a rule finds, a job takes. Raises
+        campaign_not_found, what the state refuses, ConflictError.
         """
         job = campaigns.ActOnCampaign(asking, campaign, verb, reason)
         return self._published(self.writer.run(job))

@@ -18,8 +18,8 @@ from shared.contracts.offers import Amount
 from shared.errors import RefusedError
 from shared.sagas.requests import Asking, Request
 
-Verb = Literal["approve", "start", "pause", "end"]
-VERBS: tuple[Verb, ...] = ("approve", "start", "pause", "end")
+Verb = Literal["approve", "start", "pause", "end", "audience"]
+VERBS: tuple[Verb, ...] = ("approve", "start", "pause", "end", "audience")
 
 
 class NewCampaign(Body, frozen=True):
@@ -130,7 +130,7 @@ class Fund(OnCampaign):
 
 
 class ActOnCampaign(OnCampaign):
-    """Approve, start, pause or end a campaign."""
+    """Approve, start, pause or end a campaign, or have whom its rule finds taken again."""
 
     def __init__(self, asking: Asking, campaign: str, verb: Verb, reason: str = "") -> None:
         super().__init__(asking, campaign)
@@ -149,6 +149,8 @@ class ActOnCampaign(OnCampaign):
                 found.pause(meta)
             case "end":
                 found.end(meta)
+            case "audience":
+                found.ask_audience(meta)
 
 
 def _keep_content(turn: Turn, campaign: Campaign, draft: DraftTerms, terms: CampaignTerms) -> None:

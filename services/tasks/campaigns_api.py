@@ -74,10 +74,10 @@ def post_funding(campaign: str) -> Response:
     return web.answered(_document(found), status, _location(campaign), answer)
 
 
-@blueprint.post("/v1/campaigns/<campaign>/<any(approve, start, pause, end):verb>")
+@blueprint.post("/v1/campaigns/<campaign>/<any(approve, start, pause, end, audience):verb>")
 @allow("operator")
 def post_verb(campaign: str, verb: str) -> Response:
-    """Approve, start, pause or end a campaign."""
+    """Approve, start, pause or end a campaign, or have whom its rule finds taken again."""
     query(web.NoQuery())
     by_hand = web.read_body(schemas.decode_by_hand)
     wish = web.asking("", by_hand, verb, campaign)
@@ -85,10 +85,12 @@ def post_verb(campaign: str, verb: str) -> Response:
 
 
 def _told(answer: Answer) -> Response:
-    """Answer 202 while the ledger does not know of a change in what is sponsored."""
+    """Answer 202 while the ledger does not know what is sponsored, or nobody for whom it is."""
     document = _document(_campaign(answer))
-    offer = document["offer"]
+    offer, audience = document["offer"], document["audience"]
     known = offer is None or offer["known"]
+    if audience is not None and audience["state"] == "taking":
+        known = False
     return _answer(answer, document, HTTPStatus.OK if known else HTTPStatus.ACCEPTED)
 
 
@@ -106,7 +108,11 @@ def _campaign(answer: Answer) -> Campaign:
 
 
 def _document(campaign: Campaign) -> dict[str, Any]:
-    return campaign_document(campaign, bank().calendar, tasks().offers.known(campaign.id))
+    progress = None
+    if campaign.members_of is not None:
+        progress = tasks().audiences.progress(campaign.members_of, campaign.name)
+    known = tasks().offers.known(campaign.id)
+    return campaign_document(campaign, bank().calendar, known, progress)
 
 
 def _location(campaign: str) -> str:

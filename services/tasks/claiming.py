@@ -1,5 +1,6 @@
 """How what was earned becomes claims, within one turn: each once, and none beyond a limit."""
 
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,10 @@ from services.tasks.turn import Turn
 from shared.errors import RefusedError
 from shared.ids import digest
 
+# Whether it is known for whom a campaign is: not yet, or never where its rule finds too few.
+AudienceIs = Literal["known", "due", "too_small"]
+NOT_TAKEN = "audience_not_taken"
+
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign whose tasks can be done now, in its version in force."""
@@ -31,6 +36,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     tasks: dict[str, Task]
     # The list of those whom it is for; None: for everybody that comes.
     members_of: str | None = None
+    audience: AudienceIs = "known"
 
     def task(self, name: str) -> Task:
         """Return a task by its name. Raises RefusedError task_not_found."""
@@ -81,8 +87,16 @@ class Desk:
         return claims
 
     def _check_audience(self, subscriber: str) -> None:
-        """Raise RefusedError not_in_audience."""
-        members_of = self.running.members_of
+        """Raise RefusedError audience_not_taken, audience_too_small, not_in_audience."""
+        running = self.running
+        if running.audience == "due":
+            detail = "whom the campaign is for is being found out, try again soon"
+            raise RefusedError("audience_not_taken", detail, 503)
+        if running.audience == "too_small":
+            raise RefusedError(
+                "audience_too_small", "the campaign is for too few to be for anybody"
+            )
+        members_of = running.members_of
         if members_of is None:
             return
         if not self.turn.lists.members_among(members_of, [subscriber]):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from services.tasks.claim_rows import Answer
-from services.tasks.claiming import Desk, Running, Where, seed_for
+from services.tasks.claiming import NOT_TAKEN, Desk, Running, Where, seed_for
 from services.tasks.domain.campaign import unknown_campaign
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.signature import REQUEST_ID_MAX
@@ -119,10 +119,13 @@ def actor_of(partner: str, asp_id: str) -> str:
 
 
 class Outcome(NamedTuple):
-    """An answer's JSON, and how it came: decided now, as before, or a conflict (not kept)."""
+    """An answer's JSON, and how it came: decided now, as before; a conflict, or too early.
+
+    The last two are not kept.
+    """
 
     answer: bytes
-    how: Literal["new", "repeat", "conflict"]
+    how: Literal["new", "repeat", "conflict", "early"]
 
 
 class TakeCompletions(Job[list[Outcome]]):
@@ -155,7 +158,10 @@ class TakeCompletions(Job[list[Outcome]]):
                 claims.addresses.add((told.campaign, told.address))
 
     def decide(self, turn: Turn) -> list[Outcome]:
-        """Decide one after the other; a refusal is an answer as any other."""
+        """Decide one after the other; a refusal is an answer as any other.
+
+        Only what comes before it is known whom a campaign is for may be told again.
+        """
         self._campaigns.clear()  # A turn may be run again, later.
         return [self._answer(turn, each) for each in self._asked]
 
@@ -173,6 +179,8 @@ class TakeCompletions(Job[list[Outcome]]):
             told = _told(asked, claims)
         except RefusedError as refusal:
             told = _refused(asked, refusal)
+            if refusal.code == NOT_TAKEN:
+                return Outcome(encode(told), "early")
         answer = encode(told)
         ids = [claim.id for claim in claims]
         turn.claims.keep_answer(self._partner, asked.request_id, Answer(asked.body, answer, ids))

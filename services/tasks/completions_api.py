@@ -57,6 +57,9 @@ def post_completions(partner: str) -> Response:
     [outcome] = outcomes
     if outcome.how == "conflict":
         raise ConflictError
+    if outcome.how == "early":
+        told_early = msgspec.json.decode(outcome.answer, type=Told)
+        raise RefusedError(told_early.code, told_early.detail, 503)
     response = _told(partner, call.request_id, outcome.answer)
     if outcome.how == "repeat":
         response.headers["Idempotency-Hit"] = "true"

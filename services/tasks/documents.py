@@ -9,6 +9,7 @@ from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.partner import Partner
 from services.tasks.domain.signature import SECRET_PREFIX
 from services.tasks.domain.terms import CampaignTerms
+from services.tasks.list_rows import ListState
 from shared.calendar import Calendar
 
 # Percent of what was bought; below it is an alarm.
@@ -69,9 +70,14 @@ def key_document(key_id: str, asp_id: str, secret: bytes) -> dict[str, Any]:
 
 
 def campaign_document(
-    campaign: Campaign, calendar: Calendar, offer_known: int | None = None
-) -> dict[str, Any]:
-    """Return a campaign, with the version of its offer that the ledger knows where it is told."""
+    campaign: Campaign, calendar: Calendar, offer_known: int | None = None,
+    progress: tuple[int | None, ListState] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a campaign, with what its events do not say where that is told.
+
+    `offer_known`: the version of its offer that the ledger knows. `progress`: how many its rule was
+    found to mean, and the list's state.
+    """
     return {
         "campaign": campaign.name,
         "account": campaign.account,
@@ -95,6 +101,30 @@ def campaign_document(
         "offer": None if not campaign.has_offer or offer_known is None else {
             "version": campaign.offer_version, "known_version": offer_known,
             "known": offer_known >= campaign.offer_version,
+        },
+        "audience": audience_document(campaign, calendar, progress),
+    }  # fmt: skip
+
+
+def audience_document(
+    campaign: Campaign, calendar: Calendar, progress: tuple[int | None, ListState] | None = None
+) -> dict[str, Any] | None:
+    """Return how far the audience of a campaign with a rule is, None of any other."""
+    if campaign.terms.audience.rule is None:
+        return None
+    found, on_list = progress or (None, None)
+    audience = campaign.audience
+    taken = audience.taken if audience.is_taken(str(campaign.members_of)) else None
+    state = "taken" if taken else "not_asked"
+    if campaign.audience_due:
+        state = "taking"
+    elif audience.code:
+        state = "refused"
+    return {
+        "list": campaign.members_of, "state": state, "code": audience.code,
+        "takings": audience.asked, "found": found, "on_list": on_list and on_list.members,
+        "taken": taken and {
+            "version": taken.version, "members": taken.members, "at": calendar.text(taken.at),
         },
     }  # fmt: skip
 

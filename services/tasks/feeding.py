@@ -48,8 +48,9 @@ class Feeding:
         terms = found.last_offer
         if terms is None or terms.offer is None or not terms.offer.listed:
             return 0
-        assert terms.audience.list is not None
-        sent, name = 0, terms.audience.list
+        name = found.offer_members_of
+        assert name is not None
+        sent = 0
         fed, number = next(iter(self._rows(SELECT_FEED, found.name)), (name, 0))
         if fed != name:
             sent += self._take_off(found.name, fed, number)

@@ -85,14 +85,14 @@ def give_due(store: Store, writer: Writer, campaign: str, stop: Event) -> int:
     """Give all that a campaign owes its members this month; return how many were given."""
     found = rebuild(store.events([UUID(hex=campaign_stream(campaign))]).popitem()[1])
     now, given = store.clock.now(), 0
-    if not gives(found, now) or found.terms.audience.list is None:
+    if not gives(found, now) or found.members_of is None:
         return 0
     cycle = store.calendar.month_of(now)
     for grant in found.terms.grants:
         if not is_due(grant, found.terms.starts_at, now, store.calendar):
             continue
         asked = {
-            "list": found.terms.audience.list, "campaign": campaign, "grant": grant.name,
+            "list": found.members_of, "campaign": campaign, "grant": grant.name,
             "cycle": cycle, "limit": GRANTS_PER_TURN,
         }  # fmt: skip
         for members in _lacking(store, asked, stop):

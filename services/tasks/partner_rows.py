@@ -16,11 +16,12 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, changed_at = excluded.cha
 """
 UPSERT_CAMPAIGNS = """
 INSERT INTO campaigns (
-    id, name, partner, asp_id, state, version, offer_version, asked_at, changed_at
+    id, name, partner, asp_id, state, version, offer_version, audience_due, asked_at, changed_at
 )
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (id) DO UPDATE SET
     state = excluded.state, version = excluded.version, offer_version = excluded.offer_version,
+    audience_due = excluded.audience_due,
     changed_at = excluded.changed_at
 """
 INSERT_FUNDINGS = "INSERT INTO fundings (id, campaign_id) VALUES (%s, %s)"
@@ -62,7 +63,7 @@ class PartnerRows:
         self._add(
             UPSERT_CAMPAIGNS, campaign.id, campaign.name, campaign.partner, campaign.asp_id,
             campaign.state, campaign.terms_version, published_version(campaign),
-            campaign.drafted_at, self._now,
+            campaign.audience_due, campaign.drafted_at, self._now,
         )  # fmt: skip
         for fact in facts:
             if isinstance(fact, CampaignFunded):

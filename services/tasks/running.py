@@ -1,6 +1,6 @@
 """Whether a campaign's tasks can be done now, and by which of its terms."""
 
-from services.tasks.claiming import Running
+from services.tasks.claiming import AudienceIs, Running
 from services.tasks.domain.campaign import Campaign, campaign_stream, unknown_campaign
 from services.tasks.turn import Turn
 from shared.errors import RefusedError
@@ -21,8 +21,17 @@ def running_campaign(turn: Turn, name: str, *, must_run: bool = True) -> Running
     return Running(
         campaign=name, partner=campaign.partner, asp_id=campaign.asp_id,
         version=campaign.terms_version, limits=terms.budget.claim_limits,
-        tasks={task.name: task for task in terms.tasks}, members_of=terms.audience.list,
+        tasks={task.name: task for task in terms.tasks}, members_of=campaign.members_of,
+        audience=_audience(campaign),
     )  # fmt: skip
+
+
+def _audience(campaign: Campaign) -> AudienceIs:
+    """Say whether it is known for whom a campaign is."""
+    name, audience = campaign.members_of, campaign.audience
+    if campaign.terms.audience.rule is None or audience.is_taken(str(name)):
+        return "known"
+    return "due" if audience.is_asked else "too_small"
 
 
 def _check_running(campaign: Campaign, now: int) -> None:

@@ -44,7 +44,8 @@ def _campaign(campaign: Campaign, _: Row) -> Row:
     return {
         "name": campaign.name, "partner": campaign.partner, "asp_id": campaign.asp_id,
         "state": campaign.state, "version": campaign.terms_version,
-        "offer_version": published_version(campaign), "asked_at": campaign.drafted_at,
+        "offer_version": published_version(campaign), "audience_due": campaign.audience_due,
+        "asked_at": campaign.drafted_at,
     }  # fmt: skip
 
 

@@ -221,6 +221,42 @@ class CampaignEnded(Event, frozen=True, omit_defaults=True, kw_only=True):
     version: int
 
 
+class AudienceAsked(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Whom a campaign's rule finds is to be taken again; until then the list of before counts.
+
+    The first start and a new rule ask by themselves. `taking` counts all of them, from 1.
+    """
+
+    TYPE: ClassVar[str] = "bank.tasks.audience_asked.v1"
+
+    campaign: str
+    taking: int
+    list_name: str
+
+
+class AudienceTaken(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Whom a campaign's rule found is a version of a list now: claims of others are refused."""
+
+    TYPE: ClassVar[str] = "bank.tasks.audience_taken.v1"
+
+    campaign: str
+    taking: int
+    list_name: str
+    list_version: int
+    members: int
+
+
+class AudienceRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """Nobody was taken (`audience_too_small`: the rule finds fewer than 50)."""
+
+    TYPE: ClassVar[str] = "bank.tasks.audience_refused.v1"
+
+    campaign: str
+    taking: int
+    list_name: str
+    code: str
+
+
 # Claims: what a subscriber has a right to, once.
 
 
@@ -502,7 +538,7 @@ EVENTS: tuple[type[Event], ...] = (
     ClaimAccepted, ClaimNoted, ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack,
     PackPublished, PackOrdered, PackOrderPaid, PackOrderCancelled, CodesMade, CodesExpired,
     PoolOpened, PoolGrew, PoolHandedDown, PoolLow, PackIssued, PackDelivered, PackIssueRefused,
-    MembersChanged,
+    MembersChanged, AudienceAsked, AudienceTaken, AudienceRefused,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]

@@ -25,7 +25,7 @@ from shared.bus.inbox import Inbox
 from shared.bus.readers import Readers
 from shared.bus.stored_log import LocalLogReader
 from shared.config import Settings
-from shared.contracts.audiences import EVERYONE, Audience
+from shared.contracts.audiences import EVERYONE, Audience, AudienceRule
 from shared.sagas.requests import Asking
 from shared.sagas.writer import Job, Writer
 from tests.support.ledger import TOKENS, RealLedger
@@ -90,10 +90,13 @@ class ClaimsWorld:
         *tasks: Task,
         funded: int = 100 * MIB,
         members_of: str | None = None,
+        rule: AudienceRule | None = None,
         **budget: Any,
     ) -> Campaign:
         """Return a running campaign of the partner didi, its account funded."""
         audience = Audience(list=members_of) if members_of else EVERYONE
+        if rule is not None:
+            audience = Audience(rule=rule)
         terms = CampaignTerms(
             budget=Budget(**budget), tasks=list(tasks or [RIDE]), starts_at=0, audience=audience
         )

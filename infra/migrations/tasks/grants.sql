@@ -15,5 +15,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     {schema}.campaign_days, {schema}.prizes_gone, {schema}.visits, {schema}.answers,
     {schema}.pack_orders, {schema}.pools, {schema}.pool_draws, {schema}.codes, {schema}.issues,
     {schema}.member_lists, {schema}.list_members, {schema}.list_feeds,
+    {schema}.audience_takings, {schema}.audience_found,
     {schema}.inbox_positions, {schema}.relay_positions, {schema}.parked
 TO {role};

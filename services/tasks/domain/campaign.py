@@ -12,9 +12,13 @@ from typing import Any, Self
 
 import msgspec
 
+from services.tasks.domain.audience import AudienceState, Taken, list_for
 from services.tasks.domain.terms import CampaignTerms, Content, read_terms
 from shared.contracts.ledger import DataReceived, TransferRefused, TransferReturned
 from shared.contracts.tasks import (
+    AudienceAsked,
+    AudienceRefused,
+    AudienceTaken,
     CampaignApproved,
     CampaignChanged,
     CampaignDrafted,
@@ -64,6 +68,9 @@ class Campaign(Aggregate):
     Started = fact(CampaignStarted)
     Paused = fact(CampaignPaused)
     Ended = fact(CampaignEnded)
+    AudienceAsked = fact(AudienceAsked)
+    AudienceTaken = fact(AudienceTaken)
+    AudienceRefused = fact(AudienceRefused)
 
     terms: CampaignTerms
 
@@ -75,6 +82,9 @@ class Campaign(Aggregate):
         self.fundings: dict[str, Funding] = {}
         # By version: whatever was claimed under one keeps its terms.
         self.versions: dict[int, CampaignTerms] = {}
+        # By version: the list that it is for, None for everybody.
+        self.lists: dict[int, str | None] = {}
+        self.audience = AudienceState()
         self.last_content: Content | None = None
         # How many facts have changed what is sponsored: the version of the offer.
         self.offer_version = 0
@@ -115,6 +125,25 @@ class Campaign(Aggregate):
     def last_offer(self) -> CampaignTerms | None:
         """Return the newest terms that have an offer."""
         return next((each for each in reversed(self.versions.values()) if each.offer), None)
+
+    @property
+    def members_of(self) -> str | None:
+        """Return the list that the terms in force are for, None: everybody."""
+        return self.lists[self.terms_version]
+
+    @property
+    def audience_due(self) -> bool:
+        """Say whether it waits for whom its rule finds."""
+        has_rule = self.terms.audience.rule is not None
+        return has_rule and self.audience.is_asked and self.state != "ended"
+
+    @property
+    def offer_members_of(self) -> str | None:
+        """Return the list that the newest terms with an offer are for."""
+        return next(
+            self.lists[version]
+            for version, terms in reversed(self.versions.items()) if terms.offer
+        )  # fmt: skip
 
     def change(self, terms: CampaignTerms, meta: Meta) -> bool:
         """Give it new terms; False where they are those in force. Raises campaign_ended."""
@@ -218,6 +247,48 @@ class Campaign(Aggregate):
             CampaignPaused(**self._facts(meta), campaign=self.name, version=self.terms_version)
         )
 
+    def ask_audience(self, meta: Meta) -> bool:
+        """Have whom its rule finds taken (again); False where that is on its way.
+
+        Refusals, in order: campaign_ended, audience_is_no_rule.
+        """
+        self._check_open()
+        if self.terms.audience.rule is None:
+            raise RefusedError("audience_is_no_rule", "the campaign's audience is not a rule")
+        if self.audience_due:
+            return False
+        return self._record(
+            AudienceAsked(
+                **self._facts(meta), campaign=self.name, taking=self.audience.asked + 1,
+                list_name=str(self.members_of),
+            )
+        )  # fmt: skip
+
+    def take_audience(self, taking: int, found: Taken, meta: Meta) -> bool:
+        """Note whom the rule found; False where that is no answer to what is asked now."""
+        if not self._is_open(taking, found.list):
+            return False
+        return self._record(
+            AudienceTaken(
+                **self._facts(meta), campaign=self.name, taking=taking, list_name=found.list,
+                list_version=found.version, members=found.members,
+            )
+        )  # fmt: skip
+
+    def refuse_audience(self, taking: int, name: str, code: str, meta: Meta) -> bool:
+        """Note that nobody was taken, and why; False where that is no answer to what is asked."""
+        if not self._is_open(taking, name):
+            return False
+        return self._record(
+            AudienceRefused(
+                **self._facts(meta), campaign=self.name, taking=taking, list_name=name, code=code
+            )
+        )
+
+    def _is_open(self, taking: int, name: str) -> bool:
+        asked = self.audience.answered < taking <= self.audience.asked
+        return asked and self.state != "ended" and self.members_of == name
+
     def end(self, meta: Meta) -> bool:
         """End it for good, what is left goes back to the partner; False where it has ended."""
         if self.state == "ended":
@@ -252,18 +323,20 @@ class Campaign(Aggregate):
                 self._take_terms(read_terms(data.terms))
             case CampaignChanged():
                 self._take_terms(read_terms(data.terms))
-                if self.started_at is None:
-                    self.state = "drafted"
+                self.state = "drafted" if self.started_at is None else self.state
             case CampaignApproved():
                 self.approved_version = data.version
-                if self.started_at is None:
-                    self.state = "approved"
+                self.state = "approved" if self.started_at is None else self.state
             case CampaignFunded():
                 self.fundings[data.funding_id] = Funding(data.bytes, data.recorded_at)
             case FundingArrived() | FundingRefused():
                 self._take_outcome(data)
             case CampaignStarted() | CampaignPaused() | CampaignEnded():
                 self._take_state(data)
+            case AudienceAsked():
+                self.audience.ask()
+            case AudienceTaken() | AudienceRefused():
+                self.audience.hear(data)
 
     def _take_state(self, data: CampaignStarted | CampaignPaused | CampaignEnded) -> None:
         self.offer_version += 1
@@ -271,17 +344,31 @@ class Campaign(Aggregate):
             case CampaignStarted():
                 self.state = "running"
                 self.started_at = self.started_at or data.recorded_at
+                self._want_audience()
             case CampaignPaused():
                 self.state = "paused"
             case CampaignEnded():
                 self.state, self.ended_at = "ended", data.recorded_at
 
     def _take_terms(self, terms: CampaignTerms) -> None:
+        before, version = self.versions.get(len(self.versions)), len(self.versions) + 1
+        self.lists[version] = list_for(
+            self.name, version, terms, before, self.lists.get(version - 1)
+        )
         self.terms = terms
-        self.versions[len(self.versions) + 1] = terms
+        self.versions[version] = terms
+        if self.started_at is not None:
+            self._want_audience()
         if terms.offer is not None and terms.offer.content is not None:
             self.last_content = terms.offer.content
         self.offer_version += 1
+
+    def _want_audience(self) -> None:
+        """Ask the rule, unless it is asked or whom it found is known."""
+        if self.terms.audience.rule is None or self.audience.is_asked:
+            return
+        if not self.audience.is_taken(str(self.members_of)):
+            self.audience.ask()
 
     def _take_outcome(self, data: FundingArrived | FundingRefused) -> None:
         change: dict[str, Any] = {"state": "arrived"}

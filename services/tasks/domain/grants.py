@@ -36,7 +36,7 @@ def grant_mistake(grants: Sequence[Grant], *, listed: bool) -> str | None:
     if len(set(names)) < len(names):
         return "two grants have the same name"
     if grants and not listed:
-        return "`grants` need an `audience` that is a list"
+        return "`grants` need an `audience` that is a list or a rule"
     return None
 
 

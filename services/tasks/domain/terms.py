@@ -77,8 +77,9 @@ class Content(Part, frozen=True):
 class OfferTerms(Part, frozen=True, omit_defaults=True, kw_only=True):
     """Which traffic a campaign pays for: by rating group, host patterns, or `any` rating group.
 
-    `listed`: only of the members of the audience's list. `at_cap`: whether the user pays, after a
-    notice, or nobody. In a draft `hosts` are given; in the log `content` stands for them.
+    `listed`: only of the members of the audience's list, or of whom its rule found. `at_cap`:
+    whether the user pays, after a notice, or nobody. In a draft `hosts` are given; in the log
+    `content` stands for them.
     """
 
     rating_group: RatingGroup
@@ -190,9 +191,9 @@ def _mistake(draft: DraftTerms, starts_at: int, ends_at: int | None) -> str | No
             return "`offer.content` is made by the bank: give `hosts`"
         if offer.hosts and not offer.is_by_content:
             return f"an offer of `{ANY_TRAFFIC}` traffic has no `hosts`"
-        if offer.listed and draft.audience.list is None:
-            return "a `listed` offer needs an `audience` that is a list"
-    listed = draft.audience.list is not None
+        if offer.listed and draft.audience.all:
+            return "a `listed` offer needs an `audience` that is a list or a rule"
+    listed = not draft.audience.all
     return task_mistake(draft.tasks) or grant_mistake(draft.grants, listed=listed)
 
 

@@ -9,6 +9,9 @@ from shared.contracts.ledger import Event
 from shared.contracts.offers import Hours, RewardTerms
 from shared.contracts.tasks import (
     AppAdded,
+    AudienceAsked,
+    AudienceRefused,
+    AudienceTaken,
     CampaignApproved,
     CampaignChanged,
     CampaignDrafted,
@@ -111,6 +114,10 @@ LIST: dict[str, Any] = {
     "list_name": "drivers", "version": 2, "added": 1200, "removed": 3, "members": 41197,
     "digest": HASH,
 }  # fmt: skip
+TAKING: dict[str, Any] = {
+    "campaign": "didi-rides", "taking": 2, "list_name": "campaign:didi-rides:1",
+}  # fmt: skip
+FOUND: dict[str, Any] = {**TAKING, "list_version": 9, "members": 41197}
 TAKEN: dict[str, Any] = {"claim_id": CLAIM, "taken_bytes": 0, "shortfall_bytes": 62914560}
 
 FULL: list[Event] = [
@@ -155,6 +162,9 @@ FULL: list[Event] = [
     PackDelivered(**ALL, issue_id=ISSUE, transfer_id=TRANSFER),
     PackIssueRefused(**ALL, issue_id=ISSUE, code="account_closed", detail="it is closed"),
     MembersChanged(**ALL, **LIST),
+    AudienceAsked(**ALL, **TAKING),
+    AudienceTaken(**ALL, **FOUND),
+    AudienceRefused(**ALL, **TAKING, code="audience_too_small"),
 ]  # fmt: skip
 MINIMAL: list[Event] = [
     PartnerRegistered(**LEAST, partner="didi", sponsor_id="DIDI01"),
@@ -195,4 +205,7 @@ MINIMAL: list[Event] = [
     PackDelivered(**LEAST, issue_id=ISSUE, transfer_id=TRANSFER),
     PackIssueRefused(**LEAST, issue_id=ISSUE, code="account_not_found"),
     MembersChanged(**LEAST, **LIST),
+    AudienceAsked(**LEAST, **TAKING),
+    AudienceTaken(**LEAST, **FOUND),
+    AudienceRefused(**LEAST, **TAKING, code="audience_too_small"),
 ]
