@@ -6,7 +6,7 @@ import msgspec
 
 from services.ledger.codec import encode
 from services.ledger.desk import Desk
-from services.ledger.domain.account import Account, arm_again, evolve, spend_line
+from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
 from services.ledger.domain.commands import (
     FROM_LOG,
     AnyCommand,
@@ -158,12 +158,9 @@ class Batch:
         if desk.line_meta is not item.meta or len(desk.lines) == LINES_PER_EVENT_MAX:
             self.make_room(desk, item.meta)
         paid = None if self.sponsors is None else self.sponsors.pay(self, state, usage, item.meta)
-        if desk.order is None:
-            desk.order = context.rules.in_order(list(state.lots.values()))
-        line = charge(
-            lots_for(desk.order, usage, context) if paid is None or paid.rest_to_user else [],
-            usage, late=month < context.month, sponsored=None if paid is None else paid.sponsored,
-        )  # fmt: skip
+        lots = self._lots(desk, state, usage) if paid is None or paid.rest_to_user else []
+        sponsored = None if paid is None else paid.sponsored
+        line = charge(lots, usage, late=month < context.month, sponsored=sponsored)
         spend_line(state, line)
         desk.lines.append(line)
         desk.line_items.append(item)
@@ -172,6 +169,11 @@ class Batch:
         if paid is not None and paid.capped is not None:
             self.flush(desk)
             self.append(desk, paid.capped)
+
+    def _lots(self, desk: Desk, state: Account, usage: Usage) -> list[Lot]:
+        if desk.order is None:
+            desk.order = self.context.rules.in_order(list(state.lots.values()))
+        return lots_for(desk.order, usage, self.context)
 
     def make_room(self, desk: Desk, meta: Meta) -> None:
         """Write the lines of another request, or so many that they fill an event."""

@@ -6,16 +6,18 @@ stored, and the quota asks for more at the end of the batch.
 """
 
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from services.ledger.desk import Desk
-from services.ledger.domain.account import Account, Lot, spend_line
+from services.ledger.domain.account import Account, Lot, spend_line, spend_nothing_kept
 from services.ledger.domain.commands import ReverseUsage, Usage
 from services.ledger.domain.context import HOUSEKEEPING, Context, Meta, facts
 from services.ledger.domain.offers import OfferBook, Room, covers
 from services.ledger.domain.quotas import quota_of_account, returned, spendable, take
+from services.ledger.domain.usage import LINES_PER_EVENT_MAX
 from services.ledger.outcomes import RETRY
 from shared.contracts.ledger import (
     AccountOpened,
@@ -40,7 +42,7 @@ CREDIT = "charge"
 Members = AbstractSet[tuple[str, str]]
 
 
-class Paid(NamedTuple):
+class Paid(msgspec.Struct, frozen=True, gc=False):
     """What becomes of a record that an offer matches."""
 
     sponsored: Sponsored | None
@@ -57,7 +59,8 @@ class Sponsors:
         self._partition = partition
         # What records that were put off lack, by quota.
         self._short: dict[str, int] = {}
-        self._names: dict[str, str] = {}
+        # The quota of each campaign that has paid in this batch.
+        self._quotas: dict[str, Desk] = {}
 
     def grouped(self, usage: Usage) -> Usage:
         """Return a record with the rating group of its host, where it has none."""
@@ -85,16 +88,18 @@ class Sponsors:
         self, batch: "Batch", offer: Offer, account: Account, usage: Usage, meta: Meta
     ) -> Paid:
         room = Room(offer, account, usage, batch.context.calendar)
-        sponsored = None
+        sponsored: Sponsored | None = None
         if room.free:
-            desk = self._quota(batch, offer)
-            batch.make_room(desk, meta)
-            amount = self._amount(batch, desk, offer, room)
+            desk = self._quotas.get(offer.campaign) or self._quota(batch, offer)
+            if desk.line_meta is not meta or len(desk.lines) == LINES_PER_EVENT_MAX:
+                batch.make_room(desk, meta)
+            on_credit = offer.budget == "unlimited"
+            amount = room.free if on_credit else self._amount(batch, desk, offer, room)
             if amount:
                 sponsored = _charge(batch, desk, offer, usage, amount, room.counted)
         rest = usage.bytes - (0 if sponsored is None else sponsored.bytes)
         if not rest:
-            return Paid(sponsored, None)
+            return Paid(sponsored, None, rest_to_user=False)
         blocks = offer.at_cap == "block"
         if blocks and sponsored is None:
             raise RefusedError(
@@ -111,8 +116,6 @@ class Sponsors:
         """
         state = desk.state
         assert state is not None
-        if offer.budget == "unlimited":
-            return room.free
         now, quota = batch.context.now, quota_of_account(state)
         if offer.caps.per_day_bytes is not None and quota.day not in (None, batch.context.day):
             self._return_rest(batch, desk)
@@ -138,16 +141,16 @@ class Sponsors:
 
     def _quota(self, batch: "Batch", offer: Offer) -> Desk:
         """Return the desk of an offer's quota here; its first use opens the account."""
-        name = self._names.get(offer.campaign)
-        if name is None:
-            name = self._names[offer.campaign] = quota_of(offer.campaign, self._partition)
-        desk = batch.desks.get(name) or batch.desk(name)
+        desk = batch.desk(quota_of(offer.campaign, self._partition))
         if desk.state is None:
             opened = AccountOpened(
-                **facts(HOUSEKEEPING, batch.context, name), kind="quota", partner=offer.partner
+                **facts(HOUSEKEEPING, batch.context, desk.account_id),
+                kind="quota",
+                partner=offer.partner,
             )
             batch.append(desk, opened)
         desk.offer = offer
+        self._quotas[offer.campaign] = desk
         return desk
 
     def ask_for_more(self, batch: "Batch") -> None:
@@ -187,21 +190,36 @@ def _charge(
     """Take a part of a record out of the quota's lots; on credit what they lack."""
     state, context = desk.state, batch.context
     assert state is not None
-    if offer.budget == "unlimited":
-        _borrow(desk, state, amount, offer, context)
-    _have(desk, state, context)
-    slices = _slices(desk.order or [], amount, context.now)
+    # Nothing there: what is created on credit is used up at once, so no lot has to be kept.
+    all_new = not state.lots and offer.budget == "unlimited"
+    if all_new:
+        slices = [Slice(credit_lot_id(context), amount)]
+        state.earned += amount
+        desk.credit += amount
+    else:
+        slices = _drawn(desk, state, offer, amount, context)
     line = UsageLine(
         usage_id=usage.usage_id, bytes=amount, occurred_at=usage.occurred_at, slices=slices,
         rating_group=usage.rating_group, subscriber=usage.account,
     )  # fmt: skip
-    spend_line(state, line)
-    desk.have -= amount
+    if all_new:
+        spend_nothing_kept(state, line)
+    else:
+        spend_line(state, line)
+        desk.have -= amount
     desk.lines.append(line)
     return Sponsored(
-        campaign=offer.campaign, quota=state.account, bytes=amount, offer_version=offer.version,
+        campaign=offer.campaign, quota=desk.account_id, bytes=amount, offer_version=offer.version,
         slices=slices, counted=counted,
     )  # fmt: skip
+
+
+def _drawn(desk: Desk, state: Account, offer: Offer, amount: int, context: Context) -> list[Slice]:
+    """Return which of a quota's lots pay; on credit with what they lack."""
+    if offer.budget == "unlimited":
+        _borrow(desk, state, amount, offer, context)
+    _have(desk, state, context)
+    return _slices(desk.order or [], amount, context.now)
 
 
 def _slices(lots: list[Lot], amount: int, now: int) -> list[Slice]:
@@ -251,10 +269,15 @@ def _open_credit(desk: Desk, state: Account, offer: Offer, context: Context) -> 
             desk.order = [*(desk.order or []), lot]
 
 
+def credit_lot_id(context: Context) -> str:
+    """Return the name of the month's lot on credit."""
+    return f"{CREDIT}:{context.month}"
+
+
 def credit_lot(amount: int, offer: Offer, context: Context) -> LotTerms:
     """Return what is created on credit: one lot a month, which grows with each charge."""
     return LotTerms(
-        lot_id=f"{CREDIT}:{context.month}", kind=CREDIT, granted=amount,
+        lot_id=credit_lot_id(context), kind=CREDIT, granted=amount,
         valid_from=context.calendar.month_start(context.month), expires_at=context.purchase_ends_at,
         source=Source(type="credit", partner=offer.partner, campaign=offer.campaign),
     )  # fmt: skip

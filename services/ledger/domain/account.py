@@ -214,6 +214,13 @@ def spend_line(account: Account, line: UsageLine) -> None:
         account.last_used_at = line.occurred_at
 
 
+def spend_nothing_kept(account: Account, line: UsageLine) -> None:
+    """Count a quota's line whose lot was made for it: it is neither added nor forgotten."""
+    account.spent += line.bytes
+    if line.occurred_at > account.last_used_at:  # noqa: PLR1730 As above.
+        account.last_used_at = line.occurred_at
+
+
 def _drop_empty(account: Account) -> None:
     """Forget the empty lots of a quota."""
     for lot_id in [lot.lot_id for lot in account.lots.values() if not lot.remaining]:
