@@ -235,6 +235,11 @@ def _show_campaign(output: Output, answer: Document) -> None:
         if each["state"] != "arrived":
             why = f": {each['code']}" if each["code"] else ""
             output.line(f"  {human_bytes(each['bytes'])} {each['state']}{why}")
+    for each in answer["unpaid_grants"] or []:
+        output.line(
+            f"grant {each['grant']}: {each['members']} members lack this month's,"
+            f" {each['code']} at {minutes(each['tried_at'])}"
+        )
 
 
 def _audience(audience: Document) -> str:

@@ -133,6 +133,7 @@ MEANINGS: dict[str, str] = {
     "PackOrderPaid.bytes": "what the ledger creates",
     "issue_id": "32 hex digits, the same in all events of an issue",
     "PackIssued.bytes": "the pack's size",
+    "PackIssued.attempt": "the how manieth attempt to give the grant of the month",
     "PackIssued.campaign": "the campaign whose grant it is; null for the partner's own issue",
     "code_id": "the code that was redeemed; null without one",
     "roll": "what was drawn, 0 … 9,999",

@@ -10,6 +10,7 @@ from services.tasks.api import bank, page_of, tasks
 from services.tasks.campaigns import Verb
 from services.tasks.documents import campaign_document
 from services.tasks.domain.campaign import Campaign
+from services.tasks.grants import unpaid
 from shared.auth import allow
 from shared.errors import RefusedError
 from shared.http import json_response, query
@@ -112,7 +113,8 @@ def _document(campaign: Campaign) -> dict[str, Any]:
     if campaign.members_of is not None:
         progress = tasks().audiences.progress(campaign.members_of, campaign.name)
     known = tasks().offers.known(campaign.id)
-    return campaign_document(campaign, bank().calendar, known, progress)
+    lacking = unpaid(tasks().store, campaign.name) if campaign.terms.grants else []
+    return campaign_document(campaign, bank().calendar, known, progress, lacking)
 
 
 def _location(campaign: str) -> str:

@@ -9,6 +9,7 @@ from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.partner import Partner
 from services.tasks.domain.signature import SECRET_PREFIX
 from services.tasks.domain.terms import CampaignTerms
+from services.tasks.grants import Unpaid
 from services.tasks.list_rows import ListState
 from shared.calendar import Calendar
 
@@ -71,12 +72,12 @@ def key_document(key_id: str, asp_id: str, secret: bytes) -> dict[str, Any]:
 
 def campaign_document(
     campaign: Campaign, calendar: Calendar, offer_known: int | None = None,
-    progress: tuple[int | None, ListState] | None = None,
+    progress: tuple[int | None, ListState] | None = None, unpaid: list[Unpaid] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a campaign, with what its events do not say where that is told.
 
     `offer_known`: the version of its offer that the ledger knows. `progress`: how many its rule was
-    found to mean, and the list's state.
+    found to mean, and the list's state. `unpaid`: this month's grants that could not be paid.
     """
     return {
         "campaign": campaign.name,
@@ -103,6 +104,13 @@ def campaign_document(
             "known": offer_known >= campaign.offer_version,
         },
         "audience": audience_document(campaign, calendar, progress),
+        "unpaid_grants": None if unpaid is None else [
+            {
+                "grant": each.grant, "code": each.code, "members": each.members,
+                "tried_at": calendar.text(each.tried_at),
+            }
+            for each in unpaid
+        ],
     }  # fmt: skip
 
 

@@ -1,18 +1,26 @@
 """Who of a campaign's members lacks this month's grant, and the job that gives it.
 
-A grant's issue is named by campaign, grant, month and member: the job may die anywhere and begin
-again, and two of them may run at once.
+An attempt to give one is named by campaign, grant, month, member and its number: the job may die
+anywhere and begin again, and two of them may run at once.
 """
 
 from collections.abc import Iterator
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import tuple_row
 
 from services.tasks.domain.campaign import Campaign, campaign_stream
-from services.tasks.domain.grants import Grant, issue_name, parcel_of
+from services.tasks.domain.grants import (
+    FOR_GOOD,
+    For,
+    Grant,
+    issue_name,
+    may_begin,
+    parcel_of,
+    retried_before,
+)
 from services.tasks.domain.issue import Issue
 from services.tasks.store import Store
 from services.tasks.turn import Needs, Turn
@@ -22,35 +30,84 @@ from shared.sagas.writer import Job, Writer
 
 GRANTS_PER_TURN = 500
 BY_TASKS = "tasks"
-# In order of members, so that each look goes on behind the one before.
+# In order of members, so that each look goes on behind the one before. Each condition on the state
+# is an index's.
 SELECT_LACKING = """
-SELECT subscriber FROM list_members AS m
+SELECT subscriber, 1 FROM list_members AS m
 WHERE list = %(list)s AND subscriber > %(after)s AND NOT EXISTS (
     SELECT FROM issues WHERE source = %(campaign)s AND grant_name = %(grant)s
-        AND cycle = %(cycle)s AND issues.subscriber = m.subscriber
+        AND cycle = %(cycle)s AND issues.subscriber = m.subscriber AND state <> 'refused'
+) AND NOT EXISTS (
+    SELECT FROM issues WHERE source = %(campaign)s AND grant_name = %(grant)s
+        AND cycle = %(cycle)s AND issues.subscriber = m.subscriber AND state = 'refused'
 )
 ORDER BY subscriber LIMIT %(limit)s
 """
+SELECT_UNPAID = """
+SELECT subscriber, count(*) + 1 FROM issues AS i
+WHERE source = %(campaign)s AND grant_name = %(grant)s AND cycle = %(cycle)s
+    AND state = 'refused' AND subscriber > %(after)s
+    AND EXISTS (SELECT FROM list_members AS m WHERE list = %(list)s AND m.subscriber = i.subscriber)
+    AND NOT EXISTS (
+        SELECT FROM issues AS o WHERE o.source = i.source AND o.grant_name = i.grant_name
+            AND o.cycle = i.cycle AND o.subscriber = i.subscriber AND o.state <> 'refused'
+    )
+GROUP BY subscriber
+HAVING max(changed_at) <= %(before)s AND bool_and(code <> %(for_good)s)
+ORDER BY subscriber LIMIT %(limit)s
+"""
+# Of each member the newest attempt counts.
+COUNT_UNPAID = """
+SELECT grant_name, code, count(*), max(changed_at) FROM (
+    SELECT DISTINCT ON (grant_name, subscriber) grant_name, code, changed_at FROM issues AS i
+    WHERE source = %(campaign)s AND grant_name IS NOT NULL AND cycle = %(cycle)s
+        AND state = 'refused' AND NOT EXISTS (
+            SELECT FROM issues AS o WHERE o.source = i.source AND o.grant_name = i.grant_name
+                AND o.cycle = i.cycle AND o.subscriber = i.subscriber AND o.state <> 'refused'
+        )
+    ORDER BY grant_name, subscriber, issued_at DESC, changed_at DESC
+) AS newest
+GROUP BY grant_name, code ORDER BY grant_name, code
+"""
+
+
+class Owed(NamedTuple):
+    """Whom to give a grant, and the how manieth attempt that is."""
+
+    member: str
+    attempt: int
+
+
+class Unpaid(NamedTuple):
+    """How many members lack a grant of this month because it could not be paid, and why."""
+
+    grant: str
+    code: str
+    members: int
+    tried_at: int
 
 
 class GiveGrants(Job[int]):
     """Give members their grant of the month that holds bank time, each once."""
 
-    def __init__(self, campaign: str, grant: Grant, members: list[str], cycle: str) -> None:
+    def __init__(self, campaign: str, grant: Grant, owed: list[Owed], cycle: str) -> None:
         super().__init__()
         self._campaign = campaign
         self._grant = grant
-        self._members = members
+        self._owed = owed
         self._cycle = cycle
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read; the month is only known within the turn."""
         needs.campaigns.add(self._campaign)
-        for member in self._members:
-            needs.streams.add(UUID(hex=self._name(member)))
+        for member, attempt in self._owed:
+            needs.streams.add(self._stream(member, attempt))
+            if attempt > 1:
+                needs.streams.add(self._stream(member, attempt - 1))
 
-    def _name(self, member: str) -> str:
-        return issue_name(self._campaign, self._grant.name, self._cycle, member)
+    def _stream(self, member: str, attempt: int) -> UUID:
+        name = issue_name(self._campaign, self._grant.name, self._cycle, member, attempt)
+        return UUID(hex=name)
 
     def decide(self, turn: Turn) -> int:
         """Give what is not given yet, unless the campaign or the month is over by now."""
@@ -60,14 +117,21 @@ class GiveGrants(Job[int]):
         if turn.calendar.month_of(turn.now) != self._cycle:
             return 0
         given, meta = 0, turn.meta(BY_TASKS)
-        for member in self._members:
-            if turn.found(Issue, UUID(hex=self._name(member))) is None:
-                parcel = parcel_of(
-                    self._grant, self._campaign, campaign.partner, member, turn.now, turn.calendar
-                )
+        for member, attempt in self._owed:
+            if self._is_due(turn, member, attempt):
+                whose = For(
+                    campaign=self._campaign, partner=campaign.partner, subscriber=member,
+                    attempt=attempt,
+                )  # fmt: skip
+                parcel = parcel_of(self._grant, whose, turn.now, turn.calendar)
                 turn.add(Issue.begin(parcel, meta))
                 given += 1
         return given
+
+    def _is_due(self, turn: Turn, member: str, attempt: int) -> bool:
+        if turn.found(Issue, self._stream(member, attempt)) is not None:
+            return False
+        return may_begin(attempt, turn.found(Issue, self._stream(member, attempt - 1)))
 
 
 def gives(campaign: Campaign, now: int) -> bool:
@@ -82,7 +146,10 @@ def is_due(grant: Grant, starts_at: int, now: int, calendar: Calendar) -> bool:
 
 
 def give_due(store: Store, writer: Writer, campaign: str, stop: Event) -> int:
-    """Give all that a campaign owes its members this month; return how many were given."""
+    """Give all that a campaign owes its members this month; return how many were given.
+
+    What could not be paid is tried again when new funds have arrived, or a day later.
+    """
     found = rebuild(store.events([UUID(hex=campaign_stream(campaign))]).popitem()[1])
     now, given = store.clock.now(), 0
     if not gives(found, now) or found.members_of is None:
@@ -93,20 +160,35 @@ def give_due(store: Store, writer: Writer, campaign: str, stop: Event) -> int:
             continue
         asked = {
             "list": found.members_of, "campaign": campaign, "grant": grant.name,
-            "cycle": cycle, "limit": GRANTS_PER_TURN,
+            "cycle": cycle, "limit": GRANTS_PER_TURN, "for_good": FOR_GOOD,
+            "before": retried_before(found.funded_at, now),
         }  # fmt: skip
-        for members in _lacking(store, asked, stop):
-            given += writer.run(GiveGrants(campaign, grant, members, cycle))
+        # Before the first attempts: those may be refused meanwhile.
+        for statement in (SELECT_UNPAID, SELECT_LACKING):
+            for owed in _pages(store, statement, asked, stop):
+                given += writer.run(GiveGrants(campaign, grant, owed, cycle))
     return given
 
 
-def _lacking(store: Store, asked: dict[str, Any], stop: Event) -> Iterator[list[str]]:
+def _pages(
+    store: Store, statement: str, asked: dict[str, Any], stop: Event
+) -> Iterator[list[Owed]]:
     after = ""
     while not stop.is_set():
-        with store.connection() as conn:
-            cursor = conn.cursor(row_factory=tuple_row)
-            rows = cursor.execute(SELECT_LACKING, asked | {"after": after}).fetchall()
+        rows = _rows(store, statement, asked | {"after": after})
         if not rows:
             return
-        yield [member for (member,) in rows]
+        yield [Owed(*row) for row in rows]
         after = rows[-1][0]
+
+
+def unpaid(store: Store, campaign: str) -> list[Unpaid]:
+    """Return which grants of this month a campaign could not pay, and why."""
+    cycle = store.calendar.month_of(store.clock.now())
+    found = _rows(store, COUNT_UNPAID, {"campaign": campaign, "cycle": cycle})
+    return [Unpaid(*row) for row in found]
+
+
+def _rows(store: Store, statement: str, values: dict[str, Any]) -> list[Any]:
+    with store.connection() as conn:
+        return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

@@ -43,6 +43,7 @@ def issue_document(issue: Issue, calendar: Calendar) -> Document:
         "subscriber": parcel.subscriber, "bytes": parcel.bytes,
         "order_id": parcel.order_id or None, "pool_id": parcel.pool_id,
         "campaign": parcel.campaign, "grant": parcel.grant, "cycle": parcel.cycle,
+        "attempt": parcel.attempt,
         "by_code": parcel.code_id is not None, "code": issue.code or None,
         "detail": issue.detail or None, "transfer_id": issue.transfer_id or None,
         "valid_from": calendar.text(terms.valid_from),

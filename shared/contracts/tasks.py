@@ -474,7 +474,7 @@ class PackIssued(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     """A pack goes to a subscriber: the ledger transfers it from `account` (partner or campaign).
 
     `code_id`: by a code. `pool_id`: drawn from a pool. `grant` and `cycle`: what a campaign gives
-    each of its members once per month `YYYY-MM`.
+    each of its members once per month `YYYY-MM`; earlier `attempt`s of that were refused.
     """
 
     TYPE: ClassVar[str] = "bank.tasks.pack_issued.v1"
@@ -491,6 +491,7 @@ class PackIssued(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     pool_id: str | None = None
     grant: str | None = None
     cycle: str | None = None
+    attempt: int = 1
 
 
 class PackDelivered(Event, frozen=True, omit_defaults=True, kw_only=True):

@@ -39,6 +39,8 @@ class Funding(msgspec.Struct, frozen=True, gc=False):
 
     bytes: int
     asked_at: int
+    # Of one that has arrived.
+    arrived_at: int = 0
     state: str = "asked"
     code: str | None = None
     detail: str = ""
@@ -115,6 +117,11 @@ class Campaign(Aggregate):
     def funded_bytes(self) -> int:
         """Return what has arrived from the partner."""
         return sum(each.bytes for each in self.fundings.values() if each.state == "arrived")
+
+    @property
+    def funded_at(self) -> int:
+        """Return when funds arrived last, 0 if none ever did."""
+        return max((each.arrived_at for each in self.fundings.values()), default=0)
 
     @property
     def has_offer(self) -> bool:
@@ -371,7 +378,7 @@ class Campaign(Aggregate):
             self.audience.ask()
 
     def _take_outcome(self, data: FundingArrived | FundingRefused) -> None:
-        change: dict[str, Any] = {"state": "arrived"}
+        change: dict[str, Any] = {"state": "arrived", "arrived_at": data.recorded_at}
         if isinstance(data, FundingRefused):
             change = {"state": "refused", "code": data.code, "detail": data.detail}
         before = self.fundings[data.funding_id]

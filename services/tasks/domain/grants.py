@@ -1,20 +1,28 @@
 """Grants: what a campaign gives each member of its list once per month of the bank, as a lot.
 
 A member that joins within the month gets that month's grant at once. The grant of a month is named
-by (campaign, grant, month, member), so whoever gives it twice gives it once.
+by (campaign, grant, month, member), so whoever gives it twice gives it once. One that could not be
+paid is tried again, under a name of its own, while the month lasts: no late answer to one attempt
+can be taken for another's, and each begins only when the one before has been refused for good.
 """
 
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from services.tasks.domain.catalogue import LotOffered
-from services.tasks.domain.issue import Parcel
+from services.tasks.domain.issue import Issue, Parcel
 from shared.calendar import Calendar
 from shared.contracts.offers import Amount
 from shared.ids import digest
 
+# So long after it was refused a grant is tried again, unless new funds arrive before: their lack is
+# not the only reason, and thirty times a month are few enough.
+RETRY_AFTER_MS = 86_400_000
+# A closed account stays so.
+FOR_GOOD = "account_closed"
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
 
 
@@ -40,18 +48,40 @@ def grant_mistake(grants: Sequence[Grant], *, listed: bool) -> str | None:
     return None
 
 
-def issue_name(campaign: str, grant: str, cycle: str, subscriber: str) -> str:
-    """Return the id (32 hex digits) of a member's grant of a month."""
-    return digest("grant", campaign, grant, cycle, subscriber).hex()
+def issue_name(campaign: str, grant: str, cycle: str, subscriber: str, attempt: int = 1) -> str:
+    """Return the id (32 hex digits) of an attempt to give a member the grant of a month."""
+    again = () if attempt == 1 else (str(attempt),)
+    return digest("grant", campaign, grant, cycle, subscriber, *again).hex()
 
 
-def parcel_of(
-    grant: Grant, campaign: str, partner: str, subscriber: str, now: int, calendar: Calendar
-) -> Parcel:
+def may_begin(attempt: int, before: Issue | None) -> bool:
+    """Say whether an attempt may begin, given the one before: only once that came to nothing."""
+    return attempt == 1 or (before is not None and before.state == "refused")
+
+
+def retried_before(funded_at: int, now: int) -> int:
+    """Return until when a grant must have been refused to be tried again now.
+
+    `funded_at`: when funds arrived last, 0 if none ever did.
+    """
+    return max(now - RETRY_AFTER_MS, funded_at)
+
+
+class For(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Whose grant it is: a member of a partner's campaign, and the how manieth attempt."""
+
+    campaign: str
+    partner: str
+    subscriber: str
+    attempt: int = 1
+
+
+def parcel_of(grant: Grant, whose: For, now: int, calendar: Calendar) -> Parcel:
     """Return a member's grant of the month that holds `now`."""
     cycle = calendar.month_of(now)
+    name = issue_name(whose.campaign, grant.name, cycle, whose.subscriber, whose.attempt)
     return Parcel(
-        issue_id=issue_name(campaign, grant.name, cycle, subscriber), partner=partner,
-        subscriber=subscriber, bytes=grant.bytes, terms=grant.lot(now, calendar),
-        campaign=campaign, grant=grant.name, cycle=cycle,
+        issue_id=name, partner=whose.partner, subscriber=whose.subscriber, bytes=grant.bytes,
+        terms=grant.lot(now, calendar), campaign=whose.campaign, grant=grant.name, cycle=cycle,
+        attempt=whose.attempt,
     )  # fmt: skip

@@ -33,6 +33,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pool_id: str | None = None
     grant: str | None = None
     cycle: str | None = None
+    attempt: int = 1
 
     @property
     def payer(self) -> str:

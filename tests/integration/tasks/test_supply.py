@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.ledger.checks import GiftCheck, check_gifts
-from services.ledger.domain.commands import CloseAccount, OpenAccount
+from services.ledger.domain.commands import CloseAccount, OpenAccount, Resume, Suspend
 from services.tasks.codes import CodesTerms, RedeemTerms
 from services.tasks.domain.catalogue import read_pack
+from services.tasks.domain.grants import RETRY_AFTER_MS
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
 from services.tasks.domain.pool import Pool, pool_of_order
@@ -350,3 +351,65 @@ def test_a_grant_comes_once_per_member_and_month_however_often_it_is_looked_for(
     assert give_due(world.tasks.store, world.tasks.writer, "club", Event()) == 2
     world.clock.at = CALENDAR.month_end(CALENDAR.month_of(world.clock.at))
     assert give_due(world.tasks.store, world.tasks.writer, "club", Event()) == 0
+
+
+def monthly_grants(supply: Supply, world: World, *members: str, amount: int) -> None:
+    """Let the campaign `club` run for these members, with so many bytes to pay from."""
+    change(supply, Batch(add=list(members)))
+    grant = {"name": "monthly", "bytes": MIB, "valid": {"months": 0}}
+    start = CALENDAR.text(world.clock.now())
+    world.draft("club", audience={"list": "drivers"}, grants=[grant], starts_at=start)
+    world.start("club", amount)
+
+
+def give(world: World) -> int:
+    """Look once for what is due, as the job does, and let it arrive."""
+    given = give_due(world.tasks.store, world.tasks.writer, "club", Event())
+    world.clock.at += 1_000
+    world.settle()
+    return given
+
+
+def test_a_grant_that_could_not_be_paid_is_tried_again_when_new_funds_arrive(supply, world):
+    monthly_grants(supply, world, "s1", "s2", "s3", amount=MIB)
+    assert [give(world), give(world)] == [3, 0]
+    assert sorted(len(pack_lots(world, who)) for who in ("s1", "s2", "s3")) == [0, 0, 1]
+    (told,) = world.campaign("club")["unpaid_grants"]
+    assert (told["grant"], told["code"], told["members"]) == ("monthly", "insufficient_data", 2)
+    world.done("/v1/campaigns/club/fundings", {"bytes": 4 * MIB})
+    world.settle()
+    with ThreadPoolExecutor(4) as pool:
+        looks = [
+            pool.submit(give_due, world.tasks.store, world.tasks.writer, "club", Event())
+            for _ in range(4)
+        ]
+        assert sum(each.result() for each in looks) == 2
+    world.settle()
+    assert [len(pack_lots(world, who)) for who in ("s1", "s2", "s3")] == [1, 1, 1]
+    assert world.available("campaign:club") == 2 * MIB
+    assert world.campaign("club")["unpaid_grants"] == []
+    world.clock.at += 2 * RETRY_AFTER_MS
+    assert give(world) == 0
+    assert world.verify()["ok"]
+
+
+def test_a_grant_that_could_not_be_paid_is_tried_again_each_day_until_the_month_ends(supply, world):
+    monthly_grants(supply, world, "s1", "s2", amount=10 * MIB)
+    closed = [CloseAccount(key="c", account="s2"), Suspend(key="s", account="campaign:club")]
+    assert {each.status for each in world.ledger.do(*closed)} == {"done"}
+    assert [give(world), give(world)] == [2, 0]
+    (told,) = world.campaign("club")["unpaid_grants"]
+    assert (told["code"], told["members"]) == ("account_suspended", 2)
+    world.clock.at += RETRY_AFTER_MS
+    assert [give(world), give(world)] == [2, 0]
+    world.ledger.do(Resume(key="r", account="campaign:club"))
+    world.clock.at += RETRY_AFTER_MS
+    assert give(world) == 2
+    assert len(pack_lots(world, "s1")) == 1
+    (told,) = world.campaign("club")["unpaid_grants"]
+    assert (told["code"], told["members"]) == ("account_closed", 1)
+    world.clock.at += RETRY_AFTER_MS
+    assert give(world) == 0, "a closed account stays closed"
+    world.clock.at = CALENDAR.month_end(CALENDAR.month_of(world.clock.at))
+    assert give(world) == 2, "a new month, and nothing is owed of the old one"
+    assert len(pack_lots(world, "s1")) == 2

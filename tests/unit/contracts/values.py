@@ -45,6 +45,7 @@ from shared.contracts.ledger import (
     UsageReversed,
 )
 from shared.contracts.offers import Hours, RewardTerms
+from shared.contracts.tasks import PackIssued
 from tests.unit.contracts import gifting_values, sponsoring_values, tasks_values
 
 AUG, SEP, OCT = 1438358400000, 1441036800000, 1443628800000
@@ -165,6 +166,9 @@ LATER: list[tuple[str, Event]] = [
     ("of_a_claim", DataClawedBack(**LEAST, transfer_id=CLAWBACK, undoes=TRANSFER, sender="bob",
                                   purpose="award", legs=[SMALL_LEG], **SPONSOR,
                                   undone_correlation_id=ALL["correlation_id"])),
+    ("tried_again", PackIssued(**LEAST, **tasks_values.ISSUED, terms=tasks_values.SHORT,
+                               campaign="didi-rides", grant="monthly", cycle="2015-08",
+                               attempt=2)),
     ("on_terms", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="award",
                                  legs=[SMALL_LEG], **SPONSOR, terms=TERMS)),
     ("on_terms", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="award",

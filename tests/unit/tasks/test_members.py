@@ -1,18 +1,35 @@
 """Lists of members: what becomes of each row; and grants, once per member and month."""
 
 import pytest
+from msgspec.structs import replace
 
+from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.catalogue import Valid
-from services.tasks.domain.grants import Grant, grant_mistake, issue_name, parcel_of
+from services.tasks.domain.grants import (
+    RETRY_AFTER_MS,
+    For,
+    Grant,
+    grant_mistake,
+    issue_name,
+    may_begin,
+    parcel_of,
+    retried_before,
+)
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.members import ListVersion, Rejected, sort_additions, sort_removals
+from services.tasks.domain.terms import Budget, CampaignTerms
 from shared.calendar import Calendar
-from shared.contracts.ledger import TransferRefused
+from shared.contracts.ledger import DataReceived, TransferRefused
 from shared.sagas.aggregate import Meta
 
 CALENDAR = Calendar("Asia/Shanghai")
 NOW = CALENDAR.parse("2015-08-10T12:00:00")
 META = Meta(now=NOW, actor="operator")
+WHOSE = For(campaign="c", partner="p", subscriber="s")
+REFUSED = TransferRefused(
+    account="campaign:c", recorded_at=NOW, actor="tasks", transfer_id="t", to="s",
+    code="insufficient_data",
+)  # fmt: skip
 
 
 def test_ten_rows_with_three_bad_ones_are_seven_in_and_three_reasons():
@@ -42,12 +59,54 @@ def test_a_versions_digest_says_who_whatever_their_order():
 
 def test_a_grant_of_a_month_has_one_name_and_the_campaign_pays():
     grant = Grant(name="monthly", bytes=5, effect="next_cycle", valid=Valid(months=0))
-    first, again = (parcel_of(grant, "c", "p", "s", NOW + n, CALENDAR) for n in (0, 1000))
+    first, again = (parcel_of(grant, WHOSE, NOW + n, CALENDAR) for n in (0, 1000))
     assert first.issue_id == again.issue_id == issue_name("c", "monthly", "2015-08", "s")
     assert first.payer == "campaign:c"
     assert CALENDAR.text(first.terms.valid_from) == "2015-09-01T00:00:00+08:00"
-    october = parcel_of(grant, "c", "p", "s", CALENDAR.parse("2015-10-01"), CALENDAR)
+    october = parcel_of(grant, WHOSE, CALENDAR.parse("2015-10-01"), CALENDAR)
     assert october.issue_id != first.issue_id
+
+
+def test_each_attempt_has_a_name_of_its_own_and_begins_when_the_one_before_was_refused():
+    grant = Grant(name="monthly", bytes=5)
+    first, second = (
+        parcel_of(grant, replace(WHOSE, attempt=each), NOW, CALENDAR) for each in (1, 2)
+    )
+    assert first.issue_id != second.issue_id
+    issue = Issue.begin(first, META)
+    assert may_begin(1, None)
+    assert [may_begin(2, before) for before in (None, issue)] == [False, False]
+    issue.on(REFUSED, META)
+    assert may_begin(2, issue)
+    delivered = Issue.begin(first, META)
+    delivered.on(
+        DataReceived(
+            account="s", recorded_at=NOW, actor="ledger", transfer_id="t", sender="campaign:c",
+            purpose="pack", lots=[],
+        ),
+        META,
+    )  # fmt: skip
+    assert not may_begin(2, delivered)
+
+
+def test_a_grant_is_tried_again_a_day_later_or_when_new_funds_have_arrived():
+    assert retried_before(0, NOW) == NOW - RETRY_AFTER_MS
+    assert retried_before(NOW - RETRY_AFTER_MS - 1, NOW) == NOW - RETRY_AFTER_MS
+    assert retried_before(NOW - 5, NOW) == NOW - 5
+
+
+def test_a_campaign_tells_when_funds_arrived_last():
+    campaign = Campaign.draft("c", "p", "app", CampaignTerms(budget=Budget(), starts_at=0), META)
+    campaign.approve(META)
+    for name, amount in (("1" * 32, 5), ("2" * 32, 6)):
+        campaign.fund(name, amount, META)
+    assert campaign.funded_at == 0
+    arrived = DataReceived(
+        account="campaign:c", recorded_at=NOW, actor="ledger", transfer_id="t", sender="partner:p",
+        purpose="funding", lots=[], correlation_id="1" * 32,
+    )  # fmt: skip
+    campaign.on(arrived, replace(META, now=NOW + 7))
+    assert campaign.funded_at == NOW + 7
 
 
 @pytest.mark.parametrize("names", [["a", "a"], ["a"]])
@@ -58,11 +117,7 @@ def test_grants_need_names_of_their_own_and_a_list(names):
 
 
 def test_an_issue_ends_once_as_the_ledger_says():
-    issue = Issue.begin(parcel_of(Grant(name="g", bytes=1), "c", "p", "s", NOW, CALENDAR), META)
-    refused = TransferRefused(
-        account="campaign:c", recorded_at=NOW, actor="tasks", transfer_id="t", to="s",
-        code="insufficient_data",
-    )  # fmt: skip
-    assert issue.on(refused, META)
-    assert not issue.on(refused, META)
+    issue = Issue.begin(parcel_of(Grant(name="g", bytes=1), WHOSE, NOW, CALENDAR), META)
+    assert issue.on(REFUSED, META)
+    assert not issue.on(REFUSED, META)
     assert (issue.state, issue.code) == ("refused", "insufficient_data")
