@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import rich_click as click
 
+from infra.cli.campaign_sums import read_sums, show_sums
 from infra.cli.client import PATIENCE_S, Service, tasks_of
 from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
@@ -127,10 +128,11 @@ def refresh(bank: Bank, output: Output, name: str, reason: str, key: str | None)
 @click.argument("name")
 @bank_option
 def show(bank: Bank, output: Output, name: str) -> None:
-    """Show a campaign."""
+    """Show a campaign, and what it was given and spent, by day and kind."""
     with tasks_of(bank, output) as tasks:
         answer = tasks.get(_path(name))
-    output.show(answer, lambda: _show_campaign(output, answer))
+    answer |= read_sums(bank, output, answer["campaign"], answer["partner"])
+    output.show(answer, lambda: _show_whole(output, answer))
 
 
 @campaign.command("list")
@@ -214,6 +216,11 @@ def _repeat(ask: Callable[[], Any], enough: Callable[[Document], bool]) -> Docum
                 " it is gone on with as soon as it does: `databank campaign show` tells",
             )
         time.sleep(STEP_S)
+
+
+def _show_whole(output: Output, answer: Document) -> None:
+    _show_campaign(output, answer)
+    show_sums(output, answer)
 
 
 def _show_campaign(output: Output, answer: Document) -> None:

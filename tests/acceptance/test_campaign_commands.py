@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.cli.client import ledger_of
-from tests.acceptance.steps import end, kill, start, wait_until_ready
+from tests.acceptance.steps import do, end, kill, start, wait_until_ready
 from tests.support.bank import LocalBank, wait_until
 
 CLOCK = "2015-07-31T12:00:00+08:00"
@@ -89,3 +89,48 @@ def test_a_campaign_goes_its_way_although_the_ledger_is_killed(
     assert bank.json("campaign", "end", "didi-rides")["state"] == "ended"
     wait_until(lambda: available(bank) == GIB, ARRIVAL_S, "the partner has the rest back")
     assert bank.json("verify")["ok"] is True
+
+
+def test_a_campaign_is_shown_with_what_it_was_given_and_spent_by_day(
+    bank: LocalBank, tmp_path: Path
+) -> None:
+    bank.done("campaign", "draft", written(tmp_path, "rides.yaml", RIDES))
+    drafted = bank.json("campaign", "show", "didi-rides")
+    assert (drafted["sums"], drafted["sums_missing"]) == (None, "account_not_found")
+    assert "spent: nothing: it has no account yet" in bank.done("campaign", "show", "didi-rides")
+    bank.done("campaign", "approve", "didi-rides")
+    bank.done("campaign", "fund", "didi-rides", "100MB")
+    bank.done("campaign", "start", "didi-rides")
+    bank.done("clock", "set", "2015-08-02T12:00:00+08:00")
+    opened = {"type": "open_account", "key": "o", "plan": "std-30mb"}
+    do(bank, [opened | {"account": who} for who in ("ann", "bob")])
+    use(bank, ["2015-08-01T09:00:00", "2015-08-01T10:00:00", "2015-08-02T09:00:00"])
+
+    shown = bank.json("campaign", "show", "didi-rides")
+    assert (shown["state"], shown["sums_missing"]) == ("running", None)
+    sums = shown["sums"]
+    assert (sums["funded_bytes"], sums["sponsored_bytes"]) == (100 * MIB, 6_000)
+    assert (sums["available_bytes"], sums["balanced"]) == (100 * MIB - 6_000, True)
+    (row,) = shown["spend"]
+    assert (row["day"], row["kind"], row["rating_group"]) == ("2015-08-02", "sponsored", "didi")
+    assert (row["bytes"], row["count"], row["subscribers"]) == (6_000, 6, 2)
+    text = bank.done("campaign", "show", "didi-rides")
+    assert "went: sponsored 5.86 KiB" in text
+    assert "2015-08-02" in text
+
+
+def use(bank: LocalBank, times: list[str]) -> None:
+    """Let ann and bob use 1,000 bytes of Didi's at each time, until all of it is charged."""
+    lines = [
+        {"usage_id": f"{who}-{at}", "account": who, "bytes": 1_000, "occurred_at": f"{at}+08:00",
+         "host": "udache.com"}
+        for who in ("ann", "bob") for at in times
+    ]  # fmt: skip
+    with ledger_of(bank.bank) as ledger:
+        wait_until(
+            lambda: all(
+                each["status"] == "done" and each["sponsored_bytes"] == 1_000
+                for each in ledger.post("/v1/usage", {"lines": lines}).body["outcomes"]
+            ),
+            ARRIVAL_S, "the campaign's quotas have paid",
+        )  # fmt: skip
