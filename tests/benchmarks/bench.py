@@ -76,21 +76,26 @@ class Bench:
 
     def ledger_runs(self, name: str, run: Callable[..., Timing], *arguments: Any) -> list[Timing]:
         """Run something in a ledger process on a fresh database, pgbench before and after each."""
-        timings = []
         self.reference()
-        for each in range(1, self.plan.runs + 1):
-            server = self.server
-            with self.step(f"{name}, run {each} of {self.plan.runs}"):
-                server.checkpoint()
-                with server.ledger(f"ledger-{next(self._numbers)}") as (bank, url):
-                    timings.append(apart(run, url, bank.clock_file, *arguments))
-            timing = timings[-1]
-            self.say(
-                f"{name}, run {each}: {number(timing.per_second)} /s,"
-                f" {timing.cpu_seconds / timing.items * 1e6:.1f} µs of CPU each"
-            )
-            self.reference()
-        return timings
+        return [
+            self.ledger_run(name, each, run, *arguments) for each in range(1, self.plan.runs + 1)
+        ]
+
+    def ledger_run(
+        self, name: str, number_of_run: int, run: Callable[..., Timing], *arguments: Any
+    ) -> Timing:
+        """Run something once in a ledger process on a fresh database, then pgbench."""
+        server = self.server
+        with self.step(f"{name}, run {number_of_run} of {self.plan.runs}"):
+            server.checkpoint()
+            with server.ledger(f"ledger-{next(self._numbers)}") as (bank, url):
+                timing = apart(run, url, bank.clock_file, *arguments)
+        self.say(
+            f"{name}, run {number_of_run}: {number(timing.per_second)} /s,"
+            f" {timing.cpu_seconds / timing.items * 1e6:.1f} µs of CPU each"
+        )
+        self.reference()
+        return timing
 
     @contextmanager
     def running(self, clock: str = CLOCK, **environment: str) -> Iterator[LocalBank]:
