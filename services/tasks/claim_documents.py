@@ -19,7 +19,7 @@ def claim_document(
         "claim_id": claim.claim_id,
         "campaign": claim.campaign,
         "partner": claim.partner,
-        "campaign_version": claim.version,
+        "campaign_version": claim.campaign_version,
         "task": claim.task,
         "step": claim.step,
         "occurrence": claim.occurrence,

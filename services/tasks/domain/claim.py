@@ -194,7 +194,10 @@ class Claim(Aggregate):
 
     def _begun(self, data: ClaimAccepted | ClaimNoted) -> None:
         self.claim_id, self.account = data.claim_id, data.account
-        self.campaign, self.partner, self.version = data.campaign, data.partner, data.version
+        self.campaign, self.partner = data.campaign, data.partner
+        self.campaign_version = data.version
+        # Where the stream goes on, as it always did: in old logs claims of later terms have a hole.
+        self.version = data.version
         self.task, self.step, self.occurrence = data.task, data.step, data.occurrence
         self.subscriber, self.happened_at = data.subscriber, data.happened_at
         self.claimed_at, self.attributed_at = data.recorded_at, data.attributed_at

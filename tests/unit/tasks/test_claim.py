@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.tasks.claim_documents import claim_document
 from services.tasks.domain.claim import Claim, For
 from services.tasks.domain.tasks.completion import Earned, claim_name
 from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Reward
@@ -22,6 +23,7 @@ from shared.contracts.ledger import (
 from shared.contracts.tasks import ClaimAccepted, ClaimClawedBack, ClaimNoted, ClawbackAsked
 from shared.errors import RefusedError
 from shared.sagas.aggregate import Meta, encode, event_of, rebuild
+from tests.support.memory import CALENDAR
 
 NOW = 1_440_000_000_000
 WHOSE = For(campaign="august", partner="didi", version=3, task="ride", happened_at=NOW - 5)
@@ -231,3 +233,9 @@ def test_whatever_comes_in_whatever_order_a_claim_ends_once_and_bytes_are_accoun
             assert claim.taken_bytes + claim.shortfall_bytes == claim.bytes
     assert ends <= 1
     assert vars(stored(claim))["state"] == claim.state
+
+
+def test_a_claim_is_shown_with_the_terms_that_it_was_claimed_under_whatever_follows():
+    claim = paid()
+    for each in (claim, stored(paid())):
+        assert claim_document(each, CALENDAR)["campaign_version"] == WHOSE.version
