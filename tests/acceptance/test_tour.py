@@ -59,9 +59,9 @@ def test_every_example_of_the_http_page_is_what_the_toured_bank_answers(
     assert tour[-1].command == "databank down"
     bank.up()
     wrong = []
-    tokens: dict[str, str] = {}
+    told: dict[str, str] = {}
     for example in examples():
         if example.service == "gateway":
             wait_until(lambda: is_level(bank.bank), 30, "the views are level")
-        wrong += [f"{example.request}: {each}" for each in differences(example, bank.bank, tokens)]
+        wrong += [f"{example.request}: {each}" for each in differences(example, bank.bank, told)]
     assert not wrong, "\n" + "\n".join(wrong)

@@ -7,6 +7,7 @@ the last item of a list) for more of them.
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,14 +15,20 @@ from typing import Any
 import httpx2
 
 from infra.runtime.state import Bank
+from services.tasks.domain.signature import SECRET_PREFIX, secret_of, sign
 from tests.support.bank import ROOT
 
 PAGE = ROOT / "docs" / "http.md"
-BLOCK = re.compile(r"^## (\w+)$|^```(http|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^## ([\w ]+)$|^```(http|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Which process the examples under a heading ask.
-ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "Tasks": "", "Offers": "",
-         "All": "gateway", "Problems": "ledger"}  # fmt: skip
+ASKED = {"Ledger": "ledger", "Gateway": "gateway", "Gifting": "gifting", "Tasks": "tasks",
+         "Completions and claims": "tasks", "Packs and lists": "tasks", "Offers": "ledger",
+         "All": "gateway", "Problems": "ledger", "Refusals of single commands": ""}  # fmt: skip
 OPEN_ROUTES = ("/health", "/ready")
+# What an answer alone tells; the page has something in its place, here and in later examples.
+TOLD = ("token", "secret", "codes")
+# Until then a claim or an issue that a later example shows has arrived.
+ARRIVAL_S = 15.0
 ANY = "…"
 # Their values differ from run to run; what kind of value it is does not.
 VOLATILE = {
@@ -68,18 +75,31 @@ def examples() -> list[Example]:
     return found
 
 
-def differences(example: Example, bank: Bank, tokens: dict[str, str]) -> list[str]:
+def differences(example: Example, bank: Bank, told: dict[str, str]) -> list[str]:
     """Send an example's request; return where the answer is not what the page shows.
 
-    `tokens` are those that answers have told so far, by what the page has in their place.
+    `told` is what answers have told so far, by what the page has in its place. What tasks is asked
+    about may still be on its way: it is asked again until it is what the page shows.
     """
-    for token, told in tokens.items():
-        example = replace(example, request=example.request.replace(token, told))
-    answer = send(example, bank)
+    for text, real in told.items():
+        example = replace(
+            example, request=example.request.replace(text, real),
+            body=example.body.replace(text, real),
+        )  # fmt: skip
+    deadline = time.monotonic() + ARRIVAL_S
+    while True:
+        found = _differences(example, bank, told)
+        moving = example.service == "tasks" and example.request.startswith("GET ")
+        if not found or not moving or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
+def _differences(example: Example, bank: Bank, told: dict[str, str]) -> list[str]:
+    answer = send(example, bank, told)
     shown, real = list(_values(example.answer)), list(_values(answer.text))
-    if shown and "token" in shown[0] and "token" in real[0]:
-        tokens[shown[0]["token"]] = real[0]["token"]
-        shown[0]["token"] = real[0]["token"]
+    for one, other in zip(shown, real, strict=False):
+        _hear(one, other, told)
     if len(real) > len(shown):
         # Of a stream's progress only the end is the same each time.
         real = real[-len(shown) :]
@@ -90,25 +110,58 @@ def differences(example: Example, bank: Bank, tokens: dict[str, str]) -> list[st
     return [*found, f"real: {answer.text[:4_000]}"] if found else []
 
 
-def send(example: Example, bank: Bank) -> httpx2.Response:
-    """Send an example's request as the operator."""
+def _hear(shown: Any, real: Any, told: dict[str, str]) -> None:
+    """Note what an answer alone tells, and let the page show the same."""
+    for name in TOLD:
+        if not (isinstance(shown, dict) and name in shown and name in real):
+            continue
+        if isinstance(real[name], str):
+            told[shown[name]] = real[name]
+        else:
+            told |= dict(zip(shown[name], real[name], strict=True))
+        shown[name] = real[name]
+
+
+def send(example: Example, bank: Bank, told: dict[str, str]) -> httpx2.Response:
+    """Send an example's request as the operator, or signed as the partner."""
     method, _, path = example.request.partition(" ")
-    bases = {"gateway": bank.gateway_url, "gifting": bank.gifting_url}
+    bases = {
+        "gateway": bank.gateway_url, "gifting": bank.gifting_url, "tasks": bank.tasks_url,
+    }  # fmt: skip
     base = bases.get(example.service, bank.ledger_url)
     headers = {"Authorization": f"Bearer {bank.operator_token}", **example.headers}
     if path in OPEN_ROUTES:
         headers = {}
-    body = None
+    body = b""
     if example.body:
         body = json.dumps(_filled(json.loads(example.body), bank)).encode()
         headers["Content-Type"] = "application/json"
+    if "webhook-id" in headers:
+        headers = _signed(headers, body, told)
     return httpx2.request(
-        method, base + path, content=body, headers=headers, timeout=60, trust_env=False
+        method, base + path, content=body or None, headers=headers, timeout=60, trust_env=False
     )
 
 
+def _signed(headers: dict[str, str], body: bytes, told: dict[str, str]) -> dict[str, str]:
+    """Return the headers of a call that is signed now, with the secret that was told last."""
+    *_, secret = (real for real in told.values() if real.startswith(SECRET_PREFIX))
+    at = int(time.time())
+    signature = sign(secret_of(secret), headers["webhook-id"], at, body)
+    made = {**headers, "webhook-timestamp": str(at), "webhook-signature": signature}
+    del made["Authorization"]
+    return made
+
+
 def _filled(body: Any, bank: Bank) -> Any:
-    """Return a request whose `"rules": "…"` are those in force, carrying over one half."""
+    """Return a request whose `"rules": "…"` are those in force, carrying over one half.
+
+    What is told to have happened, happens now.
+    """
+    if isinstance(body, dict) and "completions" in body:
+        return {"completions": [_filled(each, bank) for each in body["completions"]]}
+    if isinstance(body, dict) and "happened_at" in body:
+        return body | {"happened_at": _get(f"{bank.ledger_url}/v1/clock", bank)["now"]}
     if isinstance(body, dict) and body.get("rules") == ANY:
         text = json.dumps(_get(f"{bank.ledger_url}/v1/rules", bank)["versions"][0])
         halved = text.replace('"share_percent": 100', '"share_percent": 50')
