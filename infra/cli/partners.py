@@ -8,7 +8,7 @@ from uuid import uuid4
 import rich_click as click
 
 from infra.cli import signed
-from infra.cli.client import Service, tasks_of
+from infra.cli.client import Service, read_fresh, tasks_of
 from infra.cli.files import FILE, read_document
 from infra.cli.gifts import Amount, key_option
 from infra.cli.output import Bank, Output, bank_option, human_bytes
@@ -61,6 +61,16 @@ def list_(bank: Bank, output: Output, after: str | None, limit: int) -> None:
     with tasks_of(bank, output) as tasks:
         answer = tasks.get("/v1/partners", **query)
     output.show(answer, lambda: _show_partners(output, answer))
+
+
+@partner.command("alarms")
+@click.option("--partner", "of", help="Of this partner and its campaigns only.")
+@bank_option
+def alarms(bank: Bank, output: Output, of: str | None) -> None:
+    """List the partners and campaigns that have little left: less than 20 % or 5 %."""
+    asked = {} if of is None else {"partner": of}
+    answer = read_fresh(bank, output, "/v1/partners/alarms", **asked)
+    output.show(answer, lambda: _show_alarms(output, answer))
 
 
 @partner.command("suspend")
@@ -235,7 +245,17 @@ def _show_partner(output: Output, answer: Document) -> None:
         left = human_bytes(answer["available_bytes"])
         output.line(f"available {left}, held {human_bytes(answer['held_bytes'])}")
     if answer["alarm_percent"] is not None:
-        output.line(f"less than {answer['alarm_percent']} % of it is left")
+        whole = human_bytes(answer["alarm_of_bytes"])
+        output.line(f"less than {answer['alarm_percent']} % are left of {whole}: let it buy")
+
+
+def _show_alarms(output: Output, answer: Document) -> None:
+    rows = [
+        (each["account"], f"{each['percent']} %", human_bytes(each["available_bytes"]),
+         minutes(each["told_at"]))
+        for each in answer["alarms"]
+    ]  # fmt: skip
+    output.table("Little is left", ["account", "less than", "available", "since"], rows)
 
 
 def _show_partners(output: Output, answer: Document) -> None:

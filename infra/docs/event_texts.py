@@ -74,7 +74,7 @@ MEANINGS: dict[str, str] = {
     "plan_used_percent": "percent of the month's plan lot that are used",
     "low_balance_bytes": "bytes that can be used now, or fewer",
     "expiring_days": "days before bytes expire that will not be carried over",
-    "threshold": "`plan_used`, `low_balance` or `expiring`",
+    "threshold": "`plan_used`, `low_balance`, `expiring` or `funds_left`",
     "value": "which one: percent, bytes or days",
     "available_bytes": "what can be used now",
     "level_bytes": "it was crossed at this or less; it is armed again above",
@@ -202,7 +202,8 @@ READ_BY: dict[type[Event], str] = {
     DataExpired: "views: lots shrink; *expired* += Σ slices",
     MonthClosed: "views: nothing changes",
     ThresholdsSet: "views: nothing changes",
-    ThresholdCrossed: "who sends messages to subscribers. Views: nothing changes",
+    ThresholdCrossed: "who sends messages to subscribers. Views: of `funds_left`, "
+    "an alarm of `campaigns`",
     RulesPublished: "auditors, and `verify`; views: nothing changes",
 }
 

@@ -80,7 +80,7 @@ def make_app(gateway: Gateway, tokens: Tokens) -> Flask:
 
 def web_gauges(gateway: Gateway) -> Iterator[Metric]:
     """Return what the web process reads when Prometheus asks."""
-    return metrics.web_gauges(gateway.store, gateway.readers)
+    return metrics.web_gauges(gateway.store, gateway.readers, gateway.clock)
 
 
 def ready(gateway: Gateway) -> dict[str, str]:

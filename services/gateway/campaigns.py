@@ -10,6 +10,8 @@ paid of usage, less what was reversed; *given back* what has arrived at the part
 what has left one account and not arrived at the next (a refill, a give-back, an award, a clawback,
 a refund). *Adjusted* is what an operator took by hand less what it gave. What is left in lots is
 held, or available until the lot expires, or lapsed until it is taken as expired.
+
+It has the alarms of partners and campaigns, too (`alarms.py`).
 """
 
 from collections import defaultdict
@@ -17,6 +19,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from services.gateway import alarms
+from services.gateway.alarms import Alarms
 from services.gateway.integration import Spent, ViewEvent
 from services.gateway.projections import (
     Key,
@@ -81,11 +85,13 @@ class CampaignsDelta:
         self.lots: dict[LotKey, tuple[str, int]] = {}
         self.remaining: dict[LotKey, int] = defaultdict(int)
         self.held: dict[LotKey, int] = defaultdict(int)
+        self.alarms = Alarms()
 
     def add(self, log: str, event: ViewEvent) -> None:
         """Add what an event changes: on a campaign's accounts, and where its bytes arrive."""
         del log
         account = event.account
+        self.alarms.add(event)
         if account.startswith(OWN):
             campaign = account if account.startswith(CAMPAIGN) else campaign_of(account)
             self._own(campaign, event)
@@ -158,7 +164,7 @@ class CampaignsDelta:
 
     def size(self) -> int:
         """Return about how many rows writing this will touch."""
-        return len(self.terms) + len(self.lots) + len(self.remaining)
+        return len(self.terms) + len(self.lots) + len(self.remaining) + len(self.alarms.of)
 
     def rows(self) -> Rows:
         """Return sums and lots. Raises UnknownLotError."""
@@ -171,7 +177,9 @@ class CampaignsDelta:
             (name,): (self.partners.get(name), *msgspec.structs.astuple(terms))
             for name, terms in self.terms.items()
         }
-        return {"campaigns": {**sums}, "campaign_lots": lots}
+        return {
+            "campaigns": {**sums}, "campaign_lots": lots, "fund_alarms": self.alarms.rows(),
+        }  # fmt: skip
 
 
 INSERT_CAMPAIGNS = f"""
@@ -206,6 +214,7 @@ class CampaignsView(View):
         "campaign_lots": (
             ("account", "lot_id"), ("campaign", "expires_at", "remaining", "held"),
         ),
+        "fund_alarms": (("account",), alarms.COLUMNS),
     }  # fmt: skip
 
     def new_delta(self) -> CampaignsDelta:
@@ -233,6 +242,17 @@ class CampaignsView(View):
         if delta.lots:
             lots = [(*key, *lot) for key, lot in delta.lots.items()]
             self._run(cursor, INSERT_LOTS, *columns_of(lots))
+        self._write_alarms(cursor, delta.alarms)
+        self._write_lots(cursor, delta)
+
+    def _write_alarms(self, cursor: AnyCursor, told: Alarms) -> None:
+        if ended := told.ended():
+            self._run(cursor, alarms.DELETE_ALARMS, ended)
+        if standing := told.rows():
+            rows = [(*key, *row) for key, row in standing.items()]
+            self._run(cursor, alarms.UPSERT_ALARMS, *columns_of(rows))
+
+    def _write_lots(self, cursor: AnyCursor, delta: CampaignsDelta) -> None:
         keys = list({**delta.remaining, **delta.held})
         if not keys:
             return

@@ -10,8 +10,12 @@ from services.gateway.catalogue import VIEWS
 from services.gateway.store import LANE, Sequences, Store, parked_counts, positions_of
 from shared.bus.inbox import Counts
 from shared.bus.types import LogReader
+from shared.clock import BankClock
+from shared.contracts.ledger import FUNDS_LEFT_PERCENT
+from shared.ids import account_kind
 from shared.metrics import Lags, gauge, inbox_metrics, lags_behind_each
 
+KINDS = ("partner", "campaign")
 READS = Counter(
     "databank_gateway_reads",
     "Answers from views; stale ones lack a position that the caller asked for",
@@ -24,8 +28,13 @@ def count_read(*, stale: bool) -> None:
     READS.labels("yes" if stale else "no").inc()
 
 
-def web_gauges(store: Store, readers: Mapping[str, LogReader]) -> Iterator[Metric]:
-    """Yield what is parked and how far the views are behind. Raises UnavailableError."""
+def web_gauges(
+    store: Store, readers: Mapping[str, LogReader], clock: BankClock
+) -> Iterator[Metric]:
+    """Yield what is parked, how far the views are behind, and what they say of campaigns.
+
+    Raises UnavailableError.
+    """
     views = list(VIEWS)
     with store.cursor() as cursor:
         positions, parked = positions_of(cursor, views), parked_counts(cursor, views)
@@ -38,6 +47,21 @@ def web_gauges(store: Store, readers: Mapping[str, LogReader]) -> Iterator[Metri
         ("view", "log"), _lags(readers, positions),
     )  # fmt: skip
     yield from campaign_gauges(store)
+    yield alarms_gauge(store, clock.now())
+
+
+def alarms_gauge(store: Store, now: int) -> Metric:
+    """Return how many partners and campaigns have little left. Raises UnavailableError."""
+    counts = {(kind, str(percent)): 0 for kind in KINDS for percent in FUNDS_LEFT_PERCENT}
+    with store.cursor() as cursor:
+        _, found = spend_queries.alarms(cursor, now)
+    for row in found:
+        counts[str(account_kind(row["account"])), str(row["percent"])] += 1
+    return gauge(
+        "databank_fund_alarms",
+        "Partners and campaigns of whose funds less than so many percent are left",
+        ("kind", "percent"), counts,
+    )  # fmt: skip
 
 
 def campaign_gauges(store: Store) -> Iterator[Metric]:

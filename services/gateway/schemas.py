@@ -90,7 +90,7 @@ class SettlementQuery(Schema):
 
 
 class CampaignsQuery(FreshQuery):
-    """A read of campaigns behind `after`, by name; of one partner."""
+    """A read of campaigns or alarms behind `after`, by name; of one partner."""
 
     partner = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
     after = fields.String(load_default=None, validate=validate.Length(min=1, max=80))

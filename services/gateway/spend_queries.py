@@ -65,6 +65,28 @@ CAMPAIGN_SUMS = f"""
 SELECT {", ".join(f"coalesce(sum({term}), 0)" for term in TERMS)},
     (SELECT coalesce(sum(remaining), 0) FROM campaign_lots) FROM campaigns
 """
+# A partner's own lots are the view `balances`'s.
+ALARMS = """
+WITH alarms AS (
+    SELECT told.account, coalesce(campaigns.partner, told.account) AS partner, told.percent,
+        told.told_at, told.level_bytes, coalesce(own.available, escrow.available, 0) AS available
+    FROM fund_alarms AS told LEFT JOIN campaigns ON campaigns.campaign = told.account
+        LEFT JOIN LATERAL (
+            SELECT sum(remaining - held) AS available FROM lots
+            WHERE campaigns.campaign IS NULL AND lots.account = told.account
+                AND valid_from <= %(now)s AND expires_at > %(now)s) AS own ON true
+        LEFT JOIN LATERAL (
+            SELECT sum(remaining - held) AS available FROM campaign_lots
+            WHERE campaign_lots.campaign = told.account AND expires_at > %(now)s) AS escrow ON true
+)
+SELECT
+    (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'campaigns'),
+    (SELECT jsonb_agg(to_jsonb(one)) FROM (
+        SELECT * FROM alarms WHERE available <= level_bytes
+            AND (%(partner)s::text IS NULL OR partner = %(partner)s)
+            AND (%(after)s::text IS NULL OR account > %(after)s)
+        ORDER BY account LIMIT %(limit)s) AS one)
+"""
 QUOTAS = """
 SELECT account, sum(remaining) FROM campaign_lots
 WHERE campaign = %(campaign)s AND account <> %(campaign)s GROUP BY account ORDER BY account
@@ -134,6 +156,17 @@ def quotas(cursor: AnyCursor, campaign: str) -> list[dict[str, Any]]:
     """Return what each of a campaign's quotas has left."""
     rows = cursor.execute(QUOTAS, {"campaign": campaign}).fetchall()
     return [{"account": account, "remaining_bytes": int(left)} for account, left in rows]
+
+
+def alarms(
+    cursor: AnyCursor, now: int, *, partner: str | None = None, after: str | None = None,
+    limit: int | None = None,
+) -> tuple[Sequences, list[dict[str, Any]]]:  # fmt: skip
+    """Return the view's positions and up to `limit` alarms, by account; all without a limit."""
+    values = {"now": now, "partner": partner, "after": after, "limit": limit}
+    row = cursor.execute(ALARMS, values).fetchone()
+    assert row is not None
+    return row[0] or {}, row[1] or []
 
 
 def campaign_sums(cursor: AnyCursor) -> dict[str, int]:

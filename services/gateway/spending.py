@@ -145,6 +145,30 @@ class Spending:
             **self._fresh.meta(reached, wanted, now),
         }  # fmt: skip
 
+    def alarms(
+        self, partner: str | None, after: str | None, limit: int, at_least: str | None = None
+    ) -> Answer:
+        """Return a page of the partners and campaigns that have little left, by account."""
+        wanted, now = self._fresh.wait("campaigns", at_least), self._clock.now()
+        of = None if partner is None else partner_account(partner)
+        with self._store.cursor() as cursor:
+            reached, found = spend_queries.alarms(
+                cursor, now, partner=of, after=after, limit=limit + 1
+            )
+        more = len(found) > limit
+        return {
+            "alarms": [self._alarm(row) for row in found[:limit]],
+            "next_after": found[limit - 1]["account"] if more else None,
+            **self._fresh.meta(reached, wanted, now),
+        }  # fmt: skip
+
+    def _alarm(self, row: Answer) -> Answer:
+        return {
+            "account": row["account"], "partner": row["partner"], "percent": row["percent"],
+            "told_at": self._calendar.text(row["told_at"]), "level_bytes": row["level_bytes"],
+            "available_bytes": row["available"],
+        }  # fmt: skip
+
 
 def _campaign(row: Answer) -> Answer:
     """Return a campaign's terms in bytes, and whether what came is what is left and what went."""

@@ -46,6 +46,14 @@ def _spend(partner: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     return gateway().spending.spend(partner, filters, asked["limit"], asked["at_least"])
 
 
+@blueprint.get("/v1/partners/alarms")
+@allow("operator", "tasks")
+def get_alarms() -> Response:
+    """List the partners and campaigns that have little left, by account."""
+    asked = query(CampaignsQuery())
+    return json_response(gateway().spending.alarms(**asked))
+
+
 @blueprint.get("/v1/partners/<partner>/settlements/<day>")
 @allow("operator", "tasks")
 def get_settlement(partner: str, day: str) -> Response:

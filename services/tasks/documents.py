@@ -12,9 +12,7 @@ from services.tasks.domain.terms import CampaignTerms
 from services.tasks.grants import Unpaid
 from services.tasks.list_rows import ListState
 from shared.calendar import Calendar
-
-# Percent of what was bought; below it is an alarm.
-ALARMS = (5, 20)
+from shared.contracts.ledger import FUNDS_LEFT_PERCENT
 
 
 def partner_document(
@@ -45,22 +43,25 @@ def partner_document(
         "prices": prices and msgspec.to_builtins(prices),
         "bought_bytes": partner.bought_bytes,
         "bought_fen": partner.bought_fen,
-        **_data(partner, account, now),
+        **_data(account, now),
     }  # fmt: skip
 
 
-def _data(partner: Partner, account: dict[str, Any] | None, now: int) -> dict[str, Any]:
-    """Return what is left and held, and below which share of what was bought it is."""
+def _data(account: dict[str, Any] | None, now: int) -> dict[str, Any]:
+    """Return what is left and held, and below which share of what it had when it bought it is."""
     if account is None:
-        return {"available_bytes": None, "held_bytes": None, "alarm_percent": None}
-    # What has no lot yet is told without `lots`.
+        return dict.fromkeys(("available_bytes", "held_bytes", "alarm_percent", "alarm_of_bytes"))
+    # What has no lot yet is told without `lots`, who never bought without `topped_up`.
     lots = account.get("lots", {}).values()
     lots = [lot for lot in lots if lot["valid_from"] <= now < lot["expires_at"]]
     held = sum(lot.get("held", 0) for lot in lots)
     available = sum(lot["remaining"] for lot in lots) - held
-    bought = partner.bought_bytes
-    alarm = next((each for each in ALARMS if available * 100 < bought * each), None)
-    return {"available_bytes": available, "held_bytes": held, "alarm_percent": alarm}
+    whole = account.get("topped_up", 0)
+    below = [each for each in FUNDS_LEFT_PERCENT if available * 100 < whole * each]
+    return {
+        "available_bytes": available, "held_bytes": held,
+        "alarm_percent": min(below, default=None), "alarm_of_bytes": whole,
+    }  # fmt: skip
 
 
 def key_document(key_id: str, asp_id: str, secret: bytes) -> dict[str, Any]:

@@ -408,11 +408,18 @@ class ThresholdsSet(Event, frozen=True, omit_defaults=True, kw_only=True):
     thresholds: Thresholds | None = None
 
 
+# The threshold of partners and campaigns, and its percents; at zero nothing more is paid.
+FUNDS_LEFT = "funds_left"
+FUNDS_LEFT_PERCENT = (20, 5)
+
+
 class ThresholdCrossed(Event, frozen=True, omit_defaults=True, kw_only=True):
     """A balance crossed a threshold: told once, and again only after it was above it meanwhile.
 
     `plan_used`: of the month's plan lot no more than `level_bytes` is left. `low_balance`: no more
     than that can be used now. `expiring`: `slices` end within so many days, by `expires_at`.
+    `funds_left`: of what a partner or campaign had when it last bought, or was funded, less than so
+    many percent are left; the next purchase or funding begins anew.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.threshold_crossed.v1"

@@ -18,7 +18,7 @@ from services.ledger.domain.lots import (
     Window,
     open_lot,
 )
-from services.ledger.domain.quota_state import EscrowState, QuotaState
+from services.ledger.domain.quota_state import FOREVER, EscrowState, QuotaState
 from services.ledger.domain.sponsor_state import (
     SPONSOR_EVENTS,
     forget_periods,
@@ -27,6 +27,7 @@ from services.ledger.domain.sponsor_state import (
     note_sponsored,
 )
 from shared.contracts.ledger import (
+    FUNDS_LEFT,
     AccountClosed,
     AccountOpened,
     AccountResumed,
@@ -67,7 +68,7 @@ __all__ = [
     "spend_line",
 ]
 
-STATE_FORMAT = 7
+STATE_FORMAT = 8
 
 # Longer than a carry lot usually lives: so long what comes back to a lot that was used up before
 # its close can still be carried over.
@@ -96,6 +97,8 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     carried_away: dict[str, int] = {}
     thresholds: Thresholds | None = None
     crossed: dict[str, Crossing] = {}
+    # What a partner or campaign had when it last bought, or was funded, with that; 0: never did.
+    topped_up: int = 0
     # What campaigns paid of this subscriber's traffic, by campaign and period; what it was told.
     sponsored: dict[str, int] = {}
     capped: list[str] = []
@@ -144,6 +147,14 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
             if lot.valid_from <= at < lot.expires_at
         )
 
+    def funds(self, at: int) -> int:
+        """Return the bytes that a partner or campaign has at an instant.
+
+        A share counts as when its quota last got some: how much of it is spent, the quota knows.
+        """
+        shares = 0 if self.escrow is None else sum(self.escrow.shares.values())
+        return self.available(at) + shares
+
     def next_deadline(self) -> int | None:
         """Return when the first of the holds times out, None without holds."""
         return min(hold.deadline for hold in self.holds.values()) if self.holds else None
@@ -189,7 +200,7 @@ def arm_again(account: Account, at: int) -> None:
             lot = account.lots.get(edge.lot_id)
             over = lot is None or lot.remaining > edge.level
         else:
-            over = account.available(at) > edge.level
+            over = account.funds(at) > edge.level
         if over:
             gone.append(name)
     for name in gone:
@@ -233,6 +244,16 @@ def _earned(account: Account, event: DataEarned) -> None:
         account.earned += terms.granted
     if event.months:
         account.granted_through = max(account.granted_through or "", *event.months)
+    if account.kind == "partner":
+        _top_up(account, event.recorded_at)
+
+
+def _top_up(account: Account, at: int) -> None:
+    """Begin anew to watch how much a partner or campaign has left."""
+    account.topped_up = account.funds(at)
+    account.crossed = {
+        name: edge for name, edge in account.crossed.items() if not name.startswith(FUNDS_LEFT)
+    }
 
 
 def _plan_changed(account: Account, event: PlanChanged) -> None:
@@ -278,12 +299,17 @@ def _spent(account: Account, event: DataSpent) -> None:
 
 def _thresholds_set(account: Account, event: ThresholdsSet) -> None:
     account.thresholds = event.thresholds
-    account.crossed = {name: edge for name, edge in account.crossed.items() if edge.until}
+    account.crossed = {
+        name: edge for name, edge in account.crossed.items()
+        if edge.until or name.startswith(FUNDS_LEFT)
+    }  # fmt: skip
 
 
 def _threshold_crossed(account: Account, event: ThresholdCrossed) -> None:
+    # What a campaign's quotas have left is estimated: only new funds arm its edges again.
+    level = FOREVER if account.kind == "campaign" else event.level_bytes
     account.crossed[event.name] = Crossing(
-        level=event.level_bytes, lot_id=event.lot_id or "", until=event.expires_at,
+        level=level, lot_id=event.lot_id or "", until=event.expires_at,
         at=event.recorded_at if event.expires_at else 0,
     )  # fmt: skip
 
@@ -339,6 +365,8 @@ def _received(account: Account, event: DataReceived) -> None:
         _add_lot(account, terms, event.recorded_at)
         account.received += terms.granted
     note_arrival(account, event)
+    if event.purpose == "funding":
+        _top_up(account, event.recorded_at)
 
 
 def _returned(account: Account, event: TransferReturned) -> None:

@@ -8,7 +8,15 @@ import msgspec
 from services.ledger.domain.account import Account, Lot
 from services.ledger.domain.commands import SetThresholds
 from services.ledger.domain.context import Context, Meta, facts, known, not_closed
-from shared.contracts.ledger import Event, Slice, ThresholdCrossed, Thresholds, ThresholdsSet
+from shared.contracts.ledger import (
+    FUNDS_LEFT,
+    FUNDS_LEFT_PERCENT,
+    Event,
+    Slice,
+    ThresholdCrossed,
+    Thresholds,
+    ThresholdsSet,
+)
 
 DAY_MS = 86_400_000
 
@@ -26,8 +34,10 @@ def set_thresholds(
 
 def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:
     """Return the edges that were crossed and are not told yet; each is to be taken at once."""
-    if account.kind != "subscriber" or account.status == "closed":
+    if account.status == "closed":
         return []
+    if account.kind != "subscriber":
+        return _funds_left(account, context, meta) if account.topped_up else []
     found = used_up(account, context, meta)
     lapsing = _lapsing(account, context)
     if not lapsing:
@@ -75,6 +85,24 @@ def _has_more(account: Account, low: int, now: int) -> bool:
             if left > low:
                 return True
     return False
+
+
+def _funds_left(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:
+    """Return the edges of what a partner or campaign has left; one that ends gives it back."""
+    if account.escrow is not None and account.escrow.ending:
+        return []
+    left, found = account.funds(context.now), []
+    for percent in FUNDS_LEFT_PERCENT:
+        # The most that is less than so many percent.
+        level = (account.topped_up * percent - 1) // 100
+        if left <= level and f"{FUNDS_LEFT}:{percent}" not in account.crossed:
+            found.append(
+                ThresholdCrossed(
+                    **_facts(account, context, meta), threshold=FUNDS_LEFT, value=percent,
+                    level_bytes=level, available_bytes=left,
+                )
+            )  # fmt: skip
+    return found
 
 
 def due_at(account: Account, context: Context) -> int | None:

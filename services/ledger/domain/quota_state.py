@@ -34,12 +34,14 @@ class Waiting(msgspec.Struct, array_like=True):
 class EscrowState(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What a campaign has sent to its quotas, and who waits for what.
 
-    `out`: bytes sent to each quota less what it gave back (it may have spent them); `round` is the
+    `out`: bytes sent to each quota less what it gave back (it may have spent them); `shares`: what
+    each got last, unless it has given back what was left of that; `round` is the
     last recall, `awaited` the quotas that have not answered it; `sent_day` and `sent_bytes` what
     was sent out, net, for a bank day.
     """
 
     out: dict[str, int] = {}
+    shares: dict[str, int] = {}
     waiting: list[Waiting] = []
     round: int = 0
     awaited: list[str] = []

@@ -63,6 +63,7 @@ def note_departure(account: Any, event: DataTransferred) -> None:
         escrow = _escrow(account)
         moved = sum(leg.bytes for leg in event.legs)
         escrow.out[event.to] = escrow.out.get(event.to, 0) + moved
+        escrow.shares[event.to] = moved
         escrow.waiting = [each for each in escrow.waiting if each.quota != event.to]
         if escrow.waiting:
             escrow.asked_back = [each for each in escrow.asked_back if each != event.to]
@@ -89,6 +90,7 @@ def note_arrival(account: Any, event: DataReceived) -> None:
     elif event.purpose == GIVE_BACK:
         escrow = _escrow(account)
         escrow.out[event.sender] = escrow.out.get(event.sender, 0) - moved
+        escrow.shares.pop(event.sender, None)
         if event.day is not None and event.day == escrow.sent_day:
             escrow.sent_bytes -= moved
         _answered(escrow, event.sender, event.recall)

@@ -10,7 +10,7 @@ import pytest
 
 from services.gateway.bootstrap import make_app
 from services.gateway.catalogue import VIEWS
-from services.ledger.domain.commands import Award, Buy, Transfer, Usage
+from services.ledger.domain.commands import Award, Buy, EndCampaign, Transfer, Usage
 from shared.auth import Tokens
 from shared.bus.inbox import Inbox
 from tests.support.gateway import MIB, BankReader, funded_bank, lived_bank, make_gateway
@@ -104,6 +104,39 @@ def test_lots_come_with_all_their_terms(api, gateway, reader, bank) -> None:
     assert award["parent_lot"]
     escrow = api.get("/v1/accounts/campaign:ride/balance")
     assert escrow["available_bytes"] == 99 * MIB
+
+
+def test_who_has_little_left_is_listed_until_there_is_more(api, gateway, reader, bank) -> None:
+    def alarms(**asked: Any) -> list[tuple[str, int, int]]:
+        bank.settle()
+        follow(gateway, reader)
+        found = api.get("/v1/partners/alarms", **asked)["alarms"]
+        return [(each["account"], each["percent"], each["available_bytes"]) for each in found]
+
+    assert alarms() == [("partner:didi", 5, 0)]
+    bank.do(Award(key="1", account="campaign:ride", subscriber="ann", bytes=90 * MIB))
+    escrow = ("campaign:ride", 20, 10 * MIB)
+    assert alarms() == [escrow, ("partner:didi", 5, 0)]
+    assert alarms(partner="didi") == alarms()
+    assert alarms(partner="other") == []
+    assert alarms(limit=1) == [escrow]
+    gauge = 'databank_fund_alarms{kind="%s",percent="%s"} %s'
+    told = api.client.get("/metrics").text
+    assert gauge % ("campaign", 20, "1.0") in told
+    assert gauge % ("partner", 5, "1.0") in told
+    assert gauge % ("partner", 20, "0.0") in told
+    bank.do(Buy(key="b2", account="partner:didi", bytes=MIB))
+    assert alarms() == [escrow]
+    bank.do(EndCampaign(key="e", account="campaign:ride"))
+    assert alarms() == []
+
+
+def test_what_came_back_to_a_partner_ends_its_alarm(api, gateway, reader, bank) -> None:
+    bank.do(EndCampaign(key="e", account="campaign:ride"))
+    bank.settle()
+    follow(gateway, reader)
+    assert bank.account("partner:didi").available(bank.clock.now()) == 100 * MIB
+    assert api.get("/v1/partners/alarms")["alarms"] == []
 
 
 def test_partner_spend_can_be_narrowed(api, gateway, reader, bank) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from eventsourcing.persistence import ProgrammingError
 
+from services.ledger.domain.commands import Award, OpenAccount
 from services.tasks.domain.signature import Signed, sign, signer
 from shared.errors import RefusedError
 from tests.support.tasks_world import DIDI, GIB, MIB, MakeWorld, World
@@ -30,6 +31,40 @@ def test_a_partner_that_has_bought_nothing_has_nothing(world: World) -> None:
     world.settle()
     found = world.get("/v1/partners/rider").body
     assert (found["available_bytes"], found["held_bytes"], found["alarm_percent"]) == (0, 0, None)
+
+
+def test_a_partner_and_its_campaign_are_told_once_that_little_is_left(world: World) -> None:
+    def told(account: str) -> list[str]:
+        partition = world.ledger.ledger.partition_for(account)
+        _, version = world.ledger.ledger.account(account)
+        rows = world.ledger.rows(
+            partition.number,
+            "SELECT convert_from(state, 'UTF8')::json->>'value' FROM stored_events"
+            " WHERE topic = 'bank.ledger.threshold_crossed.v1'"
+            f" AND convert_from(state, 'UTF8')::json->>'account' = '{account}'"
+            " ORDER BY notification_id",
+        )
+        assert version > len(rows)
+        return [value for (value,) in rows]
+
+    def alarm() -> tuple[int | None, int]:
+        found = world.get("/v1/partners/didi").body
+        return found["alarm_percent"], found["alarm_of_bytes"]
+
+    world.draft(budget={})
+    world.start(amount=GIB - GIB // 10)
+    assert (told("partner:didi"), alarm()) == (["20"], (20, GIB))
+    world.done(f"{AUGUST}/fundings", {"bytes": GIB // 10})
+    world.settle()
+    assert (told("partner:didi"), alarm()) == (["20", "5"], (5, GIB))
+    world.done("/v1/partners/didi/purchases", {"bytes": GIB})
+    world.settle()
+    assert (told("partner:didi"), alarm()) == (["20", "5"], (None, GIB))
+    award = Award(key="a", account="campaign:didi-august", subscriber="ann", bytes=GIB * 9 // 10)
+    opened = OpenAccount(key="o", account="ann", plan="std-30mb")
+    assert {each.status for each in world.ledger.do(opened, award)} == {"done"}
+    assert told("campaign:didi-august") == ["20"]
+    assert world.ledger.verified()["events"] > 0
 
 
 def test_what_is_asked_twice_is_done_once(world: World) -> None:

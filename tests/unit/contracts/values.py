@@ -169,6 +169,8 @@ LATER: list[tuple[str, Event]] = [
     ("tried_again", PackIssued(**LEAST, **tasks_values.ISSUED, terms=tasks_values.SHORT,
                                campaign="didi-rides", grant="monthly", cycle="2015-08",
                                attempt=2)),
+    ("of_funds", ThresholdCrossed(**LEAST | {"account": "partner:didi"}, threshold="funds_left",
+                                  value=20, available_bytes=19922944, level_bytes=20971519)),
     ("on_terms", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="award",
                                  legs=[SMALL_LEG], **SPONSOR, terms=TERMS)),
     ("on_terms", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="award",

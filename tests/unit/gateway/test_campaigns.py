@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from services.gateway.campaigns import CampaignsDelta, CampaignsView
 from services.gateway.consumers import fold
-from services.ledger.domain.commands import Award, EndCampaign, Reverse, Usage
+from services.ledger.domain.commands import Award, Buy, EndCampaign, Fund, Reverse, Usage
 from shared.contracts.offers import Caps, Offer
 from tests.support.gateway import DAY_MS, MIB, BankReader, funded_bank, lived_bank
 from tests.support.memory import CALENDAR, MemoryBank
 from tests.support.sponsored import Sponsor
 
-CAMPAIGN = "campaign:ride"
+CAMPAIGN, DIDI = "campaign:ride", "partner:didi"
 VIEW = CampaignsView(CALENDAR)
 
 
@@ -141,3 +141,27 @@ def test_what_a_quota_charges_is_sponsored_and_what_is_reversed_is_there_again()
     assert (terms.charged_on_credit, terms.sponsored, terms.funded) == (750, 50, 100 * MIB)
     assert terms.left() == 100 * MIB + 700
     assert VIEW.broken_invariant(delta) is None
+
+
+def alarms_of(bank: MemoryBank) -> dict[str, int]:
+    delta = CampaignsDelta()
+    fold(delta, BankReader(bank).all_events())
+    return {account: percent for (account,), (percent, *_) in delta.rows()["fund_alarms"].items()}
+
+
+def test_an_alarm_stands_from_the_ledgers_word_to_the_next_purchase_funding_or_end() -> None:
+    bank = funded_bank()
+    assert alarms_of(bank) == {DIDI: 5}, "all of it went into the campaign"
+    bank.do(Award(key="1", account=CAMPAIGN, subscriber="ann", bytes=81 * MIB))
+    assert alarms_of(bank) == {DIDI: 5, CAMPAIGN: 20}
+    bank.do(Award(key="2", account=CAMPAIGN, subscriber="ann", bytes=15 * MIB))
+    assert alarms_of(bank) == {DIDI: 5, CAMPAIGN: 5}
+    bank.do(Buy(key="b2", account=DIDI, bytes=10 * MIB))
+    assert alarms_of(bank) == {CAMPAIGN: 5}
+    bank.do(Fund(key="f2", account=DIDI, campaign=CAMPAIGN, bytes=MIB))
+    bank.settle()
+    assert alarms_of(bank) == {}
+    bank.do(Award(key="3", account=CAMPAIGN, subscriber="ann", bytes=5 * MIB))
+    assert alarms_of(bank) == {CAMPAIGN: 5}
+    bank.do(EndCampaign(key="end", account=CAMPAIGN))
+    assert alarms_of(bank) == {}
