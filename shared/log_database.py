@@ -35,6 +35,17 @@ HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
 TIMEOUTS = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
 
 
+def turn_of(cursor: Cursor[Any], name: str, number: int) -> tuple[str, str, str, int, int]:
+    """Return what a function of the database needs to do what `take_turn` does.
+
+    These are the schema, how long it may wait for its turn and then hold it ('': not limited by
+    this server), and the lock.
+    """
+    held = cursor.connection.info.server_version >= HOLD_TIMEOUT_FROM
+    hold = f"{HOLD_S}s" if held else ""
+    return name, f"{LOCK_TIMEOUT_S}s", hold, WRITER_LOCK_SPACE, number
+
+
 def take_turn(cursor: Cursor[Any], name: str, number: int) -> None:
     """Wait for this log's turn to write, at most 5 s, and look at its schema until the commit.
 

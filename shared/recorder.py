@@ -59,9 +59,13 @@ class LogRecorder(PostgresApplicationRecorder):
         The caller's transaction has a lock_timeout.
         """
         cursor.execute(self._lock)
-        ids, versions, topics, states = zip(*rows, strict=True)
-        columns = (uuids(ids), int8s(versions), texts(topics), bytea(states))
-        cursor.execute(self._insert, columns)
+        cursor.execute(self._insert, event_columns(rows))
+
+
+def event_columns(rows: list[EventRow]) -> tuple[Any, ...]:
+    """Return events as the four arrays that they are inserted from."""
+    ids, versions, topics, states = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return uuids(ids), int8s(versions), texts(topics), bytea(states)
 
 
 def make_application(name: str, conninfo: str) -> Application[UUID]:

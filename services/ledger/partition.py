@@ -1,8 +1,8 @@
 """One partition of the ledger: each batch is one transaction, taken in turns.
 
-Order inside a batch: the partition's advisory lock; then in one round trip the command keys, the
-accounts' states and the log's last instant; the decision in memory; then keys, events, states and
-inbox positions together. A key that is known is never applied again, so a batch whose COMMIT was
+Order inside a batch: with one statement the partition's advisory lock, then the command keys, the
+accounts' states and the log's last instant; the decision in memory; then events, states and keys
+with one statement, and inbox positions. A key that is known is never applied again, so a batch whose COMMIT was
 lost may simply be run once more.
 """
 
@@ -35,25 +35,17 @@ from shared.clock import BankClock
 from shared.contracts.ledger import EVENT_BY_TYPE, DataSpent, Event
 from shared.errors import BusyError, UnavailableError
 from shared.ids import log_name, stream_id
-from shared.log_database import LogDatabase, NoConnectionError, take_turn
+from shared.log_database import LogDatabase, NoConnectionError, turn_of
 from shared.logs import logger
 from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
+from shared.recorder import event_columns
 
 ATTEMPTS_MAX = 4
-INSERT_KEYS = """
-INSERT INTO command_keys (key, body, stream, version, events)
-SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
-"""
-UPSERT_STATES = """
-INSERT INTO account_state AS s (id, account, version, format, next_deadline, state)
-SELECT id, account, version, %s, nullif(next_deadline, 0), state
-FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::int8[], %b::bytea[])
-AS u(id, account, version, next_deadline, state)
-ON CONFLICT (id) DO UPDATE
-SET version = excluded.version, format = excluded.format,
-    next_deadline = CASE excluded.next_deadline WHEN -1 THEN s.next_deadline
-        ELSE excluded.next_deadline END,
-    state = excluded.state
+LOAD = "SELECT * FROM load_batch(%s, %s, %s, %s, %s, %b::bytea[], %b::uuid[])"
+STORE = """
+SELECT store_batch(%s, %b::uuid[], %b::int8[], %b::text[], %b::bytea[],
+    %s, %b::uuid[], %b::text[], %b::int8[], %b::int8[], %b::bytea[],
+    %b::bytea[], %b::bytea[], %b::uuid[], %b::int8[], %b::int4[])
 """
 SELECT_EVENTS = """
 SELECT uuid_send(e.originator_id), e.originator_version, e.topic, e.state
@@ -155,38 +147,25 @@ class Partition(LogDatabase):
     ) -> tuple[int, Loaded, dict[bytes, KeyRow], int]:
         quotas = self.offers.book.quotas_of((item.what for item in items), self.number)
         ids = [stream_id(account) for account in (*accounts_of(items), *quotas)]
-        keys, states, last, lock = (conn.cursor(row_factory=tuple_row) for _ in range(4))
-        with conn.pipeline():
-            take_turn(lock, self.name, self.number)
-            keys.execute(
-                "SELECT key, body, uuid_send(stream), version, events FROM command_keys"
-                " WHERE key = ANY(%b::bytea[])",
-                (bytea16(keys_of(items)),), binary=True,
-            )  # fmt: skip
-            states.execute(
-                "SELECT uuid_send(id), version, format, state FROM account_state"
-                " WHERE id = ANY(%b::uuid[])",
-                (uuids(ids),), binary=True,
-            )  # fmt: skip
-            last.execute(
-                "SELECT notification_id, state, (SELECT coalesce(max(version), 0) FROM rules),"
-                " (SELECT coalesce(sum(changes), 0)::int8 FROM offers)"
-                " FROM stored_events ORDER BY notification_id DESC LIMIT 1",
-                binary=True,
-            )
-        for _, _, _, waited_s, *_ in lock:
-            metrics.LOCK_WAIT_SECONDS.labels(self.name).observe(waited_s)
-        known = {row[0]: KeyRow(*row) for row in keys}
+        cursor = conn.cursor(row_factory=tuple_row)
+        turn = turn_of(cursor, self.name, self.number)
+        cursor.execute(LOAD, (*turn, bytea16(keys_of(items)), uuids(ids)), binary=True)
+        known: dict[bytes, KeyRow] = {}
         loaded: Loaded = {}
-        for stream, version, state_format, state in states:
-            account = self.load_state(conn, stream, state_format, state)
-            loaded[stream] = None if account is None else (account, version)
         now, head = self.clock.now(), 0
-        for sequence, state, rules, offers in last:
-            head = sequence
-            now = max(now, decode_facts(state).recorded_at)
-            self.rules.follow(conn, rules)
-            self.offers.follow(conn, offers)
+        for what, a, b, c, m, n, o, waited_s in cursor:
+            if what == "key":
+                known[a] = KeyRow(a, b, c, m, n)
+            elif what == "state":
+                account = self.load_state(conn, a, n, b)
+                loaded[a] = None if account is None else (account, m)
+            elif what == "last":
+                head = m
+                now = max(now, decode_facts(a).recorded_at)
+                self.rules.follow(conn, n)
+                self.offers.follow(conn, o)
+            else:
+                metrics.LOCK_WAIT_SECONDS.labels(self.name).observe(waited_s)
         return now, loaded, known, head
 
     @contextmanager
@@ -202,18 +181,16 @@ class Partition(LogDatabase):
     def _store(
         self, conn: Connection[Any], batch: Batch, positions: Sequence[InboxPosition]
     ) -> int | None:
-        inserted = conn.cursor(row_factory=tuple_row)
-        with conn.pipeline(), conn.cursor() as cursor:
-            if batch.rows:
-                self.recorder.append(inserted, batch.rows)
-                ids, names, versions, deadlines, states = batch.states()
-                columns = uuids(ids), texts(names), int8s(versions), int8s(deadlines), bytea(states)
-                cursor.execute(UPSERT_STATES, (STATE_FORMAT, *columns))
-            if batch.keys:
-                cursor.execute(INSERT_KEYS, _key_columns(batch.keys))
-            for position in positions:
-                cursor.execute(UPSERT_POSITION, position)
-        return max(row[0] for row in inserted) if batch.rows else None
+        cursor, position = conn.cursor(row_factory=tuple_row), None
+        if batch.rows or batch.keys:
+            columns = (
+                self.recorder.channel_name, *event_columns(batch.rows),
+                STATE_FORMAT, *_state_columns(batch), *_key_columns(batch.keys),
+            )  # fmt: skip
+            ((position,),) = cursor.execute(STORE, columns)
+        for moved in positions:
+            cursor.execute(UPSERT_POSITION, moved)
+        return position
 
     def _answer_repeats(self, cursor: Cursor[Any], items: list[Item]) -> None:
         rows = {
@@ -344,6 +321,11 @@ class Partition(LogDatabase):
         """Wait until every batch that began before has ended; return bank time then."""
         self.wait_for_turns(self.number)
         return self.clock.now()
+
+
+def _state_columns(batch: Batch) -> tuple[Any, ...]:
+    ids, names, versions, deadlines, states = batch.states()
+    return uuids(ids), texts(names), int8s(versions), int8s(deadlines), bytea(states)
 
 
 def _key_columns(rows: list[KeyRow]) -> tuple[Any, ...]:

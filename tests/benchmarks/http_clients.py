@@ -1,9 +1,9 @@
 """Clients of an HTTP face that take little of the machine: a socket each, kept alive."""
 
+import selectors
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from random import Random
 
@@ -14,6 +14,7 @@ from tests.benchmarks.together import await_others, together
 PROCESSES = 2
 TIMEOUT_S = 60.0
 OK = 200
+PATH = "/v1/commands"
 
 
 class Line:
@@ -61,12 +62,6 @@ class Line:
                 length = int(line.partition(b":")[2])
         return int(status.split()[1]), self._answers.read(length)
 
-    def command(self, fields: dict[str, str | int]) -> None:
-        """Have one command executed; it must be done. Raises AssertionError if it is refused."""
-        status, answer = self.post("/v1/commands", orjson.dumps({"commands": [fields]}))
-        if status != OK or orjson.loads(answer)["outcomes"][0]["status"] != "done":
-            raise AssertionError(f"not done: {status} {answer!r}")
-
 
 def load(
     port: int, token: str, names: list[str], clients: int, seconds: int, key: str
@@ -88,34 +83,56 @@ def _process(
 ) -> list[float]:
     lines = [Line(port, token) for _ in range(clients)]
     await_others()
-    until = time.monotonic() + seconds
     try:
-        with ThreadPoolExecutor(clients) as pool:
-            found = [
-                pool.submit(_client, line, names[each::clients], f"{key}-{each}", until)
+        return _latencies(
+            [
+                (line, _commands(names[each::clients], f"{key}-{each}"))
                 for each, line in enumerate(lines)
-            ]
-            return [latency for future in found for latency in future.result()]
+            ],
+            time.monotonic() + seconds,
+        )
     finally:
         for line in lines:
             line.close()
 
 
-def _client(line: Line, names: list[str], key: str, until: float) -> list[float]:
-    latencies = []
-    for fields in _commands(names, key):
-        sent = time.monotonic()
-        if sent >= until:
-            break
-        line.command(fields)
-        answered = time.monotonic()
-        if answered < until:
-            latencies.append(answered - sent)
+def _latencies(clients: list[tuple[Line, Iterator[bytes]]], until: float) -> list[float]:
+    """Let every client ask, and ask again as soon as it is answered.
+
+    One thread with a selector takes a third of what a thread for each client does.
+    """
+    latencies: list[float] = []
+    sent = [0.0] * len(clients)
+    with selectors.DefaultSelector() as selector:
+        for each, (line, commands) in enumerate(clients):
+            selector.register(line, selectors.EVENT_READ, each)
+            sent[each] = time.monotonic()
+            line.send(PATH, next(commands))
+        waiting = len(clients)
+        while waiting:
+            for key, _ in selector.select():
+                line, commands = clients[key.data]
+                done(*line.receive())
+                now = time.monotonic()
+                if now >= until:
+                    waiting -= 1
+                    selector.unregister(line)
+                    continue
+                latencies.append(now - sent[key.data])
+                sent[key.data] = now
+                line.send(PATH, next(commands))
     return latencies
 
 
-def _commands(names: list[str], key: str) -> Iterator[dict[str, str | int]]:
+def done(status: int, answer: bytes) -> None:
+    """Raise AssertionError where a command was not done."""
+    if status != OK or orjson.loads(answer)["outcomes"][0]["status"] != "done":
+        raise AssertionError(f"not done: {status} {answer!r}")
+
+
+def _commands(names: list[str], key: str) -> Iterator[bytes]:
     random = Random(key)
     for number in count():
         account = random.choice(names)
-        yield {"key": f"{key}-{number}", "type": "buy", "account": account, "bytes": 1 << 20}
+        fields = {"key": f"{key}-{number}", "type": "buy", "account": account, "bytes": 1 << 20}
+        yield orjson.dumps({"commands": [fields]})
