@@ -2,8 +2,8 @@
 
 Order inside a batch: with one statement the partition's advisory lock, then the command keys, the
 accounts' states and the log's last instant; the decision in memory; then events, states and keys
-with one statement, and inbox positions. A key that is known is never applied again, so a batch whose COMMIT was
-lost may simply be run once more.
+with one statement, and inbox positions. A key that is known is never applied again, so a batch
+whose COMMIT was lost may simply be run once more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,6 +41,7 @@ from shared.pgarrays import bytea, bytea16, int4s, int8s, texts, uuids
 from shared.recorder import event_columns
 
 ATTEMPTS_MAX = 4
+# Functions of the partition's schema (infra/migrations/ledger/0008_batches.sql).
 LOAD = "SELECT * FROM load_batch(%s, %s, %s, %s, %s, %b::bytea[], %b::uuid[])"
 STORE = """
 SELECT store_batch(%s, %b::uuid[], %b::int8[], %b::text[], %b::bytea[],
