@@ -97,5 +97,22 @@ def test_a_partner_registers_buys_and_runs_a_campaign_from_the_command_line(
     )
     assert available(bank, "campaign:didi-august") == 0
     assert [each["state"] for each in bank.json("campaign", "list")["campaigns"]] == ["ended"]
+    little_is_left(bank, tmp_path)
     assert bank.json("parked")["parked"] == []
     assert bank.json("verify")["ok"]
+
+
+def little_is_left(bank: LocalBank, folder: Path) -> None:
+    """Let the partner put most of what it has into a campaign, and buy again."""
+    autumn = DIDI | {"campaign": "didi-autumn", "ends_at": "2015-12-01", "budget": {}}
+    bank.done("campaign", "draft", written(folder, "autumn.json", autumn))
+    bank.done("campaign", "approve", "didi-autumn")
+    assert bank.json("partner", "alarms")["alarms"] == []
+    bank.done("campaign", "fund", "didi-autumn", "900MB")
+    (alarm,) = bank.json("partner", "alarms", "--partner", "didi")["alarms"]
+    assert (alarm["account"], alarm["percent"]) == ("partner:didi", 20)
+    assert alarm["available_bytes"] == GIB - 900 * MIB
+    assert "less than 20 % are left of 1.00 GiB" in bank.run("partner", "show", "didi").stdout
+    assert "partner:didi" in bank.run("partner", "alarms").stdout
+    bank.done("partner", "buy", "didi", "1GB")
+    assert bank.json("partner", "alarms")["alarms"] == []
