@@ -173,6 +173,7 @@ class GoOn(Job[None]):
         gift = turn.found(Gift, self._gift.id)
         if gift is None or gift.state != "requested":
             return
+        turn.learn(gift, opened(self._facts))
         meta = turn.meta(BY_GIFTING)
         question = question_of(
             turn, gift.sender, gift.receiver, gift.bytes, self._facts, gift=gift.id

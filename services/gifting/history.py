@@ -62,6 +62,8 @@ class History:
         self._given: dict[str, list[GiftRow]] = {}
         self._got: dict[str, list[GiftRow]] = {}
         self._pairs: set[tuple[str, str]] = set()
+        # By gift: when its sender's account began, where only this turn knows it.
+        self._opened_at: dict[UUID, int] = {}
 
     def read(self, conn: Connection[Any], pairs: Iterable[tuple[str, str]]) -> None:
         """Read what these senders and receivers gave and got."""
@@ -84,6 +86,14 @@ class History:
         self._given.setdefault(row.sender, []).append(row)
         self._got.setdefault(row.receiver, []).append(row)
         self._pairs.add((row.sender, row.receiver))
+
+    def learn(self, gift: UUID, sender_opened_at: int) -> None:
+        """Take in when the sender's account of a gift began, of one that was read without it."""
+        self._opened_at[gift] = sender_opened_at
+
+    def _opened(self, row: GiftRow) -> int:
+        """Return when the sender's account began, 0 while nobody has told it."""
+        return self._opened_at.get(row.id) or row.sender_opened_at or 0
 
     def _before(self, sender: str, receiver: str, gift: UUID | None) -> Before:
         """Return what came before a gift; before a new one, everything."""
@@ -133,8 +143,7 @@ class History:
                 {
                     row.sender
                     for row in got
-                    if row.asked_at >= since.star
-                    and (row.sender_opened_at or 0) > since.new_account
+                    if row.asked_at >= since.star and self._opened(row) > since.new_account
                 }
             ),
             gifts_back=sum(

@@ -49,10 +49,9 @@ def expire_asks(bank: Bank, stop: Event) -> None:
 
 
 def _due(bank: Bank, table: str, stop: Event) -> Iterator[list[Any]]:
-    after = listing.FIRST
+    after = listing.FIRST_DUE
     while not stop.is_set():
-        due = listing.due(bank.gifting.store, table, bank.clock.now(), after, DUE_BATCH)
+        due, after = listing.due(bank.gifting.store, table, bank.clock.now(), after, DUE_BATCH)
         if not due:
             return
         yield due
-        after = due[-1].id

@@ -103,6 +103,12 @@ class Turn(SagaTurn):
             )
         )  # fmt: skip
 
+    def learn(self, gift: Gift, sender_opened_at: int | None) -> None:
+        """Take in when the sender's account began, of a gift that was requested without it."""
+        if sender_opened_at is not None:
+            self._opened_at[gift.id] = sender_opened_at
+            self.history.learn(gift.id, sender_opened_at)
+
     def listener(self, saga: UUID) -> Callable[[Event, Meta], Any] | None:
         """Return the gift, or the packet (by its own id or a claim's), that hears the ledger."""
         stream = self.packet_of_claim.get(saga, saga)

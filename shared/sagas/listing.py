@@ -17,11 +17,14 @@ WHERE (%(account)s::text IS NULL OR {sides})
 ORDER BY asked_at DESC, id DESC LIMIT %(limit)s
 """
 DUE = """
-SELECT id FROM {table} WHERE due_at <= %s AND id > %s ORDER BY id LIMIT %s
+SELECT due_at, id FROM {table} WHERE due_at <= %s AND (due_at, id) > (%s, %s)
+ORDER BY due_at, id LIMIT %s
 """
 Place = tuple[int, str]
-# Before every id.
+Due = tuple[int, UUID]
+# Before every id, and before whatever is due.
 FIRST = UUID(int=0)
+FIRST_DUE = (0, FIRST)
 
 
 def page(
@@ -45,11 +48,13 @@ def page(
     return [rebuild(events[row[0]]) for row in shown], more
 
 
-def due(store: SagaStore[Any], table: str, now: int, after: UUID, limit: int) -> list[Any]:
-    """Return what is due by now, behind an id, in the order of ids."""
+def due(
+    store: SagaStore[Any], table: str, now: int, after: Due, limit: int
+) -> tuple[list[Any], Due]:
+    """Return what is due by now behind a place, the longest due first, and the last one's place."""
     with store.connection() as conn:
         rows = conn.cursor(row_factory=tuple_row).execute(
-            DUE.format(table=table), (now, after, limit)
+            DUE.format(table=table), (now, *after, limit)
         ).fetchall()  # fmt: skip
-    events = store.events([row[0] for row in rows]) if rows else {}
-    return [rebuild(events[row[0]]) for row in rows]
+    events = store.events([row[1] for row in rows]) if rows else {}
+    return [rebuild(events[row[1]]) for row in rows], rows[-1] if rows else after

@@ -180,6 +180,28 @@ def test_a_gift_asked_for_while_the_ledger_is_away_goes_on_when_it_is_back(world
     assert (refused["state"], refused["code"]) == ("refused", "plan_share_limit")
 
 
+def test_a_star_of_new_accounts_is_seen_also_where_they_gave_while_the_ledger_was_away(
+    world: World,
+) -> None:
+    # Opened less than 60 days before: old enough to give, and new.
+    star = ["cat", "dan", "eve", "fay"]
+    world.open(*star)
+    world.near.away = True
+    asked = []
+    for second, sender in enumerate(star[:3]):
+        world.ledger.at(f"{DAYS_LATER[:17]}{second:02}+08:00")
+        asked.append(world.give(sender, "bob").body["gift_id"])
+    world.near.away = False
+    world.go_on()
+    world.settle()
+
+    first, then, third = [world.gift(each) for each in asked]
+    assert (first["state"], then["state"]) == ("completed", "completed")
+    assert (third["state"], third["reasons"]) == ("delayed", ["star"])
+    later = world.give(star[3], "bob").body
+    assert (later["state"], later["reasons"]) == ("delayed", ["star"])
+
+
 def test_the_time_to_accept_begins_when_the_ledger_is_back(world: World) -> None:
     world.near.away = True
     asked = world.give("ann", "bob", waits=True)
