@@ -55,6 +55,7 @@ MEANINGS: dict[str, str] = {
     "message": "the giver's words",
     "AskMade.message": "the asker's words",
     "GiftRequested.ask_id": "the ask that it answers",
+    "GiftRequested.confirmed_for": "what asked for a second factor; the sender gave one",
     "reasons": "codes of what looked like abuse",
     "GiftHeld.slices": "what is pinned in which lots",
     "GiftSent.legs": "what left which lot; one with a `to` of its own is the fee",

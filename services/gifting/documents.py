@@ -154,7 +154,7 @@ def step(event: Aggregate.Event, calendar: Calendar) -> Document:
         "step": name, "at": calendar.text(facts.recorded_at), "actor": facts.actor,
         "rule_version": facts.rule_version, "reason": facts.reason,
     }  # fmt: skip
-    for more in ("code", "detail", "reasons"):
+    for more in ("code", "detail", "reasons", "confirmed_for"):
         if getattr(facts, more, None):
             shown[more] = getattr(facts, more)
     return shown

@@ -110,13 +110,13 @@ class RequestGift(Request):
         if verdict.outcome == "step_up" and verdict.refusal is not None:
             raise verdict.refusal
         meta = turn.meta(self.asking.caller)
-        gift = Gift.request(self._wish(turn), meta)
+        gift = Gift.request(self._wish(turn, verdict), meta)
         turn.add(gift)
         turn.count(gift, opened(self.facts))
         obey(gift, verdict, turn, meta, is_checked=self.facts is not None)
         return subject
 
-    def _wish(self, turn: Turn) -> Wish:
+    def _wish(self, turn: Turn, verdict: Verdict) -> Wish:
         terms, rules = self.terms, turn.rules.gifts
         held = waits(terms, turn.rules)
         return Wish(
@@ -124,7 +124,7 @@ class RequestGift(Request):
             bytes=terms.bytes, waits=held,
             deadline=accept_until(rules, turn.now) if held else 0,
             fee_bytes=fee_of(rules.fee, terms.bytes), fee_payer=rules.fee.payer,
-            message=terms.message, ask_id=self.ask_id,
+            message=terms.message, ask_id=self.ask_id, confirmed_for=verdict.confirmed_for,
         )  # fmt: skip
 
 

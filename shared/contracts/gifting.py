@@ -21,7 +21,7 @@ class GiftRequested(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
 
     A gift that `waits` is held until its receiver accepts, at most until `deadline`. The fee of
     `fee_bytes` is on top where the sender pays it, and taken out of `bytes` where the receiver
-    does.
+    does. `confirmed_for`: the reasons that asked for a second factor, which the sender gave.
     """
 
     TYPE: ClassVar[str] = "bank.gifting.gift_requested.v1"
@@ -35,6 +35,7 @@ class GiftRequested(Event, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     fee_payer: FeePayer = "sender"
     message: str | None = None
     ask_id: str | None = None
+    confirmed_for: list[str] = msgspec.field(default_factory=list)
 
 
 class GiftDelayed(Event, frozen=True, omit_defaults=True, kw_only=True):

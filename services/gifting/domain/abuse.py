@@ -12,7 +12,8 @@
 
 The gravest outcome counts: allow < step_up < delay < deny. A sender who has confirmed with a second
 factor has met what only asked for that. A delayed gift waits for an operator, a denied one is
-requested and refused in one go, so that the log has both with their reasons and rule version.
+requested and refused in one go, and the request of a confirmed one names what it was confirmed for:
+so the log has each of them with its reasons and rule version.
 """
 
 from collections.abc import Iterator
@@ -57,11 +58,15 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What is to be done, and why: codes for the record, a text for the operator."""
+    """What is to be done, and why: codes for the record, a text for the operator.
+
+    `confirmed_for`: the reasons that only asked for a second factor, where one was given.
+    """
 
     outcome: Outcome
     reasons: list[str]
     detail: str
+    confirmed_for: list[str] = []
 
     @property
     def refusal(self) -> RefusedError | None:
@@ -88,13 +93,16 @@ def windows(rules: Abuse, now: int) -> Windows:
 def judge(amount: int, traffic: Traffic, rules: Rules, now: int, *, confirmed: bool) -> Verdict:
     """Return the verdict on a gift of so many bytes; `confirmed` with a second factor, or not."""
     found = [*_signals(traffic, rules.abuse, now), *_step_ups(amount, traffic, rules)]
+    met: list[str] = []
     if confirmed:
+        met = [reason for outcome, reason, _ in found if outcome == "step_up"]
         found = [each for each in found if each[0] != "step_up"]
     found.sort(key=lambda each: -GRAVITY.index(each[0]))
     return Verdict(
         outcome=found[0][0] if found else "allow",
         reasons=[reason for _, reason, _ in found],
         detail=", ".join(detail for _, _, detail in found),
+        confirmed_for=met,
     )
 
 

@@ -66,6 +66,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fee_payer: FeePayer = "sender"
     message: str | None = None
     ask_id: str | None = None
+    confirmed_for: list[str] = []
 
 
 class Gift(Aggregate):
@@ -106,7 +107,7 @@ class Gift(Aggregate):
                 **meta.facts(wish.sender, wish.gift_id), gift_id=wish.gift_id,
                 receiver=wish.receiver, bytes=wish.bytes, waits=wish.waits,
                 deadline=wish.deadline, fee_bytes=wish.fee_bytes, fee_payer=wish.fee_payer,
-                message=wish.message, ask_id=wish.ask_id,
+                message=wish.message, ask_id=wish.ask_id, confirmed_for=wish.confirmed_for,
             ),
         )  # fmt: skip
 

@@ -145,6 +145,11 @@ def test_a_sender_confirms_a_new_receiver_with_a_second_factor(world: World) -> 
     assert answer.body["reasons"] == ["new_receiver"]
     assert world.get("/v1/gifts").body["gifts"] == []
 
+    gift_id = world.give("ann", "bob").body["gift_id"]
+    asked = world.gift(gift_id)["steps"][0]
+    assert (asked["step"], asked["confirmed_for"]) == ("gift_requested", ["new_receiver"])
+    assert asked["rule_version"] == BUILT_IN.version
+
 
 def test_what_cannot_arrive_comes_back_with_the_ledgers_reason(world: World) -> None:
     asked = world.give("ann", "bob", waits=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from shared.contracts.gifting import GiftRequested
 from shared.contracts.ledger import (
     FEES_ACCOUNT,
     RULES_STREAM,
@@ -156,6 +157,7 @@ SPONSORED = Sponsored(campaign="campaign:rides", quota="quota:rides:00", bytes=1
                       offer_version=2, slices=[Slice("refill:1:0", 17)],
                       counted=["2015-08"])  # fmt: skip
 LATER: list[tuple[str, Event]] = [
+    ("confirmed", GiftRequested(**LEAST, **gifting_values.GIVEN, confirmed_for=["new_receiver"])),
     ("with_fee", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                                  legs=[SMALL_LEG, FEE_LEG])),
     ("with_fee", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="gift",

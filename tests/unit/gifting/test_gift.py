@@ -351,8 +351,10 @@ def test_what_the_ledger_posts_on_acceptance_names_the_hold_and_the_fee():
 
 
 def test_a_wish_keeps_everything_that_was_confirmed():
-    wish = Wish(gift_id="1" * 32, sender="ann", receiver="bob", bytes=1, message="hi")
+    wish = Wish(gift_id="1" * 32, sender="ann", receiver="bob", bytes=1, message="hi",
+                confirmed_for=["velocity"])  # fmt: skip
     gift = Gift.request(wish, meta())
+    assert said(gift)[0].confirmed_for == ["velocity"]
     assert (gift.sender, gift.receiver, gift.bytes, gift.message, gift.requested_at) == (
         "ann", "bob", 1, "hi", NOW,
     )  # fmt: skip

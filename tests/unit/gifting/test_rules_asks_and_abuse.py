@@ -126,6 +126,14 @@ def test_a_second_factor_meets_what_only_asked_for_one():
     assert verdict(501 * MIB, sender_gifts=4, confirmed=True).reasons == ["velocity"]
 
 
+def test_what_a_second_factor_has_met_is_kept():
+    found = verdict(501 * MIB, knows_receiver=False, sender_gifts=2, confirmed=True)
+    assert (found.outcome, found.reasons) == ("allow", [])
+    assert found.confirmed_for == ["velocity", "large_amount", "new_receiver"]
+    assert verdict(501 * MIB, sender_gifts=4, confirmed=True).confirmed_for == ["large_amount"]
+    assert verdict(501 * MIB).confirmed_for == []
+
+
 def test_a_delayed_gift_is_not_refused():
     assert verdict(gifts_back=2).refusal is None
 
