@@ -13,6 +13,10 @@ from infra.cli.reports import minutes
 AMOUNT = re.compile(r"([1-9][0-9]{0,15})\s*(B|K|KB|KIB|M|MB|MIB|G|GB|GIB)?", re.IGNORECASE)
 UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 WAIT_S = 2
+GIFT_STATES = (
+    "requested", "delayed", "offered", "held", "accepted", "declined", "cancelled", "sent",
+    "completed", "refused", "returned",
+)  # fmt: skip
 GIFT_VERBS = ("accept", "decline", "cancel", "release", "deny")
 BY_HAND = ("release", "deny")
 
@@ -58,10 +62,10 @@ def gift(
     with gifting_of(bank, output) as gifting:
         if quote:
             answer = gifting.post("/v1/gifts:quote", terms).body
-            output.show(answer, lambda: _show_quote(output, answer))
+            output.show(answer, lambda: show_quote(output, answer))
         else:
             answer = _write(gifting, "/v1/gifts", terms, key)
-            output.show(answer, lambda: _show_gift(output, answer))
+            output.show(answer, lambda: show_gift(output, answer))
 
 
 @click.command("gift-do")
@@ -82,29 +86,35 @@ def gift_do(
     body = {"reason": reason} if verb in BY_HAND else {"account": account}
     with gifting_of(bank, output) as gifting:
         answer = _write(gifting, f"/v1/gifts/{gift_id}/{verb}", body, key)
-    output.show(answer, lambda: _show_gift(output, answer))
+    output.show(answer, lambda: show_gift(output, answer))
 
 
 @click.command()
-@click.argument("account")
+@click.argument("account", metavar="[SUBSCRIBER|GIFT]", required=False)
 @click.option("--role", type=click.Choice(["sender", "receiver"]), help="Only given, or only got.")
-@click.option("--in-state", help="Only those in this state, as `held` or `completed`.")
+@click.option("--in-state", type=click.Choice(GIFT_STATES), help="Only those in this state.")
 @click.option("--after", help="Behind this cursor (`next_after` of the page before).")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 200))
 @bank_option
 def gifts(
-    bank: Bank, output: Output, account: str, *, role: str | None, in_state: str | None,
+    bank: Bank, output: Output, account: str | None, *, role: str | None, in_state: str | None,
     after: str | None, limit: int,
 ) -> None:  # fmt: skip
-    """Show the gifts of a subscriber, newest first; or one gift by its id (32 hex digits)."""
+    """Show the gifts of a subscriber (or of all), newest first; or one gift by its id.
+
+    A gift's id has 32 hex digits. `--in-state delayed` alone: what waits for an operator.
+    """
     with gifting_of(bank, output) as gifting:
-        if re.fullmatch(r"[0-9a-f]{32}", account):
+        if account is not None and re.fullmatch(r"[0-9a-f]{32}", account):
             answer = gifting.get(f"/v1/gifts/{account}")
-            output.show(answer, lambda: _show_gift(output, answer))
+            output.show(answer, lambda: show_gift(output, answer))
             return
-        asked = {"role": role, "state": in_state, "after": after, "limit": str(limit)}
+        asked = {
+            "account": account, "role": role, "state": in_state, "after": after,
+            "limit": str(limit),
+        }  # fmt: skip
         query = {name: value for name, value in asked.items() if value is not None}
-        answer = gifting.get("/v1/gifts", account=account, **query)
+        answer = gifting.get("/v1/gifts", **query)
     output.show(answer, lambda: _show_gifts(output, account, answer))
 
 
@@ -163,7 +173,8 @@ def _write(gifting: Service, path: str, body: Any, key: str | None) -> Any:
     return gifting.write(path, body, headers).body
 
 
-def _show_quote(output: Output, answer: dict[str, Any]) -> None:
+def show_quote(output: Output, answer: dict[str, Any]) -> None:
+    """Print what a gift would do."""
     rows = [
         (leg["lot_id"], leg["kind"], leg["bytes"], human_bytes(leg["bytes"]),
          minutes(leg["expires_at"]), minutes(leg["arrives_until"]))
@@ -175,32 +186,37 @@ def _show_quote(output: Output, answer: dict[str, Any]) -> None:
         output.line(f"fee {answer['fee']['bytes']:,} bytes, paid by the {answer['fee']['payer']}")
     if answer["waits"]:
         output.line(f"held until it is accepted, at most until {minutes(answer['accept_until'])}")
+    if not answer["complete"]:
+        output.line("the ledger is away: only the rules and what was given before were asked")
     if answer["refused"]:
         output.line(f"would be refused: {answer['refused']['code']}: {answer['refused']['detail']}")
     output.line(f"allowed now: {human_bytes(answer['allowed_bytes'])}")
 
 
-def _show_gift(output: Output, answer: dict[str, Any]) -> None:
+def show_gift(output: Output, answer: dict[str, Any]) -> None:
+    """Print what has become of a gift, and why."""
     what = f"{answer['sender']} to {answer['receiver']}, {human_bytes(answer['bytes'])}"
     output.line(f"{answer['gift_id']}: {answer['state']} ({what})")
     if answer["state"] == "held":
         output.line(f"waits for {answer['receiver']} until {minutes(answer['deadline'])}")
-    if answer["reasons"] or answer["code"]:
+    if answer["code"]:
         output.line(": ".join(filter(None, [answer["code"], answer["detail"]])))
-        output.line("looks like: " + ", ".join(answer["reasons"]) if answer["reasons"] else "")
+    if answer["reasons"]:
+        output.line("looks like: " + ", ".join(answer["reasons"]))
     for step in answer.get("steps", []):
-        why = step["reason"] or step.get("code") or ", ".join(step.get("reasons", []))
+        codes = step.get("reasons") or step.get("confirmed_for") or []
+        why = step["reason"] or step.get("code") or ", ".join(codes)
         output.line(f"  {minutes(step['at'])}  {step['step']}" + (f"  {why}" if why else ""))
 
 
-def _show_gifts(output: Output, account: str, answer: dict[str, Any]) -> None:
+def _show_gifts(output: Output, account: str | None, answer: dict[str, Any]) -> None:
     rows = [
         (minutes(each["requested_at"]), each["gift_id"], each["sender"], each["receiver"],
          human_bytes(each["bytes"]), each["state"], each["code"] or "")
         for each in answer["gifts"]
     ]  # fmt: skip
     columns = ["asked", "gift", "from", "to", "", "state", "why"]
-    output.table(f"Gifts of {account}, newest first", columns, rows)
+    output.table(f"Gifts of {account or 'all'}, newest first", columns, rows)
     if answer["next_after"] is not None:
         output.line(f"there is more: --after {answer['next_after']}")
 
