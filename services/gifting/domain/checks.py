@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from services.gifting.domain.rules import MIB
+from services.gifting.domain.rules import KIB, MIB
 from shared.calendar import Calendar
 from shared.errors import RefusedError
 
@@ -60,7 +60,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def mb(amount: int) -> str:
-    """Write an amount in MB, as people speak of it."""
+    """Write an amount in MB, as people speak of it; less than that in KB or bytes."""
+    if 0 < amount < MIB:
+        return f"{amount} bytes" if amount % KIB else f"{amount // KIB} KB"
     return f"{amount / MIB:.2f}".rstrip("0").rstrip(".") + " MB"
 
 

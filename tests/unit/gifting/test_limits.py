@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from services.gifting.domain import limits
-from services.gifting.domain.checks import Facts, Part, Party
+from services.gifting.domain.checks import Facts, Part, Party, mb
 from services.gifting.domain.fees import before_fee, fee_of
 from services.gifting.domain.limits import Question, Used, largest_gift, refuse_gift
 from services.gifting.domain.quote import price, quote_gift
-from services.gifting.domain.rules import Allowance, Fee, Gifts
+from services.gifting.domain.rules import KIB, Allowance, Fee, Gifts
 from tests.unit.gifting.world import CALENDAR, DEADLINE, MIB, NOW
 
 GIB = 1024 * MIB
@@ -218,6 +218,15 @@ def test_limits_that_are_switched_off_refuse_nothing():
     )  # fmt: skip
     asked = price("ann", "bob", 50 * MIB, NOW, free)
     assert refuse_gift(Question(asked, free, CALENDAR, question.facts, question.used)) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0 MB"), (1, "1 bytes"), (KIB, "1 KB"), (KIB + 1, "1025 bytes"), (MIB, "1 MB"),
+     (10 * MIB + MIB // 2, "10.5 MB"), (1 << 30, "1024 MB")],
+)  # fmt: skip
+def test_small_amounts_are_not_told_as_nothing(amount, text):
+    assert mb(amount) == text
 
 
 @pytest.mark.parametrize("payer", ["sender", "receiver"])
