@@ -203,6 +203,8 @@ def show_gift(output: Output, answer: dict[str, Any]) -> None:
         output.line(": ".join(filter(None, [answer["code"], answer["detail"]])))
     if answer["reasons"]:
         output.line("looks like: " + ", ".join(answer["reasons"]))
+    if answer["clawed_back_bytes"]:
+        output.line(f"of it {human_bytes(answer['clawed_back_bytes'])} were taken back")
     for step in answer.get("steps", []):
         codes = step.get("reasons") or step.get("confirmed_for") or []
         why = step["reason"] or step.get("code") or ", ".join(codes)

@@ -16,6 +16,7 @@ from shared.calendar import Calendar
 from shared.contracts.gifting import (
     GiftAccepted,
     GiftCancelled,
+    GiftClawedBack,
     GiftCompleted,
     GiftDeclined,
     GiftDelayed,
@@ -33,6 +34,7 @@ from shared.contracts.gifting import (
     RedPacketRefused,
     RedPacketRequested,
     ShareClaimed,
+    ShareClawedBack,
     ShareDelivered,
     ShareReturned,
 )
@@ -126,6 +128,10 @@ def _arrived(event: GiftCompleted | ShareDelivered) -> dict[str, Any]:
     return {"transfer_id": event.transfer_id, "lots": [_lot(lot) for lot in event.lots]}
 
 
+def _clawed_back(event: GiftClawedBack | ShareClawedBack) -> dict[str, Any]:
+    return {"clawed_back_bytes": event.taken_bytes, "clawed_back_at": event.recorded_at}
+
+
 def _lot(lot: LotTerms) -> dict[str, Any]:
     return {
         "lot_id": lot.lot_id, "bytes": lot.granted, "valid_from": lot.valid_from,
@@ -153,6 +159,7 @@ _STEPS: dict[type[ViewEvent], Callable[[Any], Step]] = {
     GiftCompleted: lambda e: Step(e.gift_id, "completed", facts=_arrived(e)),
     GiftRefused: lambda e: Step(e.gift_id, "refused", e.code, _given(detail=e.detail)),
     GiftReturned: lambda e: Step(e.gift_id, "returned", e.code),
+    GiftClawedBack: lambda e: Step(e.gift_id, "completed", facts=_clawed_back(e)),
     RedPacketRequested: _packet_requested,
     RedPacketOffered: lambda e: Step(e.packet_id, "offered", facts={"deadline": e.deadline}),
     RedPacketOpened: lambda e: Step(e.packet_id, "open", facts={"hold_id": e.hold_id}),
@@ -164,6 +171,7 @@ _STEPS: dict[type[ViewEvent], Callable[[Any], Step]] = {
     ShareReturned: lambda e: Step(
         e.claim_id, "returned", e.code, _given(transfer_id=e.transfer_id)
     ),
+    ShareClawedBack: lambda e: Step(e.claim_id, "delivered", facts=_clawed_back(e)),
 }
 
 
@@ -180,8 +188,9 @@ class GiftsDelta:
         if step is None:
             return
         at = event.recorded_at
-        # A released gift is requested again, and was so before.
-        began = {} if isinstance(event, GiftReleased) else {f"{step.state}_at": at}
+        # These leave or lead back to a state that it had before.
+        again = isinstance(event, GiftReleased | GiftClawedBack | ShareClawedBack)
+        began = {} if again else {f"{step.state}_at": at}
         row = self.gifts.get(step.gift_id)
         if row is None:
             facts = {**step.facts, **began}

@@ -48,6 +48,7 @@ def gift_document(
         "transfer_id": gift.transfer_id or None,
         "legs": [_leg(leg, calendar) for leg in gift.legs],
         "lots": [_lot(lot, calendar) for lot in gift.lots],
+        "clawed_back_bytes": gift.clawed_back_bytes,
         "requested_at": calendar.text(gift.requested_at),
     }
     if events is not None:
@@ -126,6 +127,7 @@ def claim_document(claim: Claim, calendar: Calendar, *, named: bool) -> Document
         shown |= {
             "claim_id": claim.claim_id, "receiver": claim.receiver, "code": claim.code or None,
             "transfer_id": claim.transfer_id, "lots": [_lot(lot, calendar) for lot in claim.lots],
+            "clawed_back_bytes": claim.clawed_back_bytes,
         }  # fmt: skip
     return shown
 

@@ -157,6 +157,20 @@ class GiftReturned(Event, frozen=True, omit_defaults=True, kw_only=True):
     code: str
 
 
+class GiftClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An operator took back in the ledger what was left of a gift; `shortfall_bytes` were used.
+
+    The gift has arrived all the same: it stays completed.
+    """
+
+    TYPE: ClassVar[str] = "bank.gifting.gift_clawed_back.v1"
+
+    gift_id: str
+    transfer_id: str
+    taken_bytes: int
+    shortfall_bytes: int = 0
+
+
 class RedPacketRequested(Event, frozen=True, omit_defaults=True, kw_only=True):
     """Somebody made a red packet of `shares` shares that come to `bytes`.
 
@@ -254,6 +268,21 @@ class ShareReturned(Event, frozen=True, omit_defaults=True, kw_only=True):
     transfer_id: str | None = None
 
 
+class ShareClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An operator took back in the ledger what was left of a share; `shortfall_bytes` were used.
+
+    The share was delivered all the same, and its packet's sums stay as they are.
+    """
+
+    TYPE: ClassVar[str] = "bank.gifting.share_clawed_back.v1"
+
+    claim_id: str
+    packet_id: str
+    transfer_id: str
+    taken_bytes: int
+    shortfall_bytes: int = 0
+
+
 class RedPacketClosed(Event, frozen=True, omit_defaults=True, kw_only=True):
     """The ledger released the rest: no more can be claimed; shares may be on their way.
 
@@ -327,9 +356,10 @@ class AskExpired(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 EVENTS: tuple[type[Event], ...] = (
     GiftRequested, GiftDelayed, GiftReleased, GiftOffered, GiftHeld, GiftAccepted, GiftDeclined,
-    GiftCancelled, GiftSent, GiftCompleted, GiftRefused, GiftReturned, RedPacketRequested,
-    RedPacketOffered, RedPacketOpened, RedPacketRefused, ShareClaimed, ShareDelivered,
-    ShareReturned, RedPacketClosed, RedPacketEnded, AskMade, AskAnswered, AskDeclined, AskExpired,
+    GiftCancelled, GiftSent, GiftCompleted, GiftRefused, GiftReturned, GiftClawedBack,
+    RedPacketRequested, RedPacketOffered, RedPacketOpened, RedPacketRefused, ShareClaimed,
+    ShareDelivered, ShareReturned, ShareClawedBack, RedPacketClosed, RedPacketEnded, AskMade,
+    AskAnswered, AskDeclined, AskExpired,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]

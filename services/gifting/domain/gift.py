@@ -8,7 +8,7 @@
 What is in brackets is for a gift that waits for its receiver. The ledger is the truth: what it
 says counts in any state that is not final, so an answer that comes twice, late or before its
 turn changes nothing or ends the gift as it ended there. A refused arrival is no end, the return
-that follows is.
+that follows is. What an operator takes back of a completed gift is told beside its state.
 """
 
 from typing import Any, ClassVar, Self
@@ -19,6 +19,7 @@ from shared.contracts.gifting import (
     FeePayer,
     GiftAccepted,
     GiftCancelled,
+    GiftClawedBack,
     GiftCompleted,
     GiftDeclined,
     GiftDelayed,
@@ -31,6 +32,7 @@ from shared.contracts.gifting import (
     GiftSent,
 )
 from shared.contracts.ledger import (
+    DataClawedBack,
     DataHeld,
     DataReceived,
     DataTransferred,
@@ -86,6 +88,7 @@ class Gift(Aggregate):
     Completed = fact(GiftCompleted)
     Refused = fact(GiftRefused)
     Returned = fact(GiftReturned)
+    ClawedBack = fact(GiftClawedBack)
 
     def __init__(self) -> None:
         self.state = ""
@@ -97,6 +100,7 @@ class Gift(Aggregate):
         self.released = False
         self.legs: list[Leg] = []
         self.lots: list[LotTerms] = []
+        self.clawed_back_bytes = 0
 
     @classmethod
     def request(cls, wish: Wish, meta: Meta) -> Self:
@@ -229,6 +233,8 @@ class Gift(Aggregate):
 
     def on(self, event: Event, meta: Meta) -> bool:
         """Take a fact of the ledger in; False if it tells nothing new here (late, repeated)."""
+        if isinstance(event, DataClawedBack):
+            return self._on_clawed_back(event, meta)
         answer = self._ANSWERS.get(type(event))
         if answer is None or self.state in FINAL:
             return False
@@ -279,6 +285,19 @@ class Gift(Aggregate):
 
     def _on_returned(self, event: TransferReturned, meta: Meta) -> bool:
         return self._record(GiftReturned(**self._facts(meta), code=event.code))
+
+    def _on_clawed_back(self, event: DataClawedBack, meta: Meta) -> bool:
+        # Logs are read one by one: it may be heard before the arrival. The ledger takes back once.
+        if self.clawed_back_bytes:
+            return False
+        because = msgspec.structs.replace(meta, reason=event.reason)
+        return self._record(
+            GiftClawedBack(
+                **self._facts(because), transfer_id=event.transfer_id,
+                taken_bytes=sum(leg.bytes for leg in event.legs),
+                shortfall_bytes=event.shortfall_bytes,
+            )
+        )  # fmt: skip
 
     _ANSWERS: ClassVar[dict[type[Event], Any]] = {
         DataHeld: _on_held,
@@ -340,6 +359,9 @@ class Gift(Aggregate):
     def _returned(self, data: GiftReturned) -> None:
         self.state, self.code = "returned", data.code
 
+    def _clawed_back(self, data: GiftClawedBack) -> None:
+        self.clawed_back_bytes = data.taken_bytes
+
     _EVOLVE: ClassVar[dict[type[Event], Any]] = {
         GiftRequested: _requested,
         GiftDelayed: _delayed,
@@ -353,6 +375,7 @@ class Gift(Aggregate):
         GiftCompleted: _completed,
         GiftRefused: _refused,
         GiftReturned: _returned,
+        GiftClawedBack: _clawed_back,
     }
 
 

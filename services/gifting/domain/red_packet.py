@@ -23,10 +23,12 @@ from shared.contracts.gifting import (
     RedPacketRefused,
     RedPacketRequested,
     ShareClaimed,
+    ShareClawedBack,
     ShareDelivered,
     ShareReturned,
 )
 from shared.contracts.ledger import (
+    DataClawedBack,
     DataHeld,
     DataReceived,
     Event,
@@ -71,6 +73,7 @@ class Claim(msgspec.Struct, kw_only=True):
     code: str = ""
     transfer_id: str | None = None
     lots: list[LotTerms] = []
+    clawed_back_bytes: int = 0
 
     @property
     def is_held(self) -> bool:
@@ -95,6 +98,7 @@ class RedPacket(Aggregate):
     ShareWasClaimed = fact(ShareClaimed)
     ShareWasDelivered = fact(ShareDelivered)
     ShareWasReturned = fact(ShareReturned)
+    ShareWasClawedBack = fact(ShareClawedBack)
     Closed = fact(RedPacketClosed)
     Ended = fact(RedPacketEnded)
 
@@ -209,6 +213,8 @@ class RedPacket(Aggregate):
         was the last to wait for, with the seed told.
         """
         claim = self.claims.get(event.correlation_id)
+        if isinstance(event, DataClawedBack):
+            return self._on_clawed_back(event, meta)
         if claim is None:
             told = self._on_hold(event, meta)
         else:
@@ -246,6 +252,21 @@ class RedPacket(Aggregate):
             case TransferRefused():
                 return self._record(ShareReturned(**common, code=event.code))
         return False
+
+    def _on_clawed_back(self, event: DataClawedBack, meta: Meta) -> bool:
+        """Note down what an operator took back of a share; the ledger does that once."""
+        claim = self.claims.get(event.undone_correlation_id)
+        if claim is None or claim.clawed_back_bytes:
+            return False
+        because = msgspec.structs.replace(meta, reason=event.reason)
+        return self._record(
+            ShareClawedBack(
+                **because.facts(self.sender, claim.claim_id), claim_id=claim.claim_id,
+                packet_id=self.packet_id, transfer_id=event.transfer_id,
+                taken_bytes=sum(leg.bytes for leg in event.legs),
+                shortfall_bytes=event.shortfall_bytes,
+            )
+        )  # fmt: skip
 
     def _end_if_over(self, meta: Meta, seed: bytes) -> bool:
         """End the packet where nothing is on its way any more and nothing is held."""
@@ -308,6 +329,9 @@ class RedPacket(Aggregate):
         claim.state, claim.code, claim.transfer_id = "returned", data.code, data.transfer_id
         self.on_the_way -= 1
 
+    def _clawed_back(self, data: ShareClawedBack) -> None:
+        self.claims[data.claim_id].clawed_back_bytes = data.taken_bytes
+
     def _closed(self, data: RedPacketClosed) -> None:
         self.state, self.cause = "closed", data.cause
 
@@ -323,6 +347,7 @@ class RedPacket(Aggregate):
         ShareClaimed: _claimed,
         ShareDelivered: _delivered,
         ShareReturned: _returned,
+        ShareClawedBack: _clawed_back,
         RedPacketClosed: _closed,
         RedPacketEnded: _ended,
     }

@@ -19,6 +19,7 @@ from shared.contracts.envelope import Batch
 from shared.contracts.gifting import (
     AskMade,
     GiftAccepted,
+    GiftClawedBack,
     GiftCompleted,
     GiftDeclined,
     GiftDelayed,
@@ -35,6 +36,7 @@ from shared.contracts.gifting import (
     RedPacketOpened,
     RedPacketRequested,
     ShareClaimed,
+    ShareClawedBack,
     ShareDelivered,
     ShareReturned,
 )
@@ -114,6 +116,9 @@ class Life:
         self.tell(RedPacketEnded, sender, packet_id=name, claimed_bytes=MIB, returned_bytes=2 * MIB,
                   seed="5eed", cause="timed_out")  # fmt: skip
 
+    def clawed_back(self, gift: str, sender: str) -> None:
+        self.tell(GiftClawedBack, sender, gift_id=gift, transfer_id="c", taken_bytes=5)
+
     def everything(self) -> None:
         self.automatic("g1", "ann", "bob")
         self.declined("g2", "ann", "cat")
@@ -121,6 +126,9 @@ class Life:
         self.packet("r1", "ann", ["bob", "nobody"])
         self.tell(AskMade, "bob", ask_id="a", asker="ann", bytes=MIB, deadline=NOON)
         self.request("g4", "cat", "ann")
+        self.clawed_back("g1", "ann")
+        self.tell(ShareClawedBack, "ann", claim_id="r1-0", packet_id="r1", transfer_id="c",
+                  taken_bytes=6)  # fmt: skip
 
 
 @pytest.fixture
@@ -172,7 +180,8 @@ def test_both_sides_see_what_became_of_a_gift_the_newest_first(api: Api) -> None
         "fee_bytes": 7, "fee_payer": "sender", "transfer_id": "t",
         "requested_at": "2015-08-10T12:00:00+08:00", "offered_at": "2015-08-10T12:01:00+08:00",
         "sent_at": "2015-08-10T12:02:00+08:00", "completed_at": "2015-08-10T12:03:00+08:00",
-        "changed_at": "2015-08-10T12:03:00+08:00",
+        "clawed_back_bytes": 5, "clawed_back_at": "2015-08-10T12:24:00+08:00",
+        "changed_at": "2015-08-10T12:24:00+08:00",
         "lots": [
             {
                 "lot_id": "gift:t:0", "bytes": MIB, "valid_from": "2015-08-10T12:00:00+08:00",
@@ -195,6 +204,9 @@ def test_a_state_comes_with_its_reason(api: Api) -> None:
         "ended", "timed_out", "5eed",
     )  # fmt: skip
     assert rows["r1"]["receiver"] is None
+    assert (rows["g1"]["state"], rows["g1"]["clawed_back_bytes"]) == ("completed", 5)
+    assert rows["g1"]["completed_at"] < rows["g1"]["clawed_back_at"] == rows["g1"]["changed_at"]
+    assert (rows["r1-0"]["state"], rows["r1-0"]["clawed_back_bytes"]) == ("delivered", 6)
     assert rows["r1"]["claimed_bytes"] + rows["r1"]["returned_bytes"] == rows["r1"]["bytes"]
 
 

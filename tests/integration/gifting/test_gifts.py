@@ -245,6 +245,29 @@ def test_a_delayed_gift_waits_for_an_operator(world: World) -> None:
     assert world.post(path, {"reason": "again"}).code == "gift_not_delayed"
 
 
+def test_both_sides_see_what_an_operator_took_back_of_a_gift_and_of_a_share(world: World) -> None:
+    gift_id = world.give("ann", "bob").body["gift_id"]
+    made = world.post("/v1/red-packets", {"sender": "ann", "bytes": 10 * MIB, "shares": 1})
+    world.settle()
+    path = f"/v1/red-packets/{made.body['token']}"
+    world.post(f"{path}/claim", {"receiver": "bob"})
+    world.settle()
+    share = world.get(path).body["claims"][0]
+    for arrived in (world.gift(gift_id)["transfer_id"], share["transfer_id"]):
+        by_hand = world.command("claw_back", "bob", transfer_id=arrived, reason="hijacked")
+        assert [each.status for each in world.ledger.do(by_hand)] == ["done"]
+    world.settle()
+
+    for viewer in ("ann", "bob"):
+        gift = world.get(f"/v1/gifts/{gift_id}", account=viewer).body
+        assert (gift["state"], gift["clawed_back_bytes"]) == ("completed", 10 * MIB)
+        last = gift["steps"][-1]
+        assert (last["step"], last["reason"]) == ("gift_clawed_back", "hijacked")
+        (share,) = world.get(path, account=viewer).body["claims"]
+        assert (share["state"], share["clawed_back_bytes"]) == ("delivered", 10 * MIB)
+    assert world.available("bob") == world.available("ann")
+
+
 def test_an_operator_denies_a_delayed_gift(world: World) -> None:
     world.give("bob", "ann")
     world.give("bob", "ann", 11 * MIB)

@@ -11,7 +11,7 @@ from services.gifting import schemas
 
 GIFT: dict[str, Any] = {
     "gift_id": "5d0a", "state": "completed", "sender": "ann", "receiver": "bob",
-    "bytes": 10485760, "code": None, "detail": None, "reasons": [],
+    "bytes": 10485760, "code": None, "detail": None, "reasons": [], "clawed_back_bytes": 0,
 }  # fmt: skip
 QUOTE: dict[str, Any] = {
     "sender": "ann", "receiver": "bob", "legs": [], "arrives_bytes": 10485760,
@@ -29,6 +29,7 @@ def shown(capsys: pytest.CaptureFixture[str], **more: Any) -> list[str]:
 def test_a_gift_is_shown_with_its_reasons_and_no_empty_lines(capsys):
     assert shown(capsys) == []
     assert shown(capsys, code="declined") == ["declined"]
+    assert shown(capsys, clawed_back_bytes=7340032) == ["of it 7.00 MiB were taken back"]
     assert shown(capsys, reasons=["star", "fan_in"]) == ["looks like: star, fan_in"]
     assert shown(capsys, code="denied_by_operator", detail="no", reasons=["star"]) == [
         "denied_by_operator: no",

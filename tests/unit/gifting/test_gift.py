@@ -14,6 +14,7 @@ from tests.unit.gifting.world import (
     MIB,
     NOW,
     Ledger,
+    a_clawback,
     a_gift,
     facts_of,
     meta,
@@ -181,6 +182,30 @@ def test_a_fees_arrival_does_not_complete_the_gift():
     ledger.arrive()
     assert gift.on(ledger.told[-1], meta()) is False
     assert gift.state == "offered"
+
+
+def test_what_an_operator_takes_back_of_a_gift_is_told_once_beside_its_end():
+    gift, ledger = a_gift(), Ledger(30 * MIB)
+    gift.offer(meta())
+    play(gift, ledger)
+    taken = a_clawback(gift.gift_id, 7 * MIB, shortfall=3 * MIB)
+    assert gift.on(taken, meta(NOW + 1)) is True
+    told = said(gift)[-1]
+    assert (told.taken_bytes, told.shortfall_bytes, told.reason) == (7 * MIB, 3 * MIB, "hijacked")
+    assert (gift.state, gift.clawed_back_bytes) == ("completed", 7 * MIB)
+    assert gift.on(taken, meta(NOW + 2)) is False
+    assert state_of(stored_and_read(gift)) == state_of(gift)
+
+
+def test_a_clawback_that_is_heard_before_the_arrival_does_not_hide_it():
+    gift, ledger = a_gift(), Ledger(30 * MIB)
+    gift.offer(meta())
+    ledger.take(said(gift)[-1])
+    gift.on(ledger.told[-1], meta())
+    ledger.arrive()
+    gift.on(a_clawback(gift.gift_id, 10 * MIB), meta())
+    assert gift.on(ledger.told[-1], meta()) is True
+    assert (gift.state, gift.clawed_back_bytes) == ("completed", 10 * MIB)
 
 
 def test_a_delayed_gift_goes_on_when_an_operator_releases_it_and_is_not_delayed_again():

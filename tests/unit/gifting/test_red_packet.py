@@ -23,6 +23,7 @@ from tests.unit.gifting.world import (
     MIB,
     NOW,
     Ledger,
+    a_clawback,
     facts_of,
     meta,
     said,
@@ -184,6 +185,21 @@ def test_a_packet_whose_last_share_never_left_waits_for_its_holds_release():
     assert packet.state == "open"
     packet.on(released, meta(DEADLINE), SEED)
     assert (packet.state, packet.cause) == ("ended", "timed_out")
+
+
+def test_what_an_operator_takes_back_of_a_share_leaves_the_packets_sums_as_they_are():
+    packet, ledger = a_packet(shares=1)
+    claim = packet.claim("bob", SEED, meta())
+    deliver(packet, ledger)
+    taken = a_clawback(claim.claim_id, MIB)
+    assert packet.on(taken, meta(), SEED) is True
+    assert packet.on(taken, meta(), SEED) is False
+    assert packet.on(a_clawback("of another", MIB), meta(), SEED) is False
+    assert (facts_of(packet)[-2:], said(packet)[-1].claim_id) == (
+        ["RedPacketEnded", "ShareClawedBack"], claim.claim_id,
+    )  # fmt: skip
+    assert (claim.state, claim.clawed_back_bytes) == ("delivered", MIB)
+    assert (packet.delivered_bytes, packet.returned_bytes) == (12 * MIB, 0)
 
 
 def test_a_fees_arrival_delivers_no_share():

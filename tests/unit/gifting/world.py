@@ -22,6 +22,7 @@ from shared.contracts.gifting import (
 from shared.contracts.ledger import (
     FEES_ACCOUNT,
     ArrivalRefused,
+    DataClawedBack,
     DataHeld,
     DataReceived,
     DataTransferred,
@@ -56,6 +57,16 @@ def a_gift(amount: int = 10 * MIB, *, waits: bool = False, **more: Any) -> Gift:
         deadline=DEADLINE if waits else 0, **more,
     )  # fmt: skip
     return Gift.request(wish, meta())
+
+
+def a_clawback(saga: str, taken: int, shortfall: int = 0) -> DataClawedBack:
+    """Return what the ledger says once an operator took back what was left of a gift or share."""
+    leg = Leg(lot_id=PLAN, bytes=taken, kind="plan", valid_from=0, expires_at=1, source=SOURCE)
+    return DataClawedBack(
+        account="ann", recorded_at=NOW, actor="operator", reason="hijacked", transfer_id="c",
+        undoes=f"t-{saga}", sender="bob", purpose="gift", legs=[leg], shortfall_bytes=shortfall,
+        undone_correlation_id=saga,
+    )  # fmt: skip
 
 
 def said(aggregate: Aggregate) -> list[Any]:
