@@ -73,7 +73,7 @@ class World:
 
     def __init__(self, ledger: RealLedger, gifting_url: str, rules: Rules = BUILT_IN) -> None:
         assert isinstance(ledger.clock, FixedClock)
-        self.ledger, self.clock = ledger, ledger.clock
+        self.ledger, self.clock, self.url, self.rules = ledger, ledger.clock, gifting_url, rules
         self.near = NearLedger(ledger)
         settings = Settings(bank_id="bank", gifting_database_url=SecretStr(gifting_url))
         self.bank = make_bank(settings, self.clock, self.near)
@@ -86,6 +86,15 @@ class World:
         self.inboxes = [Inbox([each], both, pause_s=0.001) for each in ledger.consumers]
         self.inboxes.append(Inbox([self.bank.consumer], ledger.reader, pause_s=0.001))
         self.logs = [*ledger.logs, self.bank.log]
+
+    @contextmanager
+    def twin(self) -> Iterator["World"]:
+        """Let another process of gifting work on the same database while the block runs."""
+        other = World(self.ledger, self.url, self.rules)
+        try:
+            yield other
+        finally:
+            other.close()
 
     def open(self, *people: str, plan: str = "std-1gb", active_from: str = "2015-07") -> None:
         """Open accounts that are old enough to give, and to be given something unused."""

@@ -1,7 +1,7 @@
 """Many at once: limits, keys and shares hold, whoever comes first."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ CALM = replace(
 )
 
 
-def at_once(calls: list[Callable[[], Reply]]) -> list[Reply]:
+def at_once(calls: Sequence[Callable[[], Reply]]) -> list[Reply]:
     """Make all calls at the same time; return their answers."""
     with ThreadPoolExecutor(len(calls)) as pool:
         return [future.result() for future in [pool.submit(call) for call in calls]]
@@ -51,6 +51,47 @@ def test_one_receiver_gets_no_more_than_its_limit_from_a_hundred_at_once(
     answers = at_once([partial(world.give, each, "bob") for each in senders])
 
     assert codes(answers) == {202: 10, "receiver_gifts_limit": 90}
+
+
+def test_limits_hold_between_two_processes(make_world: Callable[..., World]) -> None:
+    world = make_world(CALM)
+    receivers = [f"bob-{number}" for number in range(PARALLEL)]
+    world.open("ann", *receivers)
+    with world.twin() as other:
+        both = [world, other] * (PARALLEL // 2)
+        answers = at_once(
+            [partial(one.give, "ann", to) for one, to in zip(both, receivers, strict=True)]
+        )
+
+    assert codes(answers) == {202: 3, "day_gifts_limit": 97}
+
+
+def test_bytes_packets_and_shares_are_limited_at_once_as_well(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(CALM)
+    makers = [f"ann-{number}" for number in range(10)]
+    world.open("bob", *makers)
+    world.open("dan", plan="std-5gb")
+    packet = {"bytes": 20 * MIB, "shares": 2}
+    with world.twin() as other:
+        both = [world, other] * 5
+        gifts = [
+            partial(one.give, "dan", to, 1024 * MIB) for one, to in zip(both, makers, strict=True)
+        ]
+        assert codes(at_once(gifts)) == {202: 2, "plan_share_limit": 8}
+        many = [partial(one.post, "/v1/red-packets", packet | {"sender": "bob"}) for one in both]
+        assert codes(at_once(many)) == {202: 5, "packets_day_limit": 5}
+        tokens = [
+            world.post("/v1/red-packets", packet | {"sender": maker}).body["token"]
+            for maker in makers
+        ]
+        world.settle()
+        claims = [
+            partial(one.post, f"/v1/red-packets/{token}/claim", {"receiver": "dan"})
+            for one, token in zip(both, tokens, strict=True)
+        ]
+        assert codes(at_once(claims)) == {202: 3, "shares_day_limit": 7}
 
 
 def test_one_key_at_once_makes_one_gift(make_world: Callable[..., World]) -> None:
