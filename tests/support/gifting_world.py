@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from threading import Event, Thread
+from time import sleep
 from typing import Any, NamedTuple
 
 import msgspec
@@ -56,11 +57,14 @@ class NearLedger:
     def __init__(self, ledger: RealLedger) -> None:
         self._ledger = ledger
         self.away = False
+        # How long it takes to find that out.
+        self.hangs_s = 0.0
         self.asked = 0
 
     def check(self, checks: list[Check]) -> list[Facts]:
         """Return what the ledger says, read as it would come over HTTP."""
         if self.away:
+            sleep(self.hangs_s)
             raise UnavailableError("the ledger is away")
         self.asked += len(checks)
         gifts = msgspec.json.decode(msgspec.json.encode(checks), type=list[GiftCheck])

@@ -24,6 +24,14 @@ def test_who_waits_for_what_does_not_come_gets_its_place_in_time(world: World) -
     assert 0.9 < monotonic() - began < 3
 
 
+def test_asking_a_ledger_that_hangs_is_part_of_the_time(world: World) -> None:
+    world.near.away, world.near.hangs_s = True, 1.5
+    began = monotonic()
+    answer = world.give("ann", "bob", wait_s=2)
+    assert (answer.status, answer.body["state"]) == (202, "requested")
+    assert 1.9 < monotonic() - began < 3
+
+
 def test_a_gift_that_waits_for_its_receiver_keeps_nobody_waiting(world: World) -> None:
     with world.moving():
         began = monotonic()
