@@ -204,8 +204,8 @@ class Gifting:
     # Asks.
 
     def make_ask(self, asking: Asking, terms: asks.AskTerms) -> tuple[Ask, Answer]:
-        """Ask a friend. Raises what limits refuse, ConflictError, UnavailableError."""
-        return self._settled(asks.MakeAsk(asking, terms), "", Ask, 0)
+        """Ask a friend. Raises what the ledger and limits refuse, ConflictError."""
+        return self._settled(asks.MakeAsk(asking, terms), "", Ask, 0, asks.check_of(terms))
 
     def ask(self, ask: UUID, viewer: str | None = None) -> Ask:
         """Return an ask. Raises RefusedError ask_not_found, for a viewer also of a foreign one."""

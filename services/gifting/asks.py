@@ -14,6 +14,7 @@ from services.gifting.gifts import (
     RequestGift,
     SubscriberId,
 )
+from services.gifting.ledger import Check
 from services.gifting.requests import Request
 from services.gifting.turn import Needs, Turn
 from shared.sagas.requests import Asking
@@ -39,6 +40,11 @@ class AnswerTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     confirmed: bool = False
 
 
+def check_of(terms: AskTerms) -> Check:
+    """Return the question to the ledger who both are."""
+    return Check(account=terms.asker, to=terms.giver, bytes=terms.bytes)
+
+
 class MakeAsk(Request):
     """Ask a friend."""
 
@@ -60,7 +66,7 @@ class MakeAsk(Request):
             message=terms.message,
         )  # fmt: skip
         used = turn.tallies.asks_used(terms.asker, terms.giver)
-        refusal = refuse_ask(wish, turn.rules, used, turn.now, turn.calendar)
+        refusal = refuse_ask(wish, turn.rules, used, turn.now, turn.calendar, self.facts)
         if refusal is not None:
             raise refusal
         ask = Ask.make(wish, turn.meta(self.asking.caller))

@@ -10,7 +10,12 @@ from typing import Any, Self
 
 import msgspec
 
-from services.gifting.domain.checks import amount_refusals, count_refusals
+from services.gifting.domain.checks import (
+    Facts,
+    amount_refusals,
+    count_refusals,
+    party_refusals,
+)
 from services.gifting.domain.periods import periods_of
 from services.gifting.domain.rules import Rules
 from shared.calendar import Calendar
@@ -40,18 +45,20 @@ class AskWish(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def refuse_ask(
-    wish: AskWish, rules: Rules, used: AskUsed, now: int, calendar: Calendar
+    wish: AskWish, rules: Rules, used: AskUsed, now: int, calendar: Calendar, facts: Facts | None
 ) -> RefusedError | None:
     """Return the first refusal, None if the ask may be made.
 
-    In order: same_account, amount_too_small, amount_step, amount_too_large, asks_limit,
-    friend_asks_limit.
+    In order: same_account, amount_too_small, amount_step, amount_too_large, asker_not_found,
+    asker_closed, asker_suspended, the same of the giver, asks_limit, friend_asks_limit. `facts` are
+    those of a gift from the asker to the giver; while the ledger is away (None) they are passed
+    over: an answer is checked as any gift.
     """
-    return next(_refusals(wish, rules, used, now, calendar), None)
+    return next(_refusals(wish, rules, used, now, calendar, facts), None)
 
 
 def _refusals(
-    wish: AskWish, rules: Rules, used: AskUsed, now: int, calendar: Calendar
+    wish: AskWish, rules: Rules, used: AskUsed, now: int, calendar: Calendar, facts: Facts | None
 ) -> Iterator[RefusedError]:
     gifts, asks = rules.gifts, rules.asks
     tomorrow = calendar.text(periods_of(now, calendar).day.ends_at)
@@ -60,6 +67,9 @@ def _refusals(
     yield from amount_refusals(
         "an ask", wish.bytes, gifts.bytes_min, gifts.bytes_step, gifts.bytes_max
     )
+    if facts is not None:
+        yield from party_refusals("asker", wish.asker, facts.sender)
+        yield from party_refusals("giver", wish.giver, facts.receiver)
     yield from count_refusals(
         "asks_limit", used.day_count, asks.per_day, "asks a day are allowed", tomorrow
     )

@@ -64,6 +64,15 @@ def test_a_foreign_ask_looks_like_an_unknown_one(world: World, ask_id: str) -> N
     assert world.post(f"/v1/asks/{ask_id}/decline", {"account": "eve"}).code == "ask_not_found"
 
 
+def test_nobody_asks_or_is_asked_who_has_no_account(world: World) -> None:
+    assert world.post("/v1/asks", TERMS | {"giver": "nobody"}).code == "giver_not_found"
+    assert world.post("/v1/asks", TERMS | {"asker": "nobody"}).code == "asker_not_found"
+    assert {each.status for each in world.ledger.do(world.command("suspend", "ann"))} == {"done"}
+    assert world.post("/v1/asks", TERMS).code == "giver_suspended"
+    world.near.away = True
+    assert world.post("/v1/asks", TERMS).status == 201
+
+
 def test_asks_are_limited_and_listed(world: World, ask_id: str) -> None:
     world.open("eve")
     again = world.post("/v1/asks", TERMS)

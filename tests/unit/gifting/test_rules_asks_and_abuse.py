@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from services.gifting.domain.abuse import Traffic, judge, windows
 from services.gifting.domain.ask import Ask, AskUsed, AskWish, refuse_ask
+from services.gifting.domain.checks import Facts, Party
 from services.gifting.domain.rules import BUILT_IN, Abuse, built_in_rules, read_rules
 from shared.errors import InvalidError, RefusedError
 from tests.unit.gifting.world import (
@@ -153,13 +154,22 @@ ASKS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("amount_too_small", {"bytes": MIB}, {}),
     ("amount_step", {"bytes": 10 * MIB + 1}, {}),
     ("amount_too_large", {"bytes": 1025 * MIB}, {}),
+    ("asker_not_found", {}, {"asker": None}),
+    ("asker_suspended", {}, {"asker": Party(account="bob", status="suspended")}),
+    ("giver_not_found", {}, {"giver": None}),
+    ("giver_closed", {}, {"giver": Party(account="ann", status="closed")}),
     ("asks_limit", {}, {"day_count": 5}),
     ("friend_asks_limit", {}, {"friend_day_count": 1}),
 ]
 
 
-def asking(wish: dict[str, Any], used: dict[str, Any]) -> str | None:
-    refusal = refuse_ask(replace(ASK, **wish), BUILT_IN, AskUsed(**used), NOW, CALENDAR)
+def asking(wish: dict[str, Any], known: dict[str, Any]) -> str | None:
+    used = AskUsed(**{name: value for name, value in known.items() if name.endswith("_count")})
+    facts = Facts(
+        sender=known.get("asker", Party(account="bob")),
+        receiver=known.get("giver", Party(account="ann")),
+    )
+    refusal = refuse_ask(replace(ASK, **wish), BUILT_IN, used, NOW, CALENDAR, facts)
     return None if refusal is None else refusal.code
 
 
@@ -170,6 +180,10 @@ def test_an_ask_is_refused_by_the_first_reason_in_order(place):
     assert asking(wish, used) == code
     for _, later, more in ASKS[place + 1 :]:
         assert asking({**later, **wish}, {**more, **used}) == code
+
+
+def test_while_the_ledger_is_away_nobody_knows_who_asks_whom():
+    assert refuse_ask(ASK, BUILT_IN, AskUsed(), NOW, CALENDAR, None) is None
 
 
 def say(ask: Ask, verb: str, by: str, now: int = NOW) -> str | bool:
