@@ -136,7 +136,8 @@ def post_decision(gift: str, verb: str) -> Response:
     by_hand = web.read_body(schemas.decode_by_hand)
     found = web.identity(gift, "a gift's")
     wish, release = web.asking("", by_hand, verb, gift), verb == "release"
-    return shown(*gifting().decide_delayed(wish, found, by_hand.reason, release=release))
+    decided = gifting().decide_delayed(wish, found, by_hand.reason, web.wait_s(), release=release)
+    return shown(*decided)
 
 
 operating = web.operating_blueprint(bank, lambda: verify_store(bank().store))

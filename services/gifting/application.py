@@ -138,13 +138,21 @@ class Gifting:
         return self._settled(gifts.ActOnGift(asking, gift, verb), gift.hex, Gift, wait_s)
 
     def decide_delayed(
-        self, asking: Asking, gift: UUID, reason: str, *, release: bool
+        self, asking: Asking, gift: UUID, reason: str, wait_s: float, *, release: bool
     ) -> tuple[Gift, Answer]:
-        """Let a delayed gift go on, or deny it. Raises its refusals, ConflictError."""
-        answer = self.writer.run(gifts.DecideDelayed(asking, gift, reason, release=release))
-        found = self._get(Gift, gift)
-        if found.state == "requested" and (facts := self._facts(gifts.check_again(found))):
-            self.writer.run(gifts.GoOn(found, facts))
+        """Let a delayed gift go on, or deny it, and wait up to so long until it comes to rest.
+
+        Raises its refusals, ConflictError.
+        """
+        until = monotonic() + wait_s
+        with self.waiting.for_rest(gift.hex) as bell:
+            answer = self.writer.run(gifts.DecideDelayed(asking, gift, reason, release=release))
+            found = self._get(Gift, gift)
+            if found.state == "requested" and (facts := self._facts(gifts.check_again(found))):
+                self.writer.run(gifts.GoOn(found, facts))
+                found = self._get(Gift, gift)
+            if bell is not None and is_moving(found, gift.hex):
+                bell.wait(max(until - monotonic(), 0.0))
         return self._get(Gift, gift), answer
 
     def gift(self, gift: UUID, viewer: str | None = None) -> tuple[Gift, list[Aggregate.Event]]:

@@ -24,6 +24,17 @@ def test_who_waits_for_what_does_not_come_gets_its_place_in_time(world: World) -
     assert 0.9 < monotonic() - began < 3
 
 
+def test_an_operator_who_releases_a_gift_hears_that_it_has_arrived(world: World) -> None:
+    for amount in (10 * MIB, 11 * MIB):
+        world.give("bob", "ann", amount)
+    delayed = world.give("ann", "bob").body
+    assert delayed["state"] == "delayed"
+    path = f"/v1/gifts/{delayed['gift_id']}/release"
+    with world.moving():
+        answer = world.post(path, {"reason": "they are sisters"}, wait_s=5)
+    assert (answer.status, answer.body["state"]) == (200, "completed")
+
+
 def test_asking_a_ledger_that_hangs_is_part_of_the_time(world: World) -> None:
     world.near.away, world.near.hangs_s = True, 1.5
     began = monotonic()
