@@ -23,11 +23,11 @@ while the ledger is away. When the ledger is back, the same question is asked ag
 | used   | month_gifts_limit       | `per_month.count` gifts are made this month                |
 | used   | month_bytes_limit       | with this one more than `per_month.bytes` this month       |
 | both   | plan_share_limit        | with this one more than `plan_share_percent` of the plan   |
-| used   | day_gifts_limit         | `per_day.count` gifts are made today                       |
-| used   | day_bytes_limit         | with this one more than `per_day.bytes` today              |
 | used   | receiver_gifts_limit    | the receiver got `receiver_per_month.count` gifts          |
 | used   | receiver_bytes_limit    | the receiver would get more than `receiver_per_month.bytes`|
 | used   | receiver_senders_limit  | the receiver got gifts from `receiver_senders_per_month`   |
+| used   | day_gifts_limit         | `per_day.count` gifts are made today                       |
+| used   | day_bytes_limit         | with this one more than `per_day.bytes` today              |
 | facts  | kind_not_given          | it would take a lot of `kinds_not_given`                   |
 | facts  | insufficient_data       | the sender has less than that                              |
 | facts  | regift_not_allowed      | enough is there, but only with what was itself a gift      |
@@ -179,7 +179,7 @@ class Cap(msgspec.Struct, frozen=True):
 
 
 def _counts(question: Question) -> Iterator[RefusedError]:
-    """Give what the limits by number and bytes refuse; months first, then the day."""
+    """Give what the limits by number and bytes refuse: both people's of months, then the day's."""
     used, rules = question.used, question.rules
     if used is None:
         return
@@ -191,11 +191,6 @@ def _counts(question: Question) -> Iterator[RefusedError]:
     )  # fmt: skip
     yield from _over(question, _own_month_caps(question, used, month))
     yield from count_refusals(
-        "day_gifts_limit", used.day_count, rules.per_day.count,
-        "gifts a day are allowed", text(day.ends_at),
-    )  # fmt: skip
-    yield from _over(question, _own_day_caps(question, used, day))
-    yield from count_refusals(
         "receiver_gifts_limit", used.receiver_month_count, rules.receiver_per_month.count,
         "gifts a month can be received", text(month.ends_at),
     )  # fmt: skip
@@ -206,6 +201,11 @@ def _counts(question: Question) -> Iterator[RefusedError]:
             rules.receiver_senders_per_month, "senders a month can give to one receiver",
             text(month.ends_at),
         )  # fmt: skip
+    yield from count_refusals(
+        "day_gifts_limit", used.day_count, rules.per_day.count,
+        "gifts a day are allowed", text(day.ends_at),
+    )  # fmt: skip
+    yield from _over(question, _own_day_caps(question, used, day))
 
 
 def _over(question: Question, caps: Iterator[Cap]) -> Iterator[RefusedError]:
