@@ -88,9 +88,9 @@ def schemas_of(service: str, bank: Bank) -> tuple[str, ...]:
 
 
 def with_secrets(bank: Bank) -> Bank:
-    """Return the bank with a password for every service's role and all tokens, made once."""
+    """Return the bank with the services' passwords, all tokens and a sealing key, made once."""
     missing = [service for service in SERVICES if service not in bank.service_passwords]
-    if not missing and bank.gifting_token and bank.tasks_token:
+    if not missing and bank.gifting_token and bank.tasks_token and bank.tasks_sealing_keys:
         return bank
     made = {service: secrets.token_urlsafe(32) for service in missing}
     bank = dataclasses.replace(
@@ -98,6 +98,7 @@ def with_secrets(bank: Bank) -> Bank:
         service_passwords=bank.service_passwords | made,
         gifting_token=bank.gifting_token or secrets.token_urlsafe(32),
         tasks_token=bank.tasks_token or secrets.token_urlsafe(32),
+        tasks_sealing_keys=bank.tasks_sealing_keys or [secrets.token_urlsafe(32)],
     )
     bank.save()
     return bank

@@ -51,6 +51,9 @@ class Settings:
     tasks_rules_file: str = setting(
         "", "rules of completions (free data a month, attribution, clawback); built-in if empty"
     )
+    tasks_sealing_keys: SecretStr = setting(
+        SecretStr(""), "what seals partners' secrets at rest: keys with commas, newest first"
+    )
     bank_content_neutral: bool = setting(
         default=False, text="1 forbids offers that depend on what is looked at; awards stay"
     )

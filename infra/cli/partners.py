@@ -1,5 +1,7 @@
 """`databank partner`: who pays for data; its apps, keys, contract, prices and data."""
 
+import dataclasses
+import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,8 @@ from infra.cli.gifts import Amount, key_option
 from infra.cli.output import Bank, Output, bank_option, human_bytes
 from infra.cli.reports import minutes
 from infra.cli.settlements import settlement
+from infra.runtime.processes import state_lock
+from infra.runtime.state import find_bank
 
 Document = dict[str, Any]
 
@@ -193,6 +197,21 @@ def list_keys(bank: Bank, output: Output, name: str) -> None:
     with tasks_of(bank, output) as tasks:
         found = tasks.get(_path(name))["keys"]
     output.show({"keys": found}, lambda: _show_keys(output, found))
+
+
+@partner.command("new-sealing-key")
+@bank_option
+def new_sealing_key(bank: Bank, output: Output) -> None:
+    """Make a new key that seals partners' secrets in the database; the bank must be down.
+
+    At its next start all of them are sealed with it. The old keys stay to open older backups' rows.
+    """
+    with state_lock(bank.run_dir):
+        found = find_bank(bank.state)
+        made = [secrets.token_urlsafe(32), *found.tasks_sealing_keys]
+        dataclasses.replace(found, tasks_sealing_keys=made).save()
+    told = "a new key seals partners' secrets from the next start on"
+    output.show({"sealing_keys": len(made)}, lambda: output.line(told))
 
 
 def write(tasks: Service, path: str, body: Document, key: str | None, *, wait_s: int = 0) -> Any:

@@ -40,7 +40,7 @@ readable by its owner only.
 
 | in it | what |
 | --- | --- |
-| `bank.json` | the bank's id, ports, partitions, tokens and database passwords; written by `up` |
+| `bank.json` | the bank's id, ports, partitions, all its secrets; written by `up` |
 | `clock` | a sandbox's offset to wall time |
 | `postgres` | the data of the bank's own PostgreSQL; a link where root started the bank (below) |
 | `run` | lock, sockets, the generated configuration of the supervisor |

@@ -14,7 +14,8 @@ from shared.config import setting
 # What a child gets from `up` itself, per process; what the operator's shell holds never leaks in.
 FOR_UP_ONLY = (
     "DATABASE_URL", "LEDGER_DATABASE_URL", "GATEWAY_DATABASE_URL", "GIFTING_DATABASE_URL",
-    "TASKS_DATABASE_URL", "AMQP_URL", "SERVICE_TOKENS", "SERVICE_TOKEN", "DATABANK_PROCESS",
+    "TASKS_DATABASE_URL", "AMQP_URL", "SERVICE_TOKENS", "SERVICE_TOKEN", "TASKS_SEALING_KEYS",
+    "DATABANK_PROCESS",
 )  # fmt: skip
 
 

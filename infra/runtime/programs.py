@@ -113,7 +113,8 @@ def service_environment(
         "gifting": bank.gifting_token,
         "tasks": bank.tasks_token,
     }
-    return {
+    own = {"TASKS_SEALING_KEYS": ",".join(bank.tasks_sealing_keys)} if service == "tasks" else {}
+    return own | {
         "BANK_ID": bank.bank_id,
         "BANK_EPOCH": str(bank.epoch),
         "BANK_TIMEZONE": bank.timezone,

@@ -22,7 +22,7 @@ ID_LENGTH = 8
 class Bank:
     """Everything that is kept about a bank; written by `up`, read by every command.
 
-    `bank.json` holds secrets (tokens, database passwords) and is readable by its owner only.
+    `bank.json` holds secrets (tokens, passwords, sealing keys) and is readable by its owner only.
     """
 
     state: Path
@@ -39,6 +39,8 @@ class Bank:
     # Empty in a bank that an earlier version made, until its next start.
     gifting_token: str = field(repr=False, default="")
     tasks_token: str = field(repr=False, default="")
+    # What seals partners' secrets in tasks' database, newest first. Old ones open what they sealed.
+    tasks_sealing_keys: list[str] = field(repr=False, default_factory=list)
     service_passwords: dict[str, str] = field(repr=False, default_factory=dict)
     transport: str = "log"
     database: str = ""
@@ -192,6 +194,7 @@ def make_bank(
         postgres_password=secrets.token_urlsafe(32),
         gifting_token=secrets.token_urlsafe(32),
         tasks_token=secrets.token_urlsafe(32),
+        tasks_sealing_keys=[secrets.token_urlsafe(32)],
     )
     bank.save()
     return bank

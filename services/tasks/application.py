@@ -18,6 +18,7 @@ from services.tasks.feeding import Feeding
 from services.tasks.offers import Ledger, Offers
 from services.tasks.partner_calls import Partner as Caller
 from services.tasks.questions import OtherServices
+from services.tasks.sealing import Sealer, Secrets
 from services.tasks.store import Store
 from services.tasks.supply import Supply
 from shared.bus.doorbell import Doorbell
@@ -31,9 +32,10 @@ from shared.sagas.writer import Writer
 
 T = TypeVar("T", bound=Aggregate)
 SELECT_KEYS = """
-SELECT key_id, asp_id, secret, valid_from, valid_until FROM partner_keys WHERE partner = %s
+SELECT key_id, asp_id, secret, sealed, valid_from, valid_until FROM partner_keys
+WHERE partner = %s
 """
-SELECT_SECRET = "SELECT secret FROM partner_keys WHERE key_id = %s"  # noqa: S105 It is SQL.
+SELECT_SECRET = "SELECT secret, sealed FROM partner_keys WHERE key_id = %s"  # noqa: S105 It is SQL.
 # After these nothing more comes by itself soon.
 RESTS = tuple(
     f"bank.tasks.{name}.v1"
@@ -45,8 +47,9 @@ RESTS = tuple(
 class Keyring:
     """Who knows the partners, for signed calls."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, secrets: Secrets) -> None:
         self._store = store
+        self._secrets = secrets
 
     def partner(self, name: str) -> Caller | None:
         """Return a partner with its keys and the contract in force, None where there is none."""
@@ -61,8 +64,8 @@ class Keyring:
             partner=name, state=found.state,
             starts_at=contract.starts_at if contract else None,
             ends_at=contract.ends_at if contract else None,
-            keys=[Key(key, asp, bytes(secret), since, until)
-                  for key, asp, secret, since, until in rows],
+            keys=[Key(key, asp, self._secrets.open(key, secret, sealed=sealed), since, until)
+                  for key, asp, secret, sealed, since, until in rows],
         )  # fmt: skip
 
 
@@ -73,14 +76,15 @@ class Tasks:
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, doorbell: Doorbell, others: OtherServices, *,
-        neutral: bool = False,
+        self, store: Store, ledger: Ledger, doorbell: Doorbell, others: OtherServices,
+        sealer: Sealer, *, neutral: bool = False,
     ) -> None:  # fmt: skip
         self.store = store
         self.ledger = ledger
         self.neutral = neutral
         self.offers = Offers(store, ledger)
-        self.keyring = Keyring(store)
+        self.secrets = Secrets(store, sealer)
+        self.keyring = Keyring(store, self.secrets)
         self.waiting = Waiting(store, doorbell, RESTS)
         self.claims = Claims(store, lambda: self.writer)
         self.supply = Supply(store, lambda: self.writer, others)
@@ -117,13 +121,15 @@ class Tasks:
         Raises partner_not_found, app_not_found, too_many_keys, ConflictError.
         """
         wall_ms = time.time_ns() // 1_000_000
-        job = partners.IssueKey(asking, partner, asp_id, wall_ms, overlap_hours)
+        sealer = self.secrets.sealer
+        job = partners.IssueKey(asking, partner, asp_id, wall_ms, sealer, overlap_hours)
         answer = self.writer.run(job)
         with self.store.connection() as conn:
             cursor = conn.cursor(row_factory=tuple_row)
             row = cursor.execute(SELECT_SECRET, (job.key_id,)).fetchone()
         assert row is not None
-        return job.key_id, bytes(row[0]), answer
+        stored, sealed = row
+        return job.key_id, self.secrets.open(job.key_id, stored, sealed=sealed), answer
 
     def partner(self, name: str) -> Partner:
         """Return a partner. Raises RefusedError partner_not_found."""

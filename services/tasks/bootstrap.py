@@ -20,6 +20,7 @@ from services.tasks.gauges import web_gauges
 from services.tasks.jobs import run_jobs
 from services.tasks.offers import HttpLedger, Ledger
 from services.tasks.questions import OtherServices
+from services.tasks.sealing import Sealer
 from services.tasks.store import Store
 from shared import http
 from shared.auth import Tokens
@@ -68,7 +69,8 @@ def make_bank(
     doorbell = Doorbell(conninfo)
     ledger = ledger or HttpLedger(settings.ledger_url, settings.service_token)
     others = OtherServices(settings.ledger_url, settings.gateway_url, settings.service_token)
-    tasks = Tasks(store, ledger, doorbell, others, neutral=settings.bank_content_neutral)
+    sealer = Sealer([key for key in settings.tasks_sealing_keys.split(",") if key])
+    tasks = Tasks(store, ledger, doorbell, others, sealer, neutral=settings.bank_content_neutral)
     source = source_of(settings.bank_id, settings.bank_epoch, TASKS_LOG)
     return Bank(
         bank_id=settings.bank_id,

@@ -19,8 +19,10 @@ DUE_BATCH = 100
 
 def run_jobs(bank: Bank, stop: Event) -> None:
     """Look every second whether something is due; ends with `stop`."""
-    looks = 0
+    looks, sealed = 0, False
     while not stop.wait(LOOK_EVERY_S):
+        # At its start, so that a new key counts for what is stored, too.
+        sealed = sealed or _try(bank.tasks.secrets.seal_all)
         _try(lambda: put_offers(bank, stop))
         if looks % PURGE_EVERY_LOOKS == 0:
             _try(bank.tasks.claims.purge)
@@ -30,7 +32,7 @@ def run_jobs(bank: Bank, stop: Event) -> None:
         looks += 1
 
 
-def _try(job: Callable[[], object]) -> None:
+def _try(job: Callable[[], object]) -> bool:
     try:
         job()
     except UnavailableError as error:
@@ -39,6 +41,9 @@ def _try(job: Callable[[], object]) -> None:
     except Exception as error:  # noqa: BLE001 A failed job is tried again at the next look.
         JOB_FAILURES.inc()
         logger().error("job_failed", exc_info=error)
+    else:
+        return True
+    return False
 
 
 def put_offers(bank: Bank, stop: Event) -> None:

@@ -26,7 +26,8 @@ ON CONFLICT (id) DO UPDATE SET
 """
 INSERT_FUNDINGS = "INSERT INTO fundings (id, campaign_id) VALUES (%s, %s)"
 INSERT_KEYS = """
-INSERT INTO partner_keys (key_id, partner, asp_id, secret, valid_from) VALUES (%s, %s, %s, %s, %s)
+INSERT INTO partner_keys (key_id, partner, asp_id, secret, valid_from, sealed)
+VALUES (%s, %s, %s, %s, %s, true)
 """
 RETIRE_KEYS = "UPDATE partner_keys SET valid_until = %s WHERE key_id = %s"
 INSERT_CONTENT = """
@@ -35,7 +36,7 @@ INSERT INTO content_lists (campaign, version, hosts, hosts_digest) VALUES (%s, %
 
 
 class NewKey(NamedTuple):
-    """A key's row; `valid_from` is wall time."""
+    """A key's row; the secret is sealed, `valid_from` is wall time."""
 
     key_id: str
     partner: str
@@ -70,7 +71,7 @@ class PartnerRows:
                 self._add(INSERT_FUNDINGS, UUID(hex=fact.funding_id), campaign.id)
 
     def add_key(self, key: NewKey) -> None:
-        """Keep a key's secret."""
+        """Keep a key's sealed secret."""
         self._add(INSERT_KEYS, *key)
 
     def retire_key(self, key_id: str, valid_until: int) -> None:

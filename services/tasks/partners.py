@@ -11,6 +11,7 @@ from msgspec import Meta
 from services.tasks.domain.partner import Partner, partner_stream, unknown_partner
 from services.tasks.domain.terms import ForeignId, Name, Text
 from services.tasks.partner_rows import NewKey
+from services.tasks.sealing import Sealer
 from services.tasks.turn import Needs, Turn
 from shared.contracts.offers import Amount
 from shared.errors import InvalidError, RefusedError
@@ -135,10 +136,11 @@ class IssueKey(OnPartner):
     """Give an app a new key; with an overlap, its other keys end after so many hours."""
 
     def __init__(
-        self, asking: Asking, partner: str, asp_id: str, wall_ms: int,
+        self, asking: Asking, partner: str, asp_id: str, wall_ms: int, sealer: Sealer,
         overlap_hours: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(asking, partner)
+        self.sealer = sealer
         self.asp_id = asp_id
         self.wall_ms = wall_ms
         self.overlap_hours = overlap_hours
@@ -157,7 +159,7 @@ class IssueKey(OnPartner):
                 if found.retire_key(key_id, turn.now + overlap_ms, meta):
                     turn.partners.retire_key(key_id, self.wall_ms + overlap_ms)
         found.issue_key(self.asp_id, self.key_id, meta)
-        secret = secrets.token_bytes(SECRET_BYTES)
+        secret = self.sealer.seal(self.key_id, secrets.token_bytes(SECRET_BYTES))
         turn.partners.add_key(NewKey(self.key_id, found.name, self.asp_id, secret, self.wall_ms))
 
 

@@ -159,13 +159,61 @@ def test_a_backup_that_knows_nothing_of_a_service_that_came_later_is_restored(
     local_bank.done("down")
     bank = local_bank.bank
     passwords = {name: each for name, each in bank.service_passwords.items() if name != "tasks"}
-    dataclasses.replace(bank, tasks_token="", service_passwords=passwords).save()
+    dataclasses.replace(
+        bank, tasks_token="", tasks_sealing_keys=[], service_passwords=passwords
+    ).save()
     local_bank.done("backup", str(folder))
 
     restore = ("restore", str(folder), "--state", str(new.state), "--port", str(new.port))
     assert new.json(*restore)["verify"]["ok"]
     assert new.bank.tasks_token
+    assert new.bank.tasks_sealing_keys
     assert new.bank.service_passwords["tasks"]
+
+
+def test_a_restored_bank_still_verifies_partners_signatures_whatever_key_sealed_them(
+    local_bank: LocalBank, make_local_bank: Callable[..., LocalBank], tmp_path: Path
+):
+    folder, new = tmp_path / "backup", make_local_bank()
+    local_bank.up()
+    contract = tmp_path / "contract.json"
+    terms = {"starts_at": "2020-01-01", "ends_at": "2090-01-01", "terms_version": "1"}
+    contract.write_text(json.dumps({"partner": "didi", **terms}))
+    local_bank.done("partner", "register", "didi", "--sponsor-id", "S-800")
+    local_bank.done("partner", "app", "add", "didi", "app")
+    local_bank.done("partner", "contract", str(contract))
+    secret = local_bank.json("partner", "key", "issue", "didi", "app")["secret"]
+    assert refusal(local_bank, "partner", "new-sealing-key") == "already_running"
+    assert answered(local_bank, secret) == "completion_not_found"
+    local_bank.done("down")
+    local_bank.done("backup", str(folder))
+    assert local_bank.json("partner", "new-sealing-key")["sealing_keys"] == 2
+    local_bank.up()
+    assert answered(local_bank, secret) == "completion_not_found"
+    wait_until(lambda: "sealed_anew" in worker_log(local_bank), 30, "all is sealed anew")
+    local_bank.done("down")
+    newest = local_bank.bank.tasks_sealing_keys[:1]
+    dataclasses.replace(local_bank.bank, tasks_sealing_keys=newest).save()
+    local_bank.up()
+    assert answered(local_bank, secret) == "completion_not_found"
+
+    restore = ("restore", str(folder), "--state", str(new.state), "--port", str(new.port))
+    assert new.json(*restore)["verify"]["ok"]
+    assert len(new.bank.tasks_sealing_keys) == 1
+    new.up()
+    assert answered(new, secret) == "completion_not_found"
+    assert answered(new, "whsec_" + "A" * 43 + "=") == "signature_invalid"
+
+
+def worker_log(bank: LocalBank) -> str:
+    """Return what tasks' worker has told."""
+    return bank.bank.log_file("tasks-worker").read_text()
+
+
+def answered(bank: LocalBank, secret: str) -> str:
+    """Ask for a completion that nobody told, signed with a secret; return why it is refused."""
+    bank.environment["DATABANK_PARTNER_SECRET"] = secret
+    return refusal(bank, "partner", "answer", "didi", "r-1")
 
 
 def test_a_bank_on_a_given_server_is_told_what_to_use_instead(

@@ -82,6 +82,7 @@ def test_every_child_names_its_service_and_no_command_line_holds_a_secret(
         bank.operator_token, bank.gateway_token, bank.ledger_token, bank.gifting_token,
         bank.tasks_token,
         bank.postgres_password,
+        *bank.tasks_sealing_keys,
         *bank.service_passwords.values(),
     ]  # fmt: skip
     for name, pid in shared_bank.pids().items():
@@ -90,6 +91,8 @@ def test_every_child_names_its_service_and_no_command_line_holds_a_secret(
         assert name.split("-")[0] in line
         assert not [secret for secret in secrets if secret in line]
         assert process.environ()["DATABANK_STATE"] == str(shared_bank.state)
+        # What seals partners' secrets is tasks' alone.
+        assert ("TASKS_SEALING_KEYS" in process.environ()) == name.startswith("tasks-")
         assert process.memory_info().rss < 300 << 20
 
 

@@ -29,6 +29,7 @@ from shared.contracts.audiences import EVERYONE, Audience, AudienceRule
 from shared.sagas.requests import Asking
 from shared.sagas.writer import Job, Writer
 from tests.support.ledger import TOKENS, RealLedger
+from tests.support.tasks_world import SEALING_KEY
 
 MIB = 1 << 20
 RIDE = FirstOrder(name="ride", reward=Reward(bytes=MIB, kind="award"))
@@ -56,7 +57,9 @@ class ClaimsWorld:
 
     def __init__(self, ledger: RealLedger, url: str) -> None:
         self.ledger, self.clock = ledger, ledger.clock
-        settings = Settings(bank_id="bank", tasks_database_url=SecretStr(url))
+        settings = Settings(
+            bank_id="bank", tasks_database_url=SecretStr(url), tasks_sealing_keys=SEALING_KEY
+        )
         self.bank = make_bank(settings, self.clock)
         self.tasks, self.store = self.bank.tasks, self.bank.tasks.store
         self.claims = self.tasks.claims

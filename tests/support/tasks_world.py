@@ -23,6 +23,7 @@ from tests.support.ledger import TOKENS, RealLedger
 
 GIB, MIB = 1 << 30, 1 << 20
 _keys = count(1)
+SEALING_KEY = SecretStr("a-sealing-key-of-tests-that-nobody-else-has")
 DIDI: dict[str, Any] = {
     "title": "Didi pays for Didi",
     "starts_at": "2015-08-01T00:00:00",
@@ -64,7 +65,10 @@ class World:
         self.ledger, self.clock = ledger, ledger.clock
         self.near = NearLedger(ledger)
         settings = Settings(
-            bank_id="bank", tasks_database_url=SecretStr(tasks_url), bank_content_neutral=neutral
+            bank_id="bank",
+            tasks_database_url=SecretStr(tasks_url),
+            bank_content_neutral=neutral,
+            tasks_sealing_keys=SEALING_KEY,
         )
         self.bank = make_bank(settings, self.clock, self.near)
         self.tasks = self.bank.tasks

@@ -5,6 +5,8 @@ GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT, INSERT, MAINTAIN ON {schema}.stored_events TO {role};
 GRANT USAGE ON SEQUENCE {schema}.stored_events_notification_id_seq TO {role};
 GRANT USAGE ON TYPE {schema}.stored_event_uuid TO {role};
+-- MAINTAIN: secrets that are sealed anew leave nothing of the old rows behind.
+GRANT MAINTAIN ON {schema}.partner_keys TO {role};
 -- What is given out once and never changes.
 GRANT SELECT, INSERT ON
     {schema}.request_keys, {schema}.fundings, {schema}.content_lists, {schema}.task_tokens,

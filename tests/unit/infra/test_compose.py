@@ -27,6 +27,7 @@ def programs() -> list[Program]:
         state=Path("/state"), bank_id="mybank01", epoch=1, port=8080, partitions=4,
         timezone="Asia/Shanghai", sandbox=False, operator_token="o", gateway_token="g",
         ledger_token="l", postgres_password="p", gifting_token="i", tasks_token="t",
+        tasks_sealing_keys=["s"],
     )  # fmt: skip
     databases = {"ledger": "l", "gateway": "g", "gifting": "i", "tasks": "t"}
     return service_programs(bank, Environment(), databases)
