@@ -65,16 +65,19 @@ class Ledger:
         positions = {name: wait_for(future) for name, future in waiting.items()}
         return [answered(item) for item in items], positions
 
-    def _submitted(self, items: list[Item], *, wait: bool = True) -> dict[str, Future[int]]:
+    def _submitted(self, items: list[Item]) -> dict[str, Future[int]]:
         """Hand items to their partitions' writers; return what each will answer, by log."""
-        shares: list[list[Item]] = [[] for _ in self.partitions]
-        for item in items:
-            shares[partition_of(item.what.account, len(shares))].append(item)
         return {
-            partition.name: writer.submit(share, wait=wait)
-            for partition, writer, share in zip(self.partitions, self.writers, shares, strict=True)
-            if share
+            writer.partition.name: writer.submit(share) for writer, share in self._shares(items)
         }
+
+    def _shares(self, items: list[Item]) -> list[tuple[Writer, list[Item]]]:
+        """Return each writer that has something to do, with its items in their order."""
+        shares: dict[int, list[Item]] = {}
+        for item in items:
+            number = partition_of(item.what.account, len(self.partitions))
+            shares.setdefault(number, []).append(item)
+        return [(self.writers[number], share) for number, share in shares.items()]
 
     async def execute_soon(
         self, commands: Sequence[AnyCommand], caller: str, meta: Meta
@@ -87,9 +90,15 @@ class Ledger:
         if any(isinstance(command, UNDOING) for command in commands):
             return await asyncio.to_thread(self.execute, commands, caller, meta)
         items = [Item(command, caller, meta) for command in commands]
-        waiting = self._submitted(items, wait=False)
-        positions = {name: await _answer_of(future) for name, future in waiting.items()}
-        return [answered(item) for item in items], positions
+        shares = self._shares(items)
+        waiting = [writer.submit_soon(share) for writer, share in shares]
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                answers = await asyncio.gather(*waiting)
+        except TimeoutError as error:
+            raise UnavailableError(TOO_LATE) from error
+        names = [writer.partition.name for writer, _ in shares]
+        return [answered(item) for item in items], dict(zip(names, answers, strict=True))
 
     def rehearse(
         self, commands: Sequence[AnyCommand | Usage], caller: str, meta: Meta
@@ -187,14 +196,6 @@ def wait_for(future: Future[int]) -> int:
     """Return what a writer answers. Raises UnavailableError when it takes too long."""
     try:
         return future.result(ANSWER_TIMEOUT_S)
-    except TimeoutError as error:
-        raise UnavailableError(TOO_LATE) from error
-
-
-async def _answer_of(future: Future[int]) -> int:
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            return await asyncio.wrap_future(future)
     except TimeoutError as error:
         raise UnavailableError(TOO_LATE) from error
 

@@ -1,5 +1,6 @@
 """Group commit: one writer thread per partition turns whatever is waiting into one batch."""
 
+import asyncio
 import contextlib
 import queue
 from collections.abc import Sequence
@@ -22,10 +23,15 @@ class Submission:
 
     __slots__ = ("future", "items", "positions")
 
-    def __init__(self, items: list[Item], positions: Sequence[InboxPosition]) -> None:
+    def __init__(
+        self,
+        items: list[Item],
+        positions: Sequence[InboxPosition],
+        future: "Future[int] | asyncio.Future[int]",
+    ) -> None:
         self.items = items
         self.positions = positions
-        self.future: Future[int] = Future()
+        self.future = future
 
 
 class Writer:
@@ -37,19 +43,26 @@ class Writer:
         self._thread = Thread(target=self._run, name=f"writer-{partition.name}", daemon=True)
         self._thread.start()
 
-    def submit(
-        self, items: list[Item], positions: Sequence[InboxPosition] = (), *, wait: bool = True
-    ) -> Future[int]:
+    def submit(self, items: list[Item], positions: Sequence[InboxPosition] = ()) -> Future[int]:
         """Queue items; the future gives the log's position once they are durable.
 
-        Raises UnavailableError when too many wait already, at once without `wait`.
+        Raises UnavailableError when too many wait already for 5 s.
         """
-        submission = Submission(items, positions)
+        future: Future[int] = Future()
+        self._put(Submission(items, positions, future), wait=True)
+        return future
+
+    def submit_soon(self, items: list[Item]) -> "asyncio.Future[int]":
+        """Do `submit` for a caller on an event loop, at once. Raises UnavailableError."""
+        future = asyncio.get_running_loop().create_future()
+        self._put(Submission(items, (), future), wait=False)
+        return future
+
+    def _put(self, submission: Submission, *, wait: bool) -> None:
         try:
             self._queue.put(submission, block=wait, timeout=PUT_TIMEOUT_S)
         except queue.Full:
             raise UnavailableError("too many requests wait for this partition, try again") from None
-        return submission.future
 
     def stop(self) -> None:
         """Finish what is queued and end the thread."""
@@ -83,18 +96,41 @@ class Writer:
         try:
             at = self.partition.execute(items, positions)
         except UnavailableError as error:
-            for submission in group:
-                submission.future.set_exception(error)
+            _answer(group, error)
         except Exception as error:  # noqa: BLE001 Whatever it is, somebody waits for an answer.
             self._commit_apart(group, error)
         else:
-            for submission in group:
-                submission.future.set_result(at)
+            _answer(group, at)
 
     def _commit_apart(self, group: list[Submission], error: Exception) -> None:
         """One submission broke the batch: run each alone, so that only that one fails."""
         if len(group) == 1:
-            group[0].future.set_exception(error)
+            _answer(group, error)
             return
         for submission in group:
             self._commit([submission])
+
+
+def _answer(group: list[Submission], answer: int | Exception) -> None:
+    """Tell everybody who waits; a loop is woken once for all that wait on it."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[int]]] = {}
+    for submission in group:
+        if isinstance(submission.future, asyncio.Future):
+            loops.setdefault(submission.future.get_loop(), []).append(submission.future)
+        else:
+            _settle([submission.future], answer)
+    for loop, waiting in loops.items():
+        with contextlib.suppress(RuntimeError):  # It is closed: nobody waits any more.
+            loop.call_soon_threadsafe(_settle, waiting, answer)
+
+
+def _settle(
+    futures: "Sequence[Future[int] | asyncio.Future[int]]", answer: int | Exception
+) -> None:
+    for future in futures:
+        if future.done():  # Given up by who waited.
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
