@@ -1,7 +1,9 @@
 """Small commands are answered on the event loop, others by Flask: nobody can tell which it was."""
 
 from concurrent.futures import ThreadPoolExecutor
+from socket import create_connection
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -91,6 +93,25 @@ def test_many_at_once_are_each_done_once(web):
     assert {outcome["status"] for outcome in outcomes} == {"done"}
     assert sum(bool(outcome.get("repeated")) for outcome in outcomes) == 100
     assert web.account("ann")["earned"] == before + 100 * 7
+
+
+@pytest.mark.parametrize("asked", ["keep-alive", "close"])
+def test_an_answer_is_sent_whole_at_once(web, asked):
+    body = buy(f"whole-{asked}")
+    head = (
+        "POST /v1/commands HTTP/1.1\r\nHost: bank\r\n"
+        f"Authorization: Bearer {TOKENS['operator']}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: {asked}\r\n\r\n"
+    )
+    url = urlsplit(web.base)
+    with create_connection((url.hostname, url.port), 5) as line:
+        line.sendall(head.encode() + body)
+        first = line.recv(1 << 16)
+        told, _, answer = first.partition(b"\r\n\r\n")
+        assert orjson.loads(answer)["outcomes"][0]["status"] == "done"
+        assert f"content-length: {len(answer)}".encode() in told.lower()
+        if asked == "close":
+            assert line.recv(1) == b""
 
 
 def test_requests_on_the_loop_are_counted_by_route(web):
