@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from infra.errors import CliError
+from infra.runtime.environment import SAFE_PATH
 from infra.runtime.state import Bank, find_bank, make_folders
 from infra.runtime.supervisor import tail
 from infra.runtime.wish import Wish
@@ -26,6 +27,7 @@ def start_detached(wish: Wish, *, step: Say, note: Say) -> Bank:
             stdout=output,
             stderr=output,
             pass_fds=[writer],
+            env=os.environ | SAFE_PATH,
             start_new_session=True,
         )
     os.close(writer)

@@ -58,13 +58,17 @@ def read_environment() -> Environment:
     return found
 
 
+# `python -m` looks for modules in the current folder first: an http.py there would be run.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+
+
 def inherited(**extra: str) -> dict[str, str]:
     """Return this process's environment for a child, without what only `up` may know."""
     kept = {name: value for name, value in os.environ.items() if name not in FOR_UP_ONLY}
     for name in ("LEDGER_RULES_FILE", "GIFTING_RULES_FILE", "TASKS_RULES_FILE"):
         if rules := kept.get(name):
             kept[name] = str(Path(rules).resolve())  # A child has another folder.
-    return kept | extra
+    return kept | SAFE_PATH | extra
 
 
 def environment_table() -> list[dict[str, Any]]:
