@@ -80,7 +80,7 @@ def _last_closed(partition: Partition) -> str:
     """Return the last month that any account has closed, empty if none."""
     last = ""
     for _, states in scan_accounts(partition):
-        last = max(last, *(state.closed_through or "" for state in states))
+        last = max((last, *(state.closed_through or "" for state in states)))
     return last
 
 

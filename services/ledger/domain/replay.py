@@ -14,6 +14,7 @@ from services.ledger.domain.account import Account, evolve
 from services.ledger.domain.closing import close_month
 from services.ledger.domain.commands import CloseMonth, Usage
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.lots import leg_of
 from services.ledger.domain.opening import plan_lot
 from services.ledger.domain.rules import RuleBook, Rules
 from services.ledger.domain.usage import charge
@@ -32,7 +33,9 @@ from shared.contracts.ledger import (
     LotTerms,
     MonthClosed,
     Slice,
+    TransferReturned,
     UsageLine,
+    UsageReversed,
 )
 
 NOBODY = Meta(actor="ledger")
@@ -62,12 +65,15 @@ class Replay:
         self._book = book.with_versions([(0, newest)])
         self._calendar = calendar
         self._starts_at = calendar.month_start(month)
+        # What each record and transfer of the month took from which lots this time.
+        self._taken: dict[str, list[Slice]] = {}
 
     def of(self, events: Iterable[Event]) -> tuple[Closing, Closing] | None:
         """Return what an account's close did, and what it would have done.
 
         None where the month is not closed for this account.
         """
+        self._taken.clear()
         account: Account | None = None
         before, after = Closing(), Closing()
         closed_at: int | None = None
@@ -107,19 +113,49 @@ class Replay:
             lots = [_granted(account, terms, context) for terms in event.lots]
             event = msgspec.structs.replace(event, lots=lots)
         elif isinstance(event, DataSpent):
-            return _spend_again(account, event, context)
+            return self._spend_again(account, event, context)
         elif isinstance(event, DataHeld | DataAdjusted):
             fitting = _fitting(account, event.slices, context)
             event = msgspec.structs.replace(event, slices=fitting)
         elif isinstance(event, DataTransferred):
             legs = _legs_again(account, event, context)
+            self._taken[event.transfer_id] = _slices_of(legs)
             event = msgspec.structs.replace(event, legs=legs)
+        elif isinstance(event, UsageReversed | TransferReturned):
+            event = self._back_again(account, event)
         elif isinstance(event, HoldReleased):
             if event.hold_id not in account.holds:
                 return account
             parts = account.holds[event.hold_id].parts.items()
             event = msgspec.structs.replace(event, slices=[Slice(*part) for part in parts])
         return evolve(account, event)
+
+    def _spend_again(self, account: Account, event: DataSpent, context: Context) -> Account:
+        for line in event.lines:
+            usage = Usage(
+                usage_id=line.usage_id, account=account.account, bytes=line.bytes,
+                occurred_at=line.occurred_at, rating_group=line.rating_group,
+            )  # fmt: skip
+            order = context.rules.in_order(list(account.lots.values()))
+            charged: UsageLine = charge(order, usage, late=line.late, sponsored=line.sponsored)
+            self._taken[line.usage_id] = charged.slices
+            account = evolve(account, msgspec.structs.replace(event, lines=[charged]))
+        return account
+
+    def _back_again(
+        self, account: Account, event: UsageReversed | TransferReturned
+    ) -> UsageReversed | TransferReturned:
+        """Let come back what was taken this time; what an earlier month took, as it was."""
+        name = event.usage_id if isinstance(event, UsageReversed) else event.transfer_id
+        taken = self._taken.get(name)
+        if taken is None:
+            return event
+        legs = [leg_of(account.lots[part.lot_id], part.bytes) for part in taken]
+        return msgspec.structs.replace(event, legs=legs)
+
+
+def _slices_of(legs: Sequence[Leg]) -> list[Slice]:
+    return [Slice(leg.lot_id, leg.bytes) for leg in legs]
 
 
 def _granted(account: Account, terms: LotTerms, context: Context) -> LotTerms:
@@ -128,18 +164,6 @@ def _granted(account: Account, terms: LotTerms, context: Context) -> LotTerms:
         return terms
     month = context.calendar.month_of(terms.valid_from)
     return plan_lot(account.plan_in(month) or "", month, context)
-
-
-def _spend_again(account: Account, event: DataSpent, context: Context) -> Account:
-    for line in event.lines:
-        usage = Usage(
-            usage_id=line.usage_id, account=account.account, bytes=line.bytes,
-            occurred_at=line.occurred_at, rating_group=line.rating_group,
-        )  # fmt: skip
-        order = context.rules.in_order(list(account.lots.values()))
-        charged: list[UsageLine] = [charge(order, usage, late=line.late)]
-        account = evolve(account, msgspec.structs.replace(event, lines=charged))
-    return account
 
 
 def _carried_again(account: Account, event: DataCarriedOver) -> DataCarriedOver:

@@ -234,7 +234,8 @@ def _on_terms(moved: DataTransferred, terms: RewardTerms, index: int, leg: Leg) 
 def _on_arrival(account: Account | None, lot: LotTerms, context: Context) -> LotTerms:
     """Return an arriving lot on the terms that the rules give its kind."""
     rule = context.rules.arriving.get(lot.kind)  # type: ignore[call-overload]
-    if rule is None or rule.terms == "preserve":
+    # What has expired on its way (a hold outlives its lots) arrives as that, and expires.
+    if rule is None or rule.terms == "preserve" or lot.expires_at <= context.now:
         return lot
     now, calendar = context.now, context.calendar
     if rule.terms == "later_of_two":

@@ -193,6 +193,10 @@ def _mistake(draft: DraftTerms, starts_at: int, ends_at: int | None) -> str | No
             return f"an offer of `{ANY_TRAFFIC}` traffic has no `hosts`"
         if offer.listed and draft.audience.all:
             return "a `listed` offer needs an `audience` that is a list or a rule"
+        if not offer.listed and not draft.audience.all:
+            return "an offer of a campaign that is not for all must be `listed`: true"
+        if draft.budget.unlimited and (offer.caps.per_day_bytes or draft.budget.per_day_bytes):
+            return "a cap of a day for all together needs a budget of `total_bytes`"
     listed = not draft.audience.all
     return task_mistake(draft.tasks) or grant_mistake(draft.grants, listed=listed)
 

@@ -262,6 +262,26 @@ def test_a_gift_ends_when_the_rule_says_also_beside_a_gift_that_ends_later(
     assert (gift.granted, gift.expires_at) == (5 * MIB, ends_at)
 
 
+@pytest.mark.parametrize("rule", [Arriving("fixed", 30), Arriving("end_of_month")])
+def test_what_has_expired_while_it_was_held_does_not_live_again(rule: Arriving) -> None:
+    newest = RULEBOOK.latest()
+    rules = replace(newest, version=newest.version + 1, arriving={"gift": rule})
+    bank = MemoryBank(partitions=4, rulebook=RULEBOOK.with_versions([(0, rules)]))
+    bank.do(
+        OpenAccount(key="open", account="ann", plan="std-30mb"),
+        OpenAccount(key="open", account="bob", plan="std-30mb"),
+        Buy(key="b", account="ann", bytes=10 * MIB, expires_at="2015-08-11T00:00:00"),
+    )
+    bank.hear(offered(waits=True))
+    bank.at("2015-08-11T06:00:00")
+    bank.hear(accepted())
+    bank.settle()
+
+    gifts = [lot for lot in bank.account("bob").lots.values() if lot.kind == "gift"]
+    assert [lot.expires_at for lot in gifts] == [CALENDAR.parse("2015-08-11T00:00:00")]
+    assert bank.account("bob").available(bank.clock.now()) == 30 * MIB
+
+
 def test_red_packet_shares_arrive_as_their_own_kind_by_its_own_rule() -> None:
     newest = RULEBOOK.latest()
     arriving = {"red_packet": Arriving("fixed", 7), "gift": Arriving("preserve")}

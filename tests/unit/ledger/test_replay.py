@@ -14,12 +14,14 @@ from services.ledger.domain.commands import (
     OpenAccount,
     Post,
     Release,
+    Reverse,
     Transfer,
     Usage,
 )
 from services.ledger.domain.replay import Closing, Replay
 from services.ledger.domain.rules import CarryOver, Plan, Rules
 from shared.contracts.ledger import Event
+from shared.contracts.offers import Offer
 from shared.ids import digest, stream_id
 from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
@@ -113,6 +115,43 @@ def test_a_larger_plan_leaves_more_to_carry_over() -> None:
     larger = msgspec.structs.replace(RULES, plans=plans)
     _, after = replayed(story(), "ann", "2015-08", larger)
     assert after == Closing(carried=40 * MIB)
+
+
+def test_what_a_campaign_paid_stays_paid() -> None:
+    bank = story_of(
+        Usage(usage_id="s", account="ann", bytes=5 * MIB, occurred_at=0), sponsored=True
+    )
+    before, after = replayed(bank, "ann", "2015-08", RULES)
+    assert before == after == Closing(carried=30 * MIB)
+
+
+def test_a_reversed_record_gives_back_what_it_took_this_time() -> None:
+    bank = story_of(Usage(usage_id="r", account="ann", bytes=20 * MIB, occurred_at=0), undo=True)
+    plans = {**RULES.plans, "std-30mb": Plan(10 * MIB, RULES.plans["std-30mb"].carry_over)}
+    smaller = msgspec.structs.replace(RULES, plans=plans)
+    before, after = replayed(bank, "ann", "2015-08", smaller)
+    assert before == Closing(carried=30 * MIB)
+    assert after == Closing(carried=10 * MIB)
+
+
+def story_of(record: Usage, *, sponsored: bool = False, undo: bool = False) -> MemoryBank:
+    """A month with one record, that a campaign pays, or that is reversed."""
+    bank = MemoryBank(now="2015-08-01T00:00:00")
+    bank.do(OpenAccount(key="o", account="ann", plan="std-30mb"))
+    if sponsored:
+        bank.sponsor(
+            Offer(
+                campaign="campaign:any", version=1, partner="partner:any", sponsor_id="s",
+                asp_id="a", rating_group="any", starts_at=0, budget="unlimited",
+            )
+        )  # fmt: skip
+    bank.at("2015-08-20T00:00:00")
+    bank.do(msgspec.structs.replace(record, occurred_at=bank.clock.at))
+    if undo:
+        bank.do(Reverse(key="undo", account="ann", usage_id=record.usage_id, reason="wrong"))
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    return bank
 
 
 def test_a_month_that_is_not_closed_is_not_replayed() -> None:
