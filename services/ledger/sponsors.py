@@ -73,7 +73,7 @@ class Sponsors:
         Raises RefusedError quota_refilling, sponsorship_blocked.
         """
         found: Paid | None = None
-        for offer in self.book.paying(usage.rating_group):
+        for offer in self.book.paying(usage.rating_group, usage.host):
             if not covers(offer, usage, batch.context.calendar):
                 continue
             if offer.listed and (offer.campaign, usage.account) not in self._members:

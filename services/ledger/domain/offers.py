@@ -1,7 +1,7 @@
 """Which offers match a usage record, and how much of it an offer may pay at most."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 import msgspec
@@ -33,31 +33,43 @@ class OfferBook:
         ordered = sorted(self.offers.values(), key=lambda offer: offer.campaign)
         mapped = [offer for offer in ordered if offer.state != "ended"]
         self._running = [offer for offer in ordered if offer.state == "running"]
+        # Where two campaigns give one host two groups, that of one which runs is the record's.
+        mapped.sort(key=lambda offer: offer.state == "running")
         self._groups = {host: offer.rating_group for offer in mapped for host in offer.hosts}
+        self._hosts = {offer.campaign: frozenset(offer.hosts) for offer in self._running}
         self.listed = any(offer.listed for offer in self._running)
         self.group_of: Callable[[str], str | None] = lru_cache(HOSTS_KNOWN_MAX)(self._group_of)
-        self.paying: Callable[[str | None], list[Offer]] = lru_cache(HOSTS_KNOWN_MAX)(self._paying)
+        self.paying: Callable[[str | None, str | None], list[Offer]] = lru_cache(HOSTS_KNOWN_MAX)(
+            self._paying
+        )
 
     def _group_of(self, host: str) -> str | None:
         """Return the rating group of a host: its own pattern's or that of a domain above it."""
-        name = host.lower().rstrip(".")
-        while name:
-            group = self._groups.get(name)
-            if group is not None:
-                return group
-            name = name.partition(".")[2]
-        return None
+        return next((self._groups[name] for name in _domains(host) if name in self._groups), None)
 
-    def _paying(self, group: str | None) -> list[Offer]:
-        """Return the running offers for a rating group, in the order in which they pay."""
-        return [each for each in self._running if each.rating_group in (group, ANY_TRAFFIC)]
+    def _paying(self, group: str | None, host: str | None) -> list[Offer]:
+        """Return the running offers for a record, in the order in which they pay.
+
+        A record that was given its group is paid by that group's offers. Where its host tells the
+        group, an offer with hosts pays for its own hosts alone: two partners may use one name.
+        """
+        by_host = host is not None and group == self.group_of(host)
+        return [
+            offer for offer in self._running
+            if offer.rating_group == ANY_TRAFFIC
+            or (self._has(offer, host) if by_host and offer.hosts else offer.rating_group == group)
+        ]  # fmt: skip
+
+    def _has(self, offer: Offer, host: str | None) -> bool:
+        hosts = self._hosts[offer.campaign]
+        return host is not None and any(name in hosts for name in _domains(host))
 
     def quotas_of(self, asked: Iterable[object], partition: int) -> list[str]:
         """Return the quotas that may pay for the usage among what is asked, of this partition."""
         if not self._running:
             return []
-        groups = {self.rating_group(each) for each in asked if isinstance(each, Usage)}
-        campaigns = {offer.campaign for group in groups for offer in self.paying(group)}
+        kinds = {(self.rating_group(each), each.host) for each in asked if isinstance(each, Usage)}
+        campaigns = {offer.campaign for kind in kinds for offer in self.paying(*kind)}
         return [quota_of(campaign, partition) for campaign in sorted(campaigns)]
 
     def rating_group(self, usage: Usage) -> str | None:
@@ -65,6 +77,14 @@ class OfferBook:
         if usage.rating_group is not None or usage.host is None:
             return usage.rating_group
         return self.group_of(usage.host)
+
+
+def _domains(host: str) -> Iterator[str]:
+    """Yield a host, then each domain above it."""
+    name = host.lower().rstrip(".")
+    while name:
+        yield name
+        name = name.partition(".")[2]
 
 
 def covers(offer: Offer, usage: Usage, calendar: Calendar) -> bool:

@@ -105,10 +105,8 @@ class Replay:
         if account is None:
             return evolve(account, event)
         context = Context(event.recorded_at, self._calendar, self._book)
-        if isinstance(event, DataCarriedOver):
-            event = _carried_again(account, event)
-        elif isinstance(event, DataExpired):
-            event = msgspec.structs.replace(event, slices=_clipped(account, event.slices))
+        if isinstance(event, CLOSES):
+            event = _closed_again(account, event)
         elif isinstance(event, DataEarned):
             lots = [_granted(account, terms, context) for terms in event.lots]
             event = msgspec.structs.replace(event, lots=lots)
@@ -166,8 +164,12 @@ def _granted(account: Account, terms: LotTerms, context: Context) -> LotTerms:
     return plan_lot(account.plan_in(month) or "", month, context)
 
 
-def _carried_again(account: Account, event: DataCarriedOver) -> DataCarriedOver:
-    """Let an earlier month's close move what its lots still have."""
+def _closed_again(account: Account, event: Event) -> Event:
+    """Let an earlier month's close move, or let expire, what its lots still have."""
+    if isinstance(event, DataExpired):
+        return msgspec.structs.replace(event, slices=_clipped(account, event.slices))
+    if not isinstance(event, DataCarriedOver):
+        return event
     slices = _clipped(account, event.slices)
     lot = msgspec.structs.replace(event.lot, granted=sum(part.bytes for part in slices))
     return msgspec.structs.replace(event, slices=slices, lot=lot)

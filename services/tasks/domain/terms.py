@@ -185,20 +185,26 @@ def _mistake(draft: DraftTerms, starts_at: int, ends_at: int | None) -> str | No
         return "`ends_at` is not after `starts_at`"
     if not draft.tasks and not draft.grants and draft.offer is None:
         return "a campaign needs `tasks`, `grants` or an `offer`"
-    offer = draft.offer
-    if offer is not None:
-        if offer.content is not None:
-            return "`offer.content` is made by the bank: give `hosts`"
-        if offer.hosts and not offer.is_by_content:
-            return f"an offer of `{ANY_TRAFFIC}` traffic has no `hosts`"
-        if offer.listed and draft.audience.all:
-            return "a `listed` offer needs an `audience` that is a list or a rule"
-        if not offer.listed and not draft.audience.all:
-            return "an offer of a campaign that is not for all must be `listed`: true"
-        if draft.budget.unlimited and (offer.caps.per_day_bytes or draft.budget.per_day_bytes):
-            return "a cap of a day for all together needs a budget of `total_bytes`"
     listed = not draft.audience.all
-    return task_mistake(draft.tasks) or grant_mistake(draft.grants, listed=listed)
+    return (
+        (draft.offer and _offer_mistake(draft.offer, draft.budget, listed=listed))
+        or task_mistake(draft.tasks)
+        or grant_mistake(draft.grants, listed=listed)
+    )
+
+
+def _offer_mistake(offer: OfferTerms, budget: Budget, *, listed: bool) -> str | None:
+    if offer.content is not None:
+        return "`offer.content` is made by the bank: give `hosts`"
+    if offer.hosts and not offer.is_by_content:
+        return f"an offer of `{ANY_TRAFFIC}` traffic has no `hosts`"
+    if offer.listed and not listed:
+        return "a `listed` offer needs an `audience` that is a list or a rule"
+    if listed and not offer.listed:
+        return "an offer of a campaign that is not for all must be `listed`: true"
+    if budget.unlimited and (offer.caps.per_day_bytes or budget.per_day_bytes):
+        return "a cap of a day for all together needs a budget of `total_bytes`"
+    return None
 
 
 def check_content_allowed(terms: DraftTerms, *, neutral: bool) -> None:

@@ -145,6 +145,25 @@ def test_what_an_offer_matches_it_pays(bank, changes, record):
     assert (outcome.sponsored_bytes, outcome.spent_bytes) == (MIB, 0)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "host", "payer"),
+    [
+        ({"hosts": ["weibo.com"]}, "weibo.com", "campaign:weibo"),
+        ({"hosts": ["weibo.com"]}, "api.didi.com", RIDES),
+        ({"hosts": ["didi.com"], "rating_group": "z", "state": "paused"}, "didi.com", RIDES),
+        ({"hosts": ["didi.com"], "rating_group": "z"}, "didi.com", RIDES),
+    ],
+)
+def test_campaigns_that_use_one_name_or_host_each_pay_for_their_own(bank, theirs, host, payer):
+    other = offer(campaign="campaign:weibo", partner="partner:weibo", **theirs)
+    bank.sponsor(offer(), other)
+    (outcome,) = bank.do(use(MIB, host=host))
+
+    assert outcome.sponsored_bytes == MIB
+    (paid,) = [e.campaign for e in bank.told(DataSpent) if e.campaign is not None]
+    assert paid == payer
+
+
 def test_a_host_is_stored_nowhere(bank):
     bank.sponsor(offer())
     bank.do(use(MIB, host="secret.didi.com"))
