@@ -152,10 +152,11 @@ class TakeCompletions(Job[list[Outcome]]):
             if each.subscriber is not None:
                 claims.people.add((told.campaign, each.subscriber))
                 claims.claims |= possible_claims(told.campaign, told.task, each.subscriber)
-            if told.device is not None:
-                claims.devices.add((told.campaign, told.device))
-            if told.address is not None:
-                claims.addresses.add((told.campaign, told.address))
+            where = _where(each)
+            if where.device is not None:
+                claims.devices.add((told.campaign, where.device))
+            if where.address is not None:
+                claims.addresses.add((told.campaign, where.address))
 
     def decide(self, turn: Turn) -> list[Outcome]:
         """Decide one after the other; a refusal is an answer as any other.
@@ -201,8 +202,7 @@ class TakeCompletions(Job[list[Outcome]]):
         desk = Desk(turn, running, self._actor, causation_id=asked.request_id)
         seed = seed_for(self._seed, asked.request_id)
         earned = partner_event(task, subscriber, asked.happened_at, asked.entrance, desk.on, seed)
-        where = Where(told.device, told.address)
-        claims = desk.take(task, [earned], where, asked.happened_at)
+        claims = desk.take(task, [earned], _where(asked), asked.happened_at)
         if earned.reward is not None:
             claims += desk.refer_after(task.name, subscriber, asked.entrance, seed)
         return claims
@@ -213,6 +213,14 @@ class TakeCompletions(Job[list[Outcome]]):
         if found is None:
             found = self._campaigns[campaign] = running_campaign(turn, campaign)
         return found
+
+
+def _where(asked: Asked) -> Where:
+    """Return from where it was done: as the partner tells it, else where the entrance was given."""
+    told, entrance = asked.completion, asked.entrance
+    if entrance is None:
+        return Where(told.device, told.address)
+    return Where(told.device or entrance.device, told.address or entrance.address)
 
 
 def possible_claims(campaign: str, task: str, subscriber: str) -> set[UUID]:

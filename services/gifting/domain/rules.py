@@ -77,7 +77,8 @@ class Gifts(Part, frozen=True):
     receiver_active_days: Days | None = 60
     receiver_per_month: Allowance = Allowance(count=10, bytes=5 * GIB)
     receiver_senders_per_month: Count | None = 10
-    kinds_not_given: tuple[str, ...] = ("gift", "red_packet", "award", "reward")
+    # Awards and rewards are not giftable either, but where their campaign says that they are.
+    kinds_not_given: tuple[str, ...] = ("gift", "red_packet")
     fee: Fee = Fee()
     accept: Literal["automatic", "receiver"] = "automatic"
     accept_within_hours: Hours = 72

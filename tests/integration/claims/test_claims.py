@@ -173,6 +173,19 @@ def test_devices_addresses_and_days_have_their_limits(world: ClaimsWorld):
     assert codes(world.complete(world.asked("x3", "august", entrances[6]))) == {"pending": 1}
 
 
+def test_where_an_entrance_was_given_counts_where_the_partner_tells_nothing(world: ClaimsWorld):
+    world.open("ann", "bob", "cat")
+    world.campaign("august", per_device_claims=1)
+    one, two = "a" * 16, "b" * 16
+    by_entrance = [world.enter("august", who, device=one)[1] for who in ("ann", "bob", "cat")]
+    answers = world.complete(
+        world.asked("e1", "august", by_entrance[0]),
+        world.asked("e2", "august", by_entrance[1]),
+        world.asked("e3", "august", by_entrance[2], device=two),
+    )
+    assert [each.get("code") for each in answers] == [None, "campaign_device_limit", None]
+
+
 def test_a_pending_reward_is_clawed_back_whole_and_a_half_used_one_in_part(world: ClaimsWorld):
     world.open("ann", "bob")
     ride = FirstOrder(name="ride", reward=Reward(bytes=8 * MIB, kind="award"))

@@ -33,7 +33,7 @@ WORLD: dict[str, dict[str, Any]] = {
     "rules": {},
 }  # fmt: skip
 GONE = {"is": None}
-A_REWARD = Part(lot_id="reward:1", bytes=1, kind="reward", expires_at=1)
+A_GIFT = Part(lot_id="gift:1", bytes=1, kind="gift", expires_at=1)
 # The least change that provokes each refusal, in the order of precedence.
 PROVOKED: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("same_account", {"asked": {"receiver": "ann"}}),
@@ -58,7 +58,7 @@ PROVOKED: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("receiver_senders_limit", {"used": {"receiver_month_senders": 10}}),
     ("day_gifts_limit", {"used": {"day_count": 3}}),
     ("day_bytes_limit", {"used": {"day_bytes": 2039 * MIB}}),
-    ("kind_not_given", {"facts": {"legs": [A_REWARD]}}),
+    ("kind_not_given", {"facts": {"legs": [A_GIFT]}}),
     ("insufficient_data", {"sender": {"giftable_bytes": 9 * MIB, "available_bytes": 9 * MIB}}),
     ("regift_not_allowed", {"sender": {"giftable_bytes": 9 * MIB, "received_bytes": 2 * MIB}}),
     ("data_not_giftable", {"sender": {"giftable_bytes": 9 * MIB}}),
@@ -103,6 +103,12 @@ def test_each_limit_refuses_by_its_own_code_and_says_why(code, change):
     refusal = refuse_gift(ask(change))
     assert refusal is not None
     assert (refusal.code, bool(refusal.detail)) == (code, True)
+
+
+@pytest.mark.parametrize("kind", ["plan", "award", "reward"])
+def test_what_a_campaign_made_giftable_may_be_given_as_any_other(kind):
+    part = Part(lot_id=f"{kind}:1", bytes=1, kind=kind, expires_at=1)
+    assert refuse_gift(ask({"facts": {"legs": [part]}})) is None
 
 
 def agree(first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]]) -> bool:
