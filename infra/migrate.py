@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,13 +164,26 @@ def _apply(connection: Connection[Any], target: Target, schema: str) -> list[str
         names = [migration.id for migration in missing]
         _compare_checksums(connection, schema, files, names)
         try:
-            backend.apply_migrations(missing)
+            _apply_each(backend, missing)
         except psycopg.Error as error:
             raise CliError(
                 "migration_failed", f"a migration of {schema} failed, nothing of it stays: {error}"
             ) from error
     _store_checksums(connection, schema, files)
     return names
+
+
+def _apply_each(backend: Any, migrations: Iterable[Any]) -> None:
+    """Apply migrations, each in one transaction with its mark.
+
+    The library marks a migration after its commit: one that is killed between is begun again by the
+    next start, and fails at what is there.
+    """
+    for migration in migrations:
+        with backend.transaction():
+            migration.process_steps(backend, "apply")
+            backend.log_migration(migration, "apply")
+            backend.mark_one(migration, log=False)
 
 
 def _checksum(path: Path) -> str:

@@ -128,6 +128,13 @@ def _arrived(event: GiftCompleted | ShareDelivered) -> dict[str, Any]:
     return {"transfer_id": event.transfer_id, "lots": [_lot(lot) for lot in event.lots]}
 
 
+def _sent(event: GiftSent) -> Step:
+    """Return the departure's step; one that was heard after the arrival leaves its state."""
+    state = "completed" if event.late else "sent"
+    facts = {"transfer_id": event.transfer_id, "sent_at": event.recorded_at}
+    return Step(event.gift_id, state, facts=facts)
+
+
 def _clawed_back(event: GiftClawedBack | ShareClawedBack) -> dict[str, Any]:
     return {"clawed_back_bytes": event.taken_bytes, "clawed_back_at": event.recorded_at}
 
@@ -155,7 +162,7 @@ _STEPS: dict[type[ViewEvent], Callable[[Any], Step]] = {
     GiftAccepted: lambda e: Step(e.gift_id, "accepted"),
     GiftDeclined: lambda e: Step(e.gift_id, "declined"),
     GiftCancelled: lambda e: Step(e.gift_id, "cancelled"),
-    GiftSent: lambda e: Step(e.gift_id, "sent", facts={"transfer_id": e.transfer_id}),
+    GiftSent: _sent,
     GiftCompleted: lambda e: Step(e.gift_id, "completed", facts=_arrived(e)),
     GiftRefused: lambda e: Step(e.gift_id, "refused", e.code, _given(detail=e.detail)),
     GiftReturned: lambda e: Step(e.gift_id, "returned", e.code),
@@ -188,8 +195,8 @@ class GiftsDelta:
         if step is None:
             return
         at = event.recorded_at
-        # These leave or lead back to a state that it had before.
-        again = isinstance(event, GiftReleased | GiftClawedBack | ShareClawedBack)
+        # These leave or lead back to a state that it had before, or tell their time themselves.
+        again = isinstance(event, GiftReleased | GiftClawedBack | ShareClawedBack | GiftSent)
         began = {} if again else {f"{step.state}_at": at}
         row = self.gifts.get(step.gift_id)
         if row is None:

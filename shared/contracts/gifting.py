@@ -116,13 +116,17 @@ class GiftCancelled(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class GiftSent(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """The bytes have left the sender; a leg with a `to` of its own is the fee."""
+    """The bytes have left the sender; a leg with a `to` of its own is the fee.
+
+    `late`: heard after their arrival, because logs are read one by one; the state is as before.
+    """
 
     TYPE: ClassVar[str] = "bank.gifting.gift_sent.v1"
 
     gift_id: str
     transfer_id: str
     legs: list[Leg]
+    late: bool = False
 
 
 class GiftCompleted(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False):

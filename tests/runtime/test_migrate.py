@@ -1,8 +1,10 @@
 """Databases are made once, with roles that can do no more than they must."""
 
 import dataclasses
+import multiprocessing
 import threading
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from infra.runtime.environment import Environment, read_environment
 from infra.runtime.programs import SERVICES
 from infra.runtime.urls import database_url
 from infra.runtime.wish import Wish, wished_bank
+from tests.support.bank import wait_until
 from tests.support.database import Databases
 
 
@@ -44,6 +47,31 @@ def test_two_migrates_at_once_take_turns(databases: Databases) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_migrate_that_is_killed_before_its_mark_has_done_nothing(databases: Databases) -> None:
+    name, place = "0008_batches", "ledger_00"
+    owner = database_url(databases.admin_url, dbname=f"databank_{databases.bank.bank_id}_ledger")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f"DELETE FROM {place}._yoyo_migration WHERE migration_id = '{name}'")
+        connection.execute(f"DROP FUNCTION {place}.load_batch, {place}.store_batch")
+        with connection.transaction():
+            connection.execute(f"LOCK TABLE {place}._yoyo_migration IN SHARE MODE")
+            process = multiprocessing.get_context("spawn").Process(
+                target=migrate_again, args=(databases,)
+            )
+            process.start()
+            wait_until(lambda: _waits(connection), 30, "the migration is about to be marked")
+            process.kill()
+            process.join()
+    assert migrate_again(databases) == [f"migrate {place}: {name}"]
+
+
+def _waits(connection: psycopg.Connection[Any]) -> bool:
+    found = connection.execute(
+        "SELECT FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"
+    ).fetchone()
+    return found is not None
 
 
 @pytest.mark.parametrize(

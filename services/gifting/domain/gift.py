@@ -236,6 +236,9 @@ class Gift(Aggregate):
         if isinstance(event, DataClawedBack):
             return self._on_clawed_back(event, meta)
         answer = self._ANSWERS.get(type(event))
+        if isinstance(event, DataTransferred) and self.state == "completed" and not self.legs:
+            # Its arrival was heard first. What left the sender belongs to the whole story.
+            return self._sent_late(event, meta)
         if answer is None or self.state in FINAL:
             return False
         if self.state == "sent" and not isinstance(event, AFTER_DEPARTURE):
@@ -265,6 +268,13 @@ class Gift(Aggregate):
         return self._record(
             GiftSent(**self._facts(meta), transfer_id=event.transfer_id, legs=event.legs)
         )
+
+    def _sent_late(self, event: DataTransferred, meta: Meta) -> bool:
+        return self._record(
+            GiftSent(
+                **self._facts(meta), transfer_id=event.transfer_id, legs=event.legs, late=True
+            )
+        )  # fmt: skip
 
     def _on_transfer_refused(self, event: TransferRefused, meta: Meta) -> bool:
         if not self.waits:
@@ -348,7 +358,9 @@ class Gift(Aggregate):
         self.state = "cancelled"
 
     def _sent(self, data: GiftSent) -> None:
-        self.state, self.transfer_id, self.legs = "sent", data.transfer_id, data.legs
+        self.transfer_id, self.legs = data.transfer_id, data.legs
+        if not data.late:
+            self.state = "sent"
 
     def _completed(self, data: GiftCompleted) -> None:
         self.state, self.transfer_id, self.lots = "completed", data.transfer_id, data.lots

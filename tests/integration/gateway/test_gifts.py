@@ -269,6 +269,25 @@ def test_however_messages_come_the_rows_are_the_logs_and_a_rebuilds(
     assert verified["ok"], verified["first_difference"]
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_departure_that_is_heard_after_its_arrival_is_shown_and_ends_nothing(
+    gateway: Gateway, log: GiftingLog, *, apart: bool
+) -> None:
+    life = Life(log)
+    life.request("g5", "ann", "bob")
+    life.tell(GiftOffered, "ann", gift_id="g5", receiver="bob", bytes=MIB)
+    life.tell(GiftCompleted, "ann", gift_id="g5", transfer_id="t", lots=[LOT])
+    if apart:
+        follow(gateway, log)
+    life.tell(GiftSent, "ann", gift_id="g5", transfer_id="t", legs=[], late=True)
+    follow(gateway, log)
+    row = stored_rows(gateway, GiftsView(CALENDAR))["gifts"][("g5",)]
+    told = str(row)
+    assert "completed" in told
+    assert "sent_at" in told
+    assert "completed_at" in told
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

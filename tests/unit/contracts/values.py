@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from shared.contracts.gifting import GiftRequested
+from shared.contracts.gifting import GiftRequested, GiftSent
 from shared.contracts.ledger import (
     FEES_ACCOUNT,
     RULES_STREAM,
@@ -158,6 +158,8 @@ SPONSORED = Sponsored(campaign="campaign:rides", quota="quota:rides:00", bytes=1
                       counted=["2015-08"])  # fmt: skip
 LATER: list[tuple[str, Event]] = [
     ("confirmed", GiftRequested(**LEAST, **gifting_values.GIVEN, confirmed_for=["new_receiver"])),
+    ("late", GiftSent(**LEAST, gift_id="5d0a1f3c", transfer_id=TRANSFER, legs=[SMALL_LEG],
+                      late=True)),
     ("with_fee", DataTransferred(**LEAST, transfer_id=TRANSFER, to="bob", purpose="gift",
                                  legs=[SMALL_LEG, FEE_LEG])),
     ("with_fee", DataReceived(**LEAST, transfer_id=TRANSFER, sender="ann", purpose="gift",

@@ -55,7 +55,10 @@ class Machine(RuleBasedStateMachine):
         self.taken = 0
 
     def names(self) -> list[str]:
-        return facts_of(self.aggregate)
+        """Return the facts but for a departure that was heard after its arrival."""
+        late = [getattr(fact, "late", False) for fact in said(self.aggregate)]
+        return [name for name, is_late in zip(facts_of(self.aggregate), late, strict=True)
+                if not is_late]  # fmt: skip
 
     @rule()
     def the_ledger_takes_a_fact(self) -> None:

@@ -171,8 +171,11 @@ def test_an_arrival_that_is_heard_before_the_departure_ends_the_gift():
     ledger.arrive()
     departed, arrived = ledger.told
     assert gift.on(arrived, meta()) is True
+    assert gift.on(departed, meta()) is True
     assert gift.on(departed, meta()) is False
-    assert facts_of(gift)[2:] == ["GiftCompleted"]
+    assert facts_of(gift)[2:] == ["GiftCompleted", "GiftSent"]
+    # Its end stays its end, and what left the sender is told all the same.
+    assert (gift.state, sum(leg.bytes for leg in gift.legs)) == ("completed", 10 * MIB)
 
 
 def test_a_fees_arrival_does_not_complete_the_gift():
