@@ -9,6 +9,7 @@ import rich_click as click
 from infra.cli.client import Service, gifting_of
 from infra.cli.output import Bank, Output, bank_option, human_bytes
 from infra.cli.reports import minutes
+from services.gifting.domain.split import check_split
 
 AMOUNT = re.compile(r"([1-9][0-9]{0,15})\s*(B|K|KB|KIB|M|MB|MIB|G|GB|GIB)?", re.IGNORECASE)
 UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -142,7 +143,7 @@ def make(
     }  # fmt: skip
     with gifting_of(bank, output) as gifting:
         answer = _write(gifting, "/v1/red-packets", terms, key)
-    output.show(answer, lambda: _show_packet(output, answer))
+    output.show(answer, lambda: show_packet(output, answer))
 
 
 @red_packet.command("claim")
@@ -165,7 +166,9 @@ def show(bank: Bank, output: Output, token: str) -> None:
     """Show a red packet and its shares, with the seed that proves them once it has ended."""
     with gifting_of(bank, output) as gifting:
         answer = gifting.get(f"/v1/red-packets/{token}")
-    output.show(answer, lambda: _show_packet(output, answer))
+    if answer["seed"]:
+        answer["split_as_promised"] = is_as_promised(answer)
+    output.show(answer, lambda: show_packet(output, answer))
 
 
 def _write(gifting: Service, path: str, body: Any, key: str | None) -> Any:
@@ -223,16 +226,34 @@ def _show_gifts(output: Output, account: str | None, answer: dict[str, Any]) -> 
         output.line(f"there is more: --after {answer['next_after']}")
 
 
-def _show_packet(output: Output, answer: dict[str, Any]) -> None:
+def is_as_promised(packet: dict[str, Any]) -> bool:
+    """Say whether an ended packet's shares are those that its seed's commitment stood for.
+
+    It is computed here, of what was told: nobody has to trust the bank for it.
+    """
+    terms = (packet["bytes"], packet["shares"], packet["split"], packet["share_bytes_min"])
+    claimed = {each["position"]: each["bytes"] for each in packet["claims"]}
+    return check_split(bytes.fromhex(packet["seed"]), packet["seed_commitment"], terms, claimed)
+
+
+def show_packet(output: Output, answer: dict[str, Any]) -> None:
+    """Print a red packet and its shares, and whether they are as promised."""
     what = f"{human_bytes(answer['bytes'])} of {answer['sender']} in {answer['shares']} shares"
     output.line(f"{answer['packet_id']}: {answer['state']} ({what}, {answer['split']})")
     if "token" in answer:
         output.line(f"token {answer['token']}, until {minutes(answer['deadline'])}")
+    elif answer["state"] == "open":
+        output.line(f"can be claimed until {minutes(answer['deadline'])}")
     for each in answer["claims"]:
         output.line("  " + _share(each))
     if answer["seed"]:
         back = human_bytes(answer["returned_bytes"])
         output.line(f"ended ({answer['cause']}), {back} went back; seed {answer['seed']}")
+        promised = is_as_promised(answer)
+        output.line(
+            f"its commitment {answer['seed_commitment']} stood for "
+            + ("exactly these shares" if promised else "OTHER SHARES: tell an auditor")
+        )
 
 
 def _share(claim: dict[str, Any]) -> str:

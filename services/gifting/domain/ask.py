@@ -71,11 +71,11 @@ def _refusals(
         yield from party_refusals("asker", wish.asker, facts.sender)
         yield from party_refusals("giver", wish.giver, facts.receiver)
     yield from count_refusals(
-        "asks_limit", used.day_count, asks.per_day, "asks a day are allowed", tomorrow
+        "asks_limit", used.day_count, asks.per_day, "asks a day may be made", tomorrow
     )
     yield from count_refusals(
         "friend_asks_limit", used.friend_day_count, asks.per_friend_per_day,
-        "asks a day to one friend are allowed", tomorrow,
+        "asks a day to the same friend may be made", tomorrow,
     )  # fmt: skip
 
 

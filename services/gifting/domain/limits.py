@@ -157,7 +157,9 @@ def _parties(question: Question) -> Iterator[RefusedError]:
     if facts.receiver is not None and _is_inactive(facts.receiver, rules, asked.now):
         days = rules.receiver_active_days
         yield RefusedError(
-            "receiver_inactive", f"the receiver used no data in the last {days} days"
+            "receiver_inactive",
+            f"the receiver used no data in the last {days} days; once it does, it can be given to",
+            allowed_bytes=0,
         )
 
 

@@ -339,7 +339,7 @@ def test_a_grant_comes_once_per_member_and_month_however_often_it_is_looked_for(
     change(supply, Batch(add=["s1", "s2"]))
     grant = {"name": "monthly", "bytes": MIB, "valid": {"months": 0}, "cycles": 2}
     start = CALENDAR.text(world.clock.now())
-    world.draft("club", audience={"list": "drivers"}, grants=[grant], starts_at=start)
+    world.draft("club", audience={"list": "drivers"}, grants=[grant], starts_at=start, offer=None)
     world.start("club")
     given = [give_due(world.tasks.store, world.tasks.writer, "club", Event()) for _ in range(2)]
     assert given == [2, 0]
@@ -358,7 +358,7 @@ def monthly_grants(supply: Supply, world: World, *members: str, amount: int) -> 
     change(supply, Batch(add=list(members)))
     grant = {"name": "monthly", "bytes": MIB, "valid": {"months": 0}}
     start = CALENDAR.text(world.clock.now())
-    world.draft("club", audience={"list": "drivers"}, grants=[grant], starts_at=start)
+    world.draft("club", audience={"list": "drivers"}, grants=[grant], starts_at=start, offer=None)
     world.start("club", amount)
 
 
