@@ -65,8 +65,9 @@ class Replay:
         self._book = book.with_versions([(0, newest)])
         self._calendar = calendar
         self._starts_at = calendar.month_start(month)
-        # What each record and transfer of the month took from which lots this time.
-        self._taken: dict[str, list[Slice]] = {}
+        # What each record and transfer of the month took this time, on the terms of its lots: a
+        # close may have forgotten those when it comes back.
+        self._taken: dict[str, list[Leg]] = {}
 
     def of(self, events: Iterable[Event]) -> tuple[Closing, Closing] | None:
         """Return what an account's close did, and what it would have done.
@@ -116,11 +117,11 @@ class Replay:
             fitting = _fitting(account, event.slices, context)
             event = msgspec.structs.replace(event, slices=fitting)
         elif isinstance(event, DataTransferred):
-            legs = _legs_again(account, event, context)
-            self._taken[event.transfer_id] = _slices_of(legs)
+            legs = _legs_of(account, _sent_again(account, event, context))
+            self._taken[event.transfer_id] = legs
             event = msgspec.structs.replace(event, legs=legs)
         elif isinstance(event, UsageReversed | TransferReturned):
-            event = self._back_again(account, event)
+            event = self._back_again(event)
         elif isinstance(event, HoldReleased):
             if event.hold_id not in account.holds:
                 return account
@@ -136,24 +137,20 @@ class Replay:
             )  # fmt: skip
             order = context.rules.in_order(list(account.lots.values()))
             charged: UsageLine = charge(order, usage, late=line.late, sponsored=line.sponsored)
-            self._taken[line.usage_id] = charged.slices
+            self._taken[line.usage_id] = _legs_of(account, charged.slices)
             account = evolve(account, msgspec.structs.replace(event, lines=[charged]))
         return account
 
     def _back_again(
-        self, account: Account, event: UsageReversed | TransferReturned
+        self, event: UsageReversed | TransferReturned
     ) -> UsageReversed | TransferReturned:
         """Let come back what was taken this time; what an earlier month took, as it was."""
         name = event.usage_id if isinstance(event, UsageReversed) else event.transfer_id
-        taken = self._taken.get(name)
-        if taken is None:
-            return event
-        legs = [leg_of(account.lots[part.lot_id], part.bytes) for part in taken]
-        return msgspec.structs.replace(event, legs=legs)
+        return msgspec.structs.replace(event, legs=self._taken.get(name, event.legs))
 
 
-def _slices_of(legs: Sequence[Leg]) -> list[Slice]:
-    return [Slice(leg.lot_id, leg.bytes) for leg in legs]
+def _legs_of(account: Account, slices: Iterable[Slice]) -> list[Leg]:
+    return [leg_of(account.lots[part.lot_id], part.bytes) for part in slices]
 
 
 def _granted(account: Account, terms: LotTerms, context: Context) -> LotTerms:
@@ -175,24 +172,19 @@ def _closed_again(account: Account, event: Event) -> Event:
     return msgspec.structs.replace(event, slices=slices, lot=lot)
 
 
-def _legs_again(account: Account, event: DataTransferred, context: Context) -> list[Leg]:
-    """Return legs as large as before, out of the hold's parts or of lots that have them."""
+def _sent_again(account: Account, event: DataTransferred, context: Context) -> list[Slice]:
+    """Return as much as before, out of the hold's parts or of lots that have it."""
     wanted = [Slice(leg.lot_id, leg.bytes) for leg in event.legs]
     if event.hold_id is None:
-        slices = _fitting(account, wanted, context)
-    elif event.hold_id in account.holds:
-        slices, left = [], sum(part.bytes for part in wanted)
-        for lot_id, pinned in account.holds[event.hold_id].parts.items():
-            if taken := min(pinned, left):
-                slices.append(Slice(lot_id, taken))
-                left -= taken
-    else:
-        slices = []
-    # Only their lots and bytes matter here: the terms are of use where they arrive.
-    return [
-        msgspec.structs.replace(event.legs[0], lot_id=part.lot_id, bytes=part.bytes)
-        for part in slices
-    ]
+        return _fitting(account, wanted, context)
+    if event.hold_id not in account.holds:
+        return []
+    slices, left = [], sum(part.bytes for part in wanted)
+    for lot_id, pinned in account.holds[event.hold_id].parts.items():
+        if taken := min(pinned, left):
+            slices.append(Slice(lot_id, taken))
+            left -= taken
+    return slices
 
 
 def _clipped(account: Account, slices: Sequence[Slice]) -> list[Slice]:

@@ -134,6 +134,24 @@ def test_a_reversed_record_gives_back_what_it_took_this_time() -> None:
     assert after == Closing(carried=10 * MIB)
 
 
+def test_a_record_is_undone_after_the_close_that_forgot_its_lot() -> None:
+    bank = MemoryBank(now="2015-08-01T00:00:00")
+    bank.do(OpenAccount(key="o", account="ann", plan="std-30mb"))
+    bank.at("2015-09-01T00:10:00")
+    # A late record of August takes all of August's lot; the close then forgets it.
+    late = CALENDAR.parse("2015-08-31T23:00:00")
+    bank.do(Usage(usage_id="late", account="ann", bytes=30 * MIB, occurred_at=late))
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c8", account="ann", month="2015-08"))
+    bank.at("2015-09-10T00:00:00")
+    bank.do(Reverse(key="undo", account="ann", usage_id="late", reason="wrong"))
+    bank.at("2015-10-01T06:00:00")
+    bank.do(CloseMonth(key="c9", account="ann", month="2015-09"))
+    before, after = replayed(bank, "ann", "2015-09", RULES)
+    assert before == after
+    assert before.carried + before.expired > 0
+
+
 def story_of(record: Usage, *, sponsored: bool = False, undo: bool = False) -> MemoryBank:
     """A month with one record, that a campaign pays, or that is reversed."""
     bank = MemoryBank(now="2015-08-01T00:00:00")
