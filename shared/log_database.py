@@ -23,14 +23,14 @@ WRITER_LOCK_SPACE = 0x6C656467
 HOLD_S = 10
 HOLD_TIMEOUT_FROM = 170000
 
-# One statement is less work than four; PostgreSQL evaluates its terms from left to right. The last
-# one tells how long the lock took: in a pipeline nobody else knows.
-TAKE_TURN = f"""
-SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), set_config('search_path', %s, true),
+# One statement is less work than four; PostgreSQL evaluates its terms from left to right. The
+# fourth tells how long the lock took: in a pipeline nobody else knows.
+TAKE_TURN = """
+SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true),
 pg_advisory_xact_lock(%s, %s),
 extract(epoch FROM clock_timestamp() - statement_timestamp())::float8
 """
-HOLD = f", set_config('transaction_timeout', '{HOLD_S}s', true)"
+HOLD = ", set_config('transaction_timeout', %s, true)"
 
 TIMEOUTS = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
 
@@ -49,11 +49,13 @@ def turn_of(cursor: Cursor[Any], name: str, number: int) -> tuple[str, str, str,
 def take_turn(cursor: Cursor[Any], name: str, number: int) -> None:
     """Wait for this log's turn to write, at most 5 s, and look at its schema until the commit.
 
-    The row's last column tells how long it took, in seconds.
+    The row's fourth column tells how long it took, in seconds.
     """
-    held = cursor.connection.info.server_version >= HOLD_TIMEOUT_FROM
-    turn = (name, WRITER_LOCK_SPACE, number)
-    cursor.execute(TAKE_TURN + (HOLD if held else ""), turn, binary=True)
+    schema, lock_for, hold_for, *lock = turn_of(cursor, name, number)
+    statement, values = TAKE_TURN, (schema, lock_for, *lock)
+    if hold_for:
+        statement, values = TAKE_TURN + HOLD, (*values, hold_for)
+    cursor.execute(statement, values, binary=True)
 
 
 class NoConnectionError(UnavailableError):

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from infra.cli.client import read_fresh
+from infra.cli.client import read_all_rows, read_fresh
 from infra.cli.output import Bank, CliError, Output, human_bytes
 
 Document = dict[str, Any]
@@ -32,12 +32,8 @@ def read_sums(bank: Bank, output: Output, campaign: str, partner: str) -> Docume
 
 def _spend(bank: Bank, output: Output, campaign: str, partner: str) -> list[Document]:
     path = f"/v1/partners/{quote(partner, safe='')}/spend"
-    asked = {"campaign": f"campaign:{campaign}"}
-    answer = read_fresh(bank, output, path, **asked)
+    answer = read_all_rows(bank, output, path, campaign=f"campaign:{campaign}")
     rows: list[Document] = answer["rows"]
-    while answer["next_after"] is not None:
-        answer = read_fresh(bank, output, path, after=answer["next_after"], **asked)
-        rows += answer["rows"]
     return rows
 
 

@@ -268,6 +268,16 @@ def read_fresh(
     return answer
 
 
+def read_all_rows(bank: Bank, output: Output, path: str, **query: str) -> dict[str, Any]:
+    """Do `read_fresh` for every page; the last one's answer, with the `rows` of all."""
+    answer = read_fresh(bank, output, path, **query)
+    rows = answer["rows"]
+    while answer["next_after"] is not None:
+        answer = read_fresh(bank, output, path, after=answer["next_after"], **query)
+        rows += answer["rows"]
+    return answer | {"rows": rows}
+
+
 def _problem(name: str, response: httpx2.Response) -> CliError:
     try:
         return _as_error(orjson.loads(response.content))

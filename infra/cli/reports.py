@@ -6,7 +6,15 @@ from typing import Any
 
 import rich_click as click
 
-from infra.cli.client import Service, gateway_of, gifting_of, ledger_of, read_fresh, tasks_of
+from infra.cli.client import (
+    Service,
+    gateway_of,
+    gifting_of,
+    ledger_of,
+    read_all_rows,
+    read_fresh,
+    tasks_of,
+)
 from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
 from shared.calendar import is_month
 from shared.ids import account_kind
@@ -67,10 +75,7 @@ def partner_spend(bank: Bank, output: Output, partner: str | None) -> None:
     if partner is not None:
         name = partner if partner.startswith("partner:") else f"partner:{partner}"
         path = f"/v1/partners/{name}/spend"
-    answer = read_fresh(bank, output, path)
-    while answer["next_after"] is not None:
-        more = read_fresh(bank, output, path, after=answer["next_after"])
-        answer = {**more, "rows": answer["rows"] + more["rows"]}
+    answer = read_all_rows(bank, output, path)
     output.show(answer, lambda: _show_spend(output, answer))
 
 

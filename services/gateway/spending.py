@@ -138,10 +138,9 @@ class Spending:
             reached, found = spend_queries.campaigns(
                 cursor, now, partner=of, after=after, limit=limit + 1
             )
-        more = len(found) > limit
         return {
             "campaigns": [_campaign(row) for row in found[:limit]],
-            "next_after": found[limit - 1]["campaign"] if more else None,
+            "next_after": _next_after(found, limit, "campaign"),
             **self._fresh.meta(reached, wanted, now),
         }  # fmt: skip
 
@@ -155,10 +154,9 @@ class Spending:
             reached, found = spend_queries.alarms(
                 cursor, now, partner=of, after=after, limit=limit + 1
             )
-        more = len(found) > limit
         return {
             "alarms": [self._alarm(row) for row in found[:limit]],
-            "next_after": found[limit - 1]["account"] if more else None,
+            "next_after": _next_after(found, limit, "account"),
             **self._fresh.meta(reached, wanted, now),
         }  # fmt: skip
 
@@ -168,6 +166,11 @@ class Spending:
             "told_at": self._calendar.text(row["told_at"]), "level_bytes": row["level_bytes"],
             "available_bytes": row["available"],
         }  # fmt: skip
+
+
+def _next_after(found: list[Answer], limit: int, column: str) -> str | None:
+    """Return where the next page begins, where one more than a page was found."""
+    return str(found[limit - 1][column]) if len(found) > limit else None
 
 
 def _campaign(row: Answer) -> Answer:

@@ -153,7 +153,8 @@ class Gifting:
                 found = self._get(Gift, gift)
             if bell is not None and is_moving(found, gift.hex):
                 bell.wait(max(until - monotonic(), 0.0))
-        return self._get(Gift, gift), answer
+                found = self._get(Gift, gift)
+        return found, answer
 
     def gift(self, gift: UUID, viewer: str | None = None) -> tuple[Gift, list[Aggregate.Event]]:
         """Return a gift and its events.

@@ -6,7 +6,7 @@ from prometheus_client.metrics_core import Metric
 
 from services.gifting.bank import Bank
 from shared.metrics import gauge, head_gauge
-from shared.sagas.serving import parked_gauge, rows_of
+from shared.sagas.serving import parked_gauge
 
 # Those that are not final: they are few, whatever has been given before.
 OPEN_STATES = """
@@ -20,6 +20,6 @@ def web_gauges(bank: Bank) -> Iterator[Metric]:
     yield head_gauge([bank.log])
     yield gauge(
         "databank_gifting_open_gifts", "Gifts that have not ended, by state", ("state",),
-        {(state,): count for state, count in rows_of(bank.store, OPEN_STATES)},
+        {(state,): count for state, count in bank.store.rows(OPEN_STATES)},
     )  # fmt: skip
     yield parked_gauge(bank)

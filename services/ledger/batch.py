@@ -6,7 +6,7 @@ import msgspec
 
 from services.ledger.codec import encode
 from services.ledger.desk import Desk
-from services.ledger.domain.account import Account, Lot, arm_again, evolve, spend_line
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
     FROM_LOG,
     AnyCommand,
@@ -18,7 +18,9 @@ from services.ledger.domain.commands import (
 from services.ledger.domain.context import HOUSEKEEPING, Context, Meta, active, facts
 from services.ledger.domain.correcting import undone_before
 from services.ledger.domain.decide import decide
+from services.ledger.domain.evolving import arm_again, evolve, spend_line
 from services.ledger.domain.holds import time_out_due
+from services.ledger.domain.lots import Lot
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.refusing import refusal_event

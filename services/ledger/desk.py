@@ -1,7 +1,8 @@
 """An account on a batch's desk: its state as the batch changes it, and lines not written yet."""
 
-from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.account import Account
 from services.ledger.domain.context import Meta
+from services.ledger.domain.lots import Lot
 from services.ledger.items import Item
 from shared.contracts.ledger import UsageLine
 from shared.contracts.offers import Offer

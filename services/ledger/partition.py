@@ -19,9 +19,10 @@ from psycopg.rows import dict_row, tuple_row
 from services.ledger import metrics
 from services.ledger.batch import Batch, Loaded
 from services.ledger.codec import decode_account, decode_event
-from services.ledger.domain.account import STATE_FORMAT, Account, evolve
+from services.ledger.domain.account import STATE_FORMAT, Account
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
+from services.ledger.domain.evolving import evolve
 from services.ledger.domain.rules import RuleBook
 from services.ledger.items import Item, KeyRow, accounts_of, keys_of, of_newer_version
 from services.ledger.offers import StoredOffers

@@ -12,9 +12,11 @@ import msgspec
 from msgspec.structs import replace
 
 from services.ledger.desk import Desk
-from services.ledger.domain.account import Account, Lot, spend_line, spend_nothing_kept
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import ReverseUsage, Usage
 from services.ledger.domain.context import HOUSEKEEPING, Context, Meta, facts
+from services.ledger.domain.evolving import spend_line, spend_nothing_kept
+from services.ledger.domain.lots import Lot
 from services.ledger.domain.offers import OfferBook, Room, covers
 from services.ledger.domain.quotas import quota_of_account, returned, spendable, take
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX

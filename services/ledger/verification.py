@@ -8,7 +8,8 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import tuple_row
 
 from services.ledger.codec import decode_event, decode_rules, encode
-from services.ledger.domain.account import STATE_FORMAT, Account, evolve
+from services.ledger.domain.account import STATE_FORMAT, Account
+from services.ledger.domain.evolving import evolve
 from services.ledger.partition import Partition
 from services.ledger.publishing import Version, versions_in
 from shared.contracts.ledger import RULES_STREAM, WITHOUT_ACCOUNT, RulesPublished

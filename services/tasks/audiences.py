@@ -13,13 +13,11 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import tuple_row
-
 from services.tasks.domain.audience import Taken
 from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.members import ListVersion
 from services.tasks.feeding import Feeding
-from services.tasks.list_rows import ListState
+from services.tasks.list_rows import SELECT_LIST, ListState
 from services.tasks.questions import OtherServices
 from services.tasks.store import Store
 from services.tasks.turn import Needs, Turn
@@ -43,7 +41,6 @@ DELETE_FOUND = "DELETE FROM audience_found WHERE list = %s"
 INSERT_FOUND = """
 INSERT INTO audience_found (list, subscriber) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING
 """
-SELECT_STATE = "SELECT number, members FROM member_lists WHERE name = %s"
 # In order of names, so that each look goes on behind the one before.
 SELECT_LACKING = """
 SELECT subscriber FROM audience_found AS f
@@ -126,7 +123,7 @@ class Audiences:
 
     def take_due(self, stop: Event) -> int:
         """Take all that are due; return how many were. Raises UnavailableError."""
-        return sum(self.take(stream, stop) for (stream,) in self._rows(SELECT_DUE))
+        return sum(self.take(stream, stop) for (stream,) in self._store.rows(SELECT_DUE))
 
     def take(self, stream: UUID, stop: Event) -> bool:
         """Take whom a campaign's rule finds now; False where it has to be asked again.
@@ -161,7 +158,7 @@ class Audiences:
 
     def _bring(self, statement: str, name: str, stop: Event, *, add: bool) -> None:
         asked = {"list": name, "after": "", "limit": MEMBERS_PER_TURN}
-        while not stop.is_set() and (rows := self._rows(statement, asked)):
+        while not stop.is_set() and (rows := self._store.rows(statement, asked)):
             people = [one for (one,) in rows]
             self._writer().run(ChangeList(name, people, add=add))
             asked["after"] = people[-1]
@@ -170,15 +167,10 @@ class Audiences:
 
     def progress(self, name: str, campaign: str) -> tuple[int | None, ListState]:
         """Return how many a rule was found to mean, None while nobody knows, and its list."""
-        (found,) = next(iter(self._rows(SELECT_TAKING, campaign, name)), (None,))
-        state = next(iter(self._rows(SELECT_STATE, name)), (0, 0))
+        (found,) = next(iter(self._store.rows(SELECT_TAKING, (campaign, name))), (None,))
+        state = next(iter(self._store.rows(SELECT_LIST, (name,))), (0, 0))
         return found, ListState(*state)
 
     def _run(self, statement: str, *values: Any) -> int:
         with self._store.connection() as conn:
             return conn.execute(statement, values).rowcount
-
-    def _rows(self, statement: str, *values: Any) -> list[Any]:
-        parameters = values[0] if values and isinstance(values[0], dict) else values
-        with self._store.connection() as conn:
-            return conn.cursor(row_factory=tuple_row).execute(statement, parameters).fetchall()

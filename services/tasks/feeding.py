@@ -6,10 +6,7 @@ may die anywhere. A campaign whose list is another one is fed from that one's be
 of the old list were taken off.
 """
 
-from typing import Any
 from uuid import UUID
-
-from psycopg.rows import tuple_row
 
 from services.tasks.domain.campaign import Campaign
 from services.tasks.lists import Lists
@@ -40,7 +37,7 @@ class Feeding:
 
         Raises UnavailableError while the ledger is away.
         """
-        return sum(self.feed(stream) for (stream,) in self._rows(SELECT_STARTED))
+        return sum(self.feed(stream) for (stream,) in self._store.rows(SELECT_STARTED))
 
     def feed(self, campaign: UUID) -> int:
         """Bring a campaign's offer level with its list. Raises UnavailableError."""
@@ -51,7 +48,7 @@ class Feeding:
         name = found.offer_members_of
         assert name is not None
         sent = 0
-        fed, number = next(iter(self._rows(SELECT_FEED, found.name)), (name, 0))
+        fed, number = next(iter(self._store.rows(SELECT_FEED, (found.name,))), (name, 0))
         if fed != name:
             sent += self._take_off(found.name, fed, number)
             number = 0
@@ -74,7 +71,3 @@ class Feeding:
     def _note(self, campaign: str, name: str, number: int) -> None:
         with self._store.connection() as conn:
             conn.execute(UPSERT_FEED, (campaign, name, number))
-
-    def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with self._store.connection() as conn:
-            return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

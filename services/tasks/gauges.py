@@ -6,7 +6,7 @@ from prometheus_client.metrics_core import Metric
 
 from services.tasks.bank import Bank
 from shared.metrics import gauge, head_gauge
-from shared.sagas.serving import parked_gauge, rows_of
+from shared.sagas.serving import parked_gauge
 
 CAMPAIGNS = "SELECT state, count(*) FROM campaigns WHERE state <> 'ended' GROUP BY state"
 OFFERS = "SELECT count(*) FROM campaigns WHERE offer_known < offer_version"
@@ -20,9 +20,9 @@ def web_gauges(bank: Bank) -> Iterator[Metric]:
     yield head_gauge([bank.log])
     yield gauge(
         "databank_tasks_campaigns", "Campaigns that have not ended, by state", ("state",),
-        {(state,): count for state, count in rows_of(bank.store, CAMPAIGNS)},
+        {(state,): count for state, count in bank.store.rows(CAMPAIGNS)},
     )  # fmt: skip
-    [(waiting,)] = rows_of(bank.store, OFFERS)
+    [(waiting,)] = bank.store.rows(OFFERS)
     yield gauge(
         "databank_tasks_offers_unknown", "Offers that the ledger does not know yet", (),
         {(): waiting},

@@ -9,8 +9,6 @@ from threading import Event
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.rows import tuple_row
-
 from services.tasks.domain.campaign import Campaign, campaign_stream
 from services.tasks.domain.grants import (
     FOR_GOOD,
@@ -175,7 +173,7 @@ def _pages(
 ) -> Iterator[list[Owed]]:
     after = ""
     while not stop.is_set():
-        rows = _rows(store, statement, asked | {"after": after})
+        rows = store.rows(statement, asked | {"after": after})
         if not rows:
             return
         yield [Owed(*row) for row in rows]
@@ -185,10 +183,5 @@ def _pages(
 def unpaid(store: Store, campaign: str) -> list[Unpaid]:
     """Return which grants of this month a campaign could not pay, and why."""
     cycle = store.calendar.month_of(store.clock.now())
-    found = _rows(store, COUNT_UNPAID, {"campaign": campaign, "cycle": cycle})
+    found = store.rows(COUNT_UNPAID, {"campaign": campaign, "cycle": cycle})
     return [Unpaid(*row) for row in found]
-
-
-def _rows(store: Store, statement: str, values: dict[str, Any]) -> list[Any]:
-    with store.connection() as conn:
-        return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

@@ -4,10 +4,7 @@ The order of a list's version is named by pool and version, so the job may die a
 again. Who leaves and joins again brings nothing a second time.
 """
 
-from typing import Any
 from uuid import UUID
-
-from psycopg.rows import tuple_row
 
 from services.tasks.domain.catalogue import Pack
 from services.tasks.domain.order import Order, Wish
@@ -73,13 +70,8 @@ class GrowByMembers(Job[bool]):
 def grow_pools(store: Store, writer: Writer) -> int:
     """Let every growing pool grow by who has joined its list; return how often one did."""
     grown = 0
-    for (stream,) in _rows(store, SELECT_GROWING):
+    for (stream,) in store.rows(SELECT_GROWING):
         pool: Pool = rebuild(store.events([stream])[stream])
-        for number, members in _rows(store, SELECT_JOINED, pool.grows_with, stream):
+        for number, members in store.rows(SELECT_JOINED, (pool.grows_with, stream)):
             grown += writer.run(GrowByMembers(pool, number, members))
     return grown
-
-
-def _rows(store: Store, statement: str, *values: Any) -> list[Any]:
-    with store.connection() as conn:
-        return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
-from psycopg.rows import tuple_row
 
 from services.tasks.domain.members import ListVersion, Rejected, sort_additions, sort_removals
 from services.tasks.store import Store
@@ -116,15 +115,15 @@ class Lists:
 
     def all(self) -> list[tuple[str, int, int, int]]:
         """Return name, version, how many, and when it changed, of each list."""
-        return self._rows(SELECT_LISTS)
+        return self._store.rows(SELECT_LISTS)
 
     def page(self, name: str, after: str, limit: int) -> list[str]:
         """Return members behind one, in order."""
-        return [who for (who,) in self._rows(SELECT_PAGE, name, after, limit)]
+        return [who for (who,) in self._store.rows(SELECT_PAGE, (name, after, limit))]
 
     def has(self, name: str, subscriber: str) -> bool:
         """Say whether somebody is on a list."""
-        return bool(self._rows(SELECT_IS_MEMBER, name, subscriber)[0][0])
+        return bool(self._store.rows(SELECT_IS_MEMBER, (name, subscriber))[0][0])
 
     def number(self, name: str) -> int:
         """Return a list's newest version, 0 without any."""
@@ -133,10 +132,6 @@ class Lists:
     def changes(self, name: str, after: int, upto: int, limit: int) -> Iterator[dict[str, bool]]:
         """Yield what a range of versions came to, so many members at a time: True is added."""
         last = ""
-        while rows := self._rows(SELECT_CHANGES, name, after, upto, last, limit):
+        while rows := self._store.rows(SELECT_CHANGES, (name, after, upto, last, limit)):
             yield dict(rows)
             last = rows[-1][0]
-
-    def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with self._store.connection() as conn:
-            return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

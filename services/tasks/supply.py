@@ -5,8 +5,6 @@ from threading import Event
 from typing import Any, TypeVar
 from uuid import UUID
 
-from psycopg.rows import tuple_row
-
 from services.tasks import codes, packs, pools
 from services.tasks.domain.catalogue import Pack, PackTerms, pack_stream, unknown_pack
 from services.tasks.domain.code import new_code
@@ -67,11 +65,11 @@ class Supply:
 
     def catalogue(self) -> list[Pack]:
         """Return the newest version of each pack."""
-        return [self._pack(name, number) for name, number in self._rows(SELECT_NEWEST)]
+        return [self._pack(name, number) for name, number in self.store.rows(SELECT_NEWEST)]
 
     def versions(self, name: str) -> list[Pack]:
         """Return all versions of a pack, oldest first. Raises RefusedError pack_not_found."""
-        numbers = [number for (number,) in self._rows(SELECT_NUMBERS, name)]
+        numbers = [number for (number,) in self.store.rows(SELECT_NUMBERS, (name,))]
         if not numbers:
             raise unknown_pack(name)
         return [self._pack(name, number) for number in numbers]
@@ -102,15 +100,15 @@ class Supply:
 
     def used(self, order: UUID) -> int:
         """Return how many packs of an order are gone, or lie in codes."""
-        return int(self._rows(SELECT_USED, order)[0][0])
+        return int(self.store.rows(SELECT_USED, (order,))[0][0])
 
     def code_counts(self, order: UUID) -> dict[str, int]:
         """Return how many codes of an order are in each state."""
-        return dict(self._rows(SELECT_CODES, order))
+        return dict(self.store.rows(SELECT_CODES, (order,)))
 
     def orders(self, partner: str | None) -> list[Order]:
         """Return the newest 200 orders, of one partner or of all."""
-        found = self._rows(SELECT_ORDERS, partner, partner, LIST_MAX)
+        found = self.store.rows(SELECT_ORDERS, (partner, partner, LIST_MAX))
         return [self.order_of(order) for (order,) in found]
 
     # Issues and codes.
@@ -129,7 +127,7 @@ class Supply:
         return issued, job.judged(), answer
 
     def _is_issued(self, issue: UUID) -> bool:
-        return bool(self._rows(SELECT_ISSUED, [issue]))
+        return bool(self.store.rows(SELECT_ISSUED, ([issue],)))
 
     def issue_of(self, issue: UUID) -> Issue:
         """Return an issue. Raises RefusedError issue_not_found."""
@@ -155,7 +153,7 @@ class Supply:
     def expire_codes(self) -> int:
         """End unused codes whose time is over, some at a time; return how many."""
         due: dict[UUID, list[bytes]] = {}
-        for order, hash_ in self._rows(SELECT_DUE_CODES, self.store.clock.now(), DUE_BATCH):
+        for order, hash_ in self.store.rows(SELECT_DUE_CODES, (self.store.clock.now(), DUE_BATCH)):
             due.setdefault(order, []).append(bytes(hash_))
         return self._writer().run(codes.ExpireCodes(due)) if due else 0
 
@@ -172,8 +170,8 @@ class Supply:
     def pool_of(self, pool: UUID) -> tuple[Pool, int, list[str]]:
         """Return a pool, what was drawn of it, and the pools below. Raises pool_not_found."""
         found = self._get(Pool, pool, unknown_pool)
-        below = [one.hex for (one,) in self._rows(SELECT_POOLS_BELOW, pool)]
-        return found, int(self._rows(SELECT_POOL, pool)[0][0]), below
+        below = [one.hex for (one,) in self.store.rows(SELECT_POOLS_BELOW, (pool,))]
+        return found, int(self.store.rows(SELECT_POOL, (pool,))[0][0]), below
 
     # Lists and audiences.
 
@@ -201,7 +199,7 @@ class Supply:
         if audience.rule is not None:
             count = self.others.audience_count(audience.rule)
         else:
-            count = int(self._rows(EVERYONE, audience.list)[0][0])
+            count = int(self.store.rows(EVERYONE, (audience.list,))[0][0])
         if not for_partner:
             return count
         if count < AUDIENCE_MIN:
@@ -216,7 +214,7 @@ class Supply:
         while not stop.is_set() and self.expire_codes():
             pass
         grow_pools(self.store, self._writer())
-        for (campaign,) in self._rows(SELECT_RUNNING):
+        for (campaign,) in self.store.rows(SELECT_RUNNING):
             give_due(self.store, self._writer(), campaign, stop)
 
     def _get(self, kind: type[T], stream: UUID, unknown: Callable[[str], RefusedError]) -> T:
@@ -224,7 +222,3 @@ class Supply:
         if not isinstance(found, kind):
             raise unknown(stream.hex)
         return found
-
-    def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with self.store.connection() as conn:
-            return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()

@@ -6,7 +6,6 @@ from threading import Event, Thread
 from typing import Any, Protocol, TypeVar
 
 from prometheus_client.metrics_core import Metric
-from psycopg.rows import tuple_row
 
 from shared.bus.doorbell import Doorbell
 from shared.bus.http_reader import HttpLogReader
@@ -118,20 +117,14 @@ def worker_gauges(
         ("consumer", "log"), lags_behind(reader, SAGAS, {bank.consumer.name: positions}),
     )  # fmt: skip
     if relays:
-        stored = dict(rows_of(bank.store, "SELECT lane, sequence FROM relay_positions"))
+        stored = dict(bank.store.rows("SELECT lane, sequence FROM relay_positions"))
         yield from relay_gauges([(bank.log, stored)])
 
 
 def parked_gauge(bank: Served) -> Metric:
     """Return how many events are put aside. Raises UnavailableError."""
-    [(parked,)] = rows_of(bank.store, "SELECT count(*) FROM parked")
+    [(parked,)] = bank.store.rows("SELECT count(*) FROM parked")
     return gauge(
         "databank_parked_events", "Events put aside that wait for a retry", ("consumer",),
         {(bank.consumer.name,): parked},
     )  # fmt: skip
-
-
-def rows_of(store: SagaStore[Any], statement: str) -> list[Any]:
-    """Return what a query gives in the service's schema. Raises UnavailableError."""
-    with store.connection() as conn:
-        return conn.cursor(row_factory=tuple_row).execute(statement).fetchall()

@@ -1,6 +1,6 @@
 """The database of a service with one log: turns in which something is decided, and reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -78,6 +78,11 @@ class SagaStore(LogDatabase, Generic[T]):
         """Return the events of streams, in order; unknown ones are missing."""
         with self.connection() as conn:
             return self.events_in(conn, streams)
+
+    def rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """Return what a query gives, as tuples. Raises UnavailableError."""
+        with self.connection() as conn:
+            return conn.cursor(row_factory=tuple_row).execute(statement, values).fetchall()
 
     def events_in(
         self, conn: Connection[Any], streams: list[UUID]

@@ -7,11 +7,10 @@ import pytest
 
 from infra.cli.client import ledger_of
 from tests.acceptance.steps import do, end, kill, settled, start, wait_until_ready
-from tests.acceptance.test_campaign_commands import written
+from tests.acceptance.test_campaign_commands import with_didi, written
 from tests.support.bank import LocalBank
 
 CLOCK = "2015-08-10T12:00:00+08:00"
-CONTRACT = "{partner: didi, starts_at: 2015-07-01, ends_at: 2016-01-01, terms_version: 2015-06}"
 FOR_A_PLAN = """
 campaign: {name}
 partner: didi
@@ -33,10 +32,7 @@ pytestmark = pytest.mark.slow
 def bank(make_local_bank: Callable[..., LocalBank], tmp_path: Path) -> LocalBank:
     """A running bank with subscribers of two plans, and the partner didi."""
     made = make_local_bank()
-    made.up("--clock", CLOCK)
-    made.done("partner", "register", "didi", "--sponsor-id", "DIDI01")
-    made.done("partner", "app", "add", "didi", "didi-app")
-    made.done("partner", "contract", written(tmp_path, "contract.yaml", CONTRACT))
+    with_didi(made, tmp_path, CLOCK)
     plans = [(each, "std-30mb") for each in SMALL] + [(each, "std-1gb") for each in LARGE]
     do(made, [{"key": "o", "type": "open_account", "account": each, "plan": plan}
               for each, plan in plans])  # fmt: skip

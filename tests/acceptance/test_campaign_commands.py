@@ -32,13 +32,18 @@ pytestmark = pytest.mark.slow
 def bank(make_local_bank: Callable[..., LocalBank], tmp_path: Path) -> LocalBank:
     """A running bank with a partner that has a contract, an app and 1 GiB."""
     made = make_local_bank()
-    made.up("--clock", CLOCK)
-    made.done("partner", "register", "didi", "--sponsor-id", "DIDI01")
-    made.done("partner", "app", "add", "didi", "didi-app")
-    made.done("partner", "contract", written(tmp_path, "contract.yaml", CONTRACT))
+    with_didi(made, tmp_path, CLOCK)
     made.done("partner", "buy", "didi", "1GB", "--fen", "1500")
     wait_until(lambda: available(made) == GIB, ARRIVAL_S, "the ledger has what was bought")
     return made
+
+
+def with_didi(bank: LocalBank, folder: Path, clock: str) -> None:
+    """Start a bank with the partner didi, its app and its contract."""
+    bank.up("--clock", clock)
+    bank.done("partner", "register", "didi", "--sponsor-id", "DIDI01")
+    bank.done("partner", "app", "add", "didi", "didi-app")
+    bank.done("partner", "contract", written(folder, "contract.yaml", CONTRACT))
 
 
 def written(folder: Path, name: str, text: str) -> str:

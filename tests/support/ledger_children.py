@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable
 
 from services.ledger.codec import decode_event, encode
-from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Buy
+from services.ledger.domain.evolving import evolve
 from shared.clock import BankClock
 from shared.config import load_settings
 from shared.contracts.ledger import WITHOUT_ACCOUNT

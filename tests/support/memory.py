@@ -10,7 +10,7 @@ from typing import Any
 from services.ledger import gifting
 from services.ledger.batch import Batch, Loaded
 from services.ledger.codec import decode_account, decode_event
-from services.ledger.domain.account import STATE_FORMAT, Account, evolve
+from services.ledger.domain.account import STATE_FORMAT, Account
 from services.ledger.domain.commands import (
     AnyCommand,
     Arrive,
@@ -20,6 +20,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.evolving import evolve
 from services.ledger.domain.offers import OfferBook
 from services.ledger.domain.rules import RuleBook
 from services.ledger.items import Item, KeyRow, accounts_of

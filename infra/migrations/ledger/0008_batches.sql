@@ -15,10 +15,11 @@ DECLARE
     began CONSTANT timestamptz := clock_timestamp();
 BEGIN
     PERFORM set_config('lock_timeout', lock_for, true), set_config('search_path', schema, true);
+    PERFORM pg_advisory_xact_lock(space, number);
+    -- From here on, as for the other services' turns: who waited long holds as long as any.
     IF hold_for <> '' THEN
         PERFORM set_config('transaction_timeout', hold_for, true);
     END IF;
-    PERFORM pg_advisory_xact_lock(space, number);
     waited := extract(epoch FROM clock_timestamp() - began);
     RETURN QUERY
         SELECT 'turn', NULL::bytea, NULL::bytea, NULL::bytea, NULL::bigint, NULL::bigint,

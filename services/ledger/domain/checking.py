@@ -5,9 +5,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Transfer
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.evolving import evolve
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.opening import grant_due
 from services.ledger.domain.transfers import arriving_lots, giftable, transfer

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Close, CloseMonth
 from services.ledger.domain.context import Context, Meta, facts, known
+from services.ledger.domain.lots import Lot
 from services.ledger.domain.rules import CarryOver
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.account import Account
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import (
     Adjust,
@@ -13,7 +13,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
-from services.ledger.domain.lots import leg_of
+from services.ledger.domain.lots import Lot, leg_of
 from shared.contracts.ledger import (
     DataAdjusted,
     Event,

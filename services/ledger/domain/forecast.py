@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.account import Account
 from services.ledger.domain.closing import close_month
 from services.ledger.domain.commands import CloseMonth
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.evolving import evolve
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.opening import grant_due
 from shared.calendar import add_months

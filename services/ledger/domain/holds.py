@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from services.ledger.domain.account import Account
-from services.ledger.domain.account import Hold as OpenHold
 from services.ledger.domain.closing import after_close, settle_closed
 from services.ledger.domain.commands import Fee, Hold, Post, Release
 from services.ledger.domain.context import Context, Meta, active, facts, instant, known
 from services.ledger.domain.fees import check_fee, split_fee, with_fee
+from services.ledger.domain.lots import Hold as OpenHold
 from services.ledger.domain.lots import leg_of
 from services.ledger.domain.transfers import take_legs
 from shared.contracts.ledger import DataHeld, DataTransferred, Event, HoldReleased, Leg, Slice

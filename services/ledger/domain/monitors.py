@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import SetThresholds
 from services.ledger.domain.context import Context, Meta, facts, known, not_closed
+from services.ledger.domain.lots import Lot
 from shared.contracts.ledger import (
     FUNDS_LEFT,
     FUNDS_LEFT_PERCENT,

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.account import Account
 from services.ledger.domain.closing import close_month
 from services.ledger.domain.commands import CloseMonth, Usage
 from services.ledger.domain.context import Context, Meta
+from services.ledger.domain.evolving import evolve
 from services.ledger.domain.lots import leg_of
 from services.ledger.domain.opening import plan_lot
 from services.ledger.domain.rules import RuleBook, Rules

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from services.ledger.domain.account import Lot
+from services.ledger.domain.lots import Lot
 from shared.contracts.ledger import ANY_SCOPE, Thresholds
 
 AMOUNT_MAX = 2**53 - 1

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from services.ledger.domain import quotas
-from services.ledger.domain.account import Account, Lot
+from services.ledger.domain.account import Account
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import (
     Arrive,
@@ -17,7 +17,7 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.context import Context, Meta, active, facts, known
 from services.ledger.domain.fees import split_fee, together, with_fee
-from services.ledger.domain.lots import leg_of
+from services.ledger.domain.lots import Lot, leg_of
 from shared.contracts.ledger import (
     ANY_SCOPE,
     ArrivalRefused,

@@ -1,8 +1,8 @@
 """Charging usage: which lots pay for a record, in the order of use; never below zero."""
 
-from services.ledger.domain.account import Lot
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Context
+from services.ledger.domain.lots import Lot
 from shared.contracts.ledger import ANY_SCOPE, Slice, Sponsored, UsageLine
 from shared.errors import RefusedError
 

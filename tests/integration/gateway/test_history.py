@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.bootstrap import make_app
 from services.ledger.codec import decode_event
-from services.ledger.domain.account import Account, evolve
+from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
     Award,
     Buy,
@@ -18,6 +18,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
+from services.ledger.domain.evolving import evolve
 from services.ledger.domain.rules import GivenThresholds
 from shared.bus.inbox import Inbox
 from shared.errors import InvalidError, RefusedError
