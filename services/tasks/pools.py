@@ -12,6 +12,7 @@ from services.tasks.domain.pool import Below, Pool, unknown_pool
 from services.tasks.packs import issue_in
 from services.tasks.turn import Needs, Turn
 from shared.contracts.offers import Amount
+from shared.errors import RefusedError
 from shared.sagas.requests import Asking, Request
 
 
@@ -63,8 +64,9 @@ class Draw(OnPool):
         needs.packs.drawers.add(self._terms.subscriber)
 
     def act(self, turn: Turn) -> UUID:
-        """Draw. Refusals, in order: pool_not_found, pool_member_limit, pool_empty."""
+        """Draw. Refusals: pool_not_found, not_a_member, pool_member_limit, pool_empty."""
         pool, amount, who = self.pool_in(turn), self._terms.bytes, self._terms.subscriber
+        self._check_member(turn, pool)
         pool.check_draw(amount, turn.packs.drawn[pool.id], turn.packs.draws[pool.id, who])
         parcel = Parcel(
             issue_id=issue_in(self.asking, who), partner=pool.partner, subscriber=who,
@@ -77,6 +79,12 @@ class Draw(OnPool):
         turn.packs.take_drawn(pool.id, who, amount)
         pool.sound_alarm(turn.packs.drawn[pool.id], meta)
         return issue.id
+
+    def _check_member(self, turn: Turn, pool: Pool) -> None:
+        """Raise RefusedError not_a_member: what members bring, in pools below too, is theirs."""
+        members, who = pool.terms.grows_with, self._terms.subscriber
+        if members is not None and not turn.lists.members_among(members, [who]):
+            raise RefusedError("not_a_member", f"the pool is for members of the list {members}")
 
 
 class HandDown(OnPool):

@@ -81,8 +81,9 @@ class PackTerms(LotOffered, frozen=True, kw_only=True):
     """A version of a pack: `bytes` is the size of one, or of a pool.
 
     Of a pool only: `grows_with` names a list of members, each of whom adds `bytes` when it joins
-    (ordered and paid for it, at the price of the day); `member_limit_bytes` is what one member
-    draws in a month at most; at `alarm_percent` or less left the pool is low.
+    (ordered and paid for it, at this version's price of the day), and who alone may draw;
+    `member_limit_bytes` is what one member draws in a month at most; at `alarm_percent` or less
+    left the pool is low.
     """
 
     name: Name

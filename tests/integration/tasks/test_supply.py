@@ -11,7 +11,7 @@ import pytest
 from services.ledger.checks import GiftCheck, check_gifts
 from services.ledger.domain.commands import CloseAccount, OpenAccount, Resume, Suspend
 from services.tasks.codes import CodesTerms, RedeemTerms
-from services.tasks.domain.catalogue import read_pack
+from services.tasks.domain.catalogue import PackTerms, read_pack
 from services.tasks.domain.grants import RETRY_AFTER_MS
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
@@ -308,22 +308,88 @@ def test_ten_rows_with_three_bad_are_seven_members_and_told_again_the_same(suppl
     assert refusal(change, supply, Batch(add=["s1"])) == "nothing_taken"
 
 
-def test_a_pool_grows_with_each_member_that_joins_once(supply: Supply, world: World) -> None:
-    price = [{"from_day": "2015-01-01", "fen": 100}]
-    family = read_pack(
-        {"name": "family", "kind": "pool", "bytes": MIB, "prices": price, "grows_with": "drivers"}
+def family(size: int, *prices: tuple[str, int]) -> PackTerms:
+    told = [{"from_day": day, "fen": fen} for day, fen in prices or (("2015-01-01", 100),)]
+    return read_pack(
+        {"name": "family", "kind": "pool", "bytes": size, "prices": told, "grows_with": "drivers"}
     )
-    supply.publish(asking(family), family)
-    pool = pool_id(paid(supply, "family", 1))
+
+
+def growing_pool(supply: Supply, terms: PackTerms) -> UUID:
+    supply.publish(asking(terms), terms)
+    return pool_id(paid(supply, "family", 1))
+
+
+def grow(world: World) -> int:
+    return grow_pools(world.tasks.store, world.tasks.writer)
+
+
+def amounts(supply: Supply) -> list[int]:
+    return sorted(order.amount_fen for order in supply.orders("didi"))
+
+
+def test_a_pool_grows_with_each_member_that_joins_once(supply: Supply, world: World) -> None:
+    pool = growing_pool(supply, family(MIB))
     change(supply, Batch(add=["s1", "s2"]))
-    assert [grow_pools(world.tasks.store, world.tasks.writer) for _ in range(2)] == [1, 0]
+    assert [grow(world), grow(world)] == [1, 0]
     change(supply, Batch(add=["s3"], remove=["s1"]))
     change(supply, Batch(add=["s1"]))
-    assert grow_pools(world.tasks.store, world.tasks.writer) == 1
+    assert grow(world) == 1
     assert supply.pool_of(pool)[0].total_bytes == 4 * MIB
-    amounts = sorted(order.amount_fen for order in supply.orders("didi"))
-    assert amounts == [100, 100, 200]
+    assert amounts(supply) == [100, 100, 200]
     assert world.verify()["ok"]
+
+
+def test_a_pool_never_counts_who_left_before_it_was_opened(supply: Supply, world: World) -> None:
+    change(supply, Batch(add=["s1", "s2"]))
+    change(supply, Batch(add=["s3"], remove=["s1"]))
+    pool = growing_pool(supply, family(MIB))
+    assert grow(world) == 1
+    assert supply.pool_of(pool)[0].total_bytes == 3 * MIB
+    change(supply, Batch(remove=["s2"]))
+    change(supply, Batch(add=["s1", "s2"]))
+    assert [grow(world), grow(world)] == [1, 0]
+    assert supply.pool_of(pool)[0].total_bytes == 4 * MIB
+
+
+def test_a_pool_on_an_empty_list_grows_from_its_first_member_on(supply: Supply, world) -> None:
+    pool = growing_pool(supply, family(MIB))
+    assert grow(world) == 0
+    change(supply, Batch(add=["s1"]))
+    assert [grow(world), grow(world)] == [1, 0]
+    assert supply.pool_of(pool)[0].total_bytes == 2 * MIB
+
+
+def test_a_pool_grows_by_the_version_that_was_ordered_at_its_price_of_the_day(
+    supply: Supply, world
+) -> None:
+    tomorrow = CALENDAR.day_of(world.clock.now() + 86_400_000)
+    pool = growing_pool(supply, family(MIB, ("2015-01-01", 100), (tomorrow, 150)))
+    new = family(5 * MIB, ("2015-01-01", 900))
+    supply.publish(asking(new), new)
+    world.clock.at += 86_400_000
+    change(supply, Batch(add=["s1"]))
+    assert grow(world) == 1
+    assert supply.pool_of(pool)[0].total_bytes == 2 * MIB
+    assert amounts(supply) == [100, 150]
+
+
+def test_one_pool_that_would_be_too_large_keeps_no_other_from_growing(supply, world) -> None:
+    growing_pool(supply, family(2**52))
+    small = growing_pool(supply, family(MIB))
+    change(supply, Batch(add=["s1", "s2", "s3"]))
+    assert grow(world) == 1
+    assert supply.pool_of(small)[0].total_bytes == 4 * MIB
+
+
+def test_members_alone_draw_from_what_members_brought(supply: Supply, world: World) -> None:
+    pool = growing_pool(supply, family(MIB))
+    change(supply, Batch(add=["s1"]))
+    grow(world)
+    terms = HandDownTerms(bytes=MIB, title="east")
+    below = supply.hand_down(asking(terms), pool, terms).subject.id
+    assert [draw(supply, each, "s2", 1) for each in (pool, below)] == ["not_a_member"] * 2
+    assert [draw(supply, each, "s1", 1) for each in (pool, below)] == ["issued"] * 2
 
 
 def test_a_partner_never_sees_an_audience_below_fifty(supply: Supply) -> None:
