@@ -52,7 +52,6 @@ INSERT INTO prizes_gone AS p (campaign, task, prize, count)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
 ON CONFLICT (campaign, task, prize) DO UPDATE SET count = p.count + excluded.count
 """
-INSERT_SEED = "INSERT INTO draw_seeds VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 SELECT_SEED = "SELECT seed FROM draw_seeds WHERE campaign = %s AND task = %s AND day = %s"
 
 
@@ -136,11 +135,10 @@ class ClaimRows:
             self._look_for({claim})
         return claim in self._claimed
 
-    def draw_seed(self, campaign: str, task: str, day: str, new: bytes) -> bytes:
-        """Return the secret seed of a draw's day: `new` where it has none yet."""
-        self._conn.execute(INSERT_SEED, (campaign, task, day, new))
-        [(seed,)] = self._select(SELECT_SEED, (campaign, task, day))
-        return bytes(seed)
+    def draw_seed(self, campaign: str, task: str, day: str) -> bytes | None:
+        """Return the secret seed of a draw's day, None while it has none."""
+        found = self._select(SELECT_SEED, (campaign, task, day))
+        return bytes(found[0][0]) if found else None
 
     def answer(self, partner: str, request_id: str) -> Answer | None:
         """Return what a partner was answered to a request, None to one that is new."""

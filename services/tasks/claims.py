@@ -1,7 +1,7 @@
 """The use cases of tasks that are done: completions, observations, tokens, clawbacks, reads."""
 
-import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +13,8 @@ from services.tasks.clawbacks import ClawBack
 from services.tasks.completions import Asked, Outcome, TakeCompletions, Told, told_now
 from services.tasks.domain.claim import Claim, unknown_claim
 from services.tasks.domain.tasks.completion import Token, check_invitation
-from services.tasks.domain.tasks.draws import SEED_BYTES, commitment_of
 from services.tasks.domain.tasks.kinds import AdWatched, LuckyDraw, Share
+from services.tasks.draw_seeds import DrawSeeds
 from services.tasks.observing import Doing, DoTask, Known, task_of
 from services.tasks.store import Store
 from services.tasks.tokens import Issue, Tokens
@@ -26,10 +26,6 @@ from shared.sagas.writer import Writer
 ANSWER = "SELECT answer, claims FROM answers WHERE partner = %s AND request_id = %s"
 KEPT_MS = 180 * 86_400_000
 PURGE = "DELETE FROM answers WHERE answered_at < %s"
-SEEDS = """
-SELECT day, seed FROM draw_seeds WHERE campaign = %s AND task = %s AND day = %s
-"""
-INSERT_SEED = "INSERT INTO draw_seeds VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 
 
 class Claims:
@@ -41,6 +37,7 @@ class Claims:
     def __init__(self, store: Store, writer: Callable[[], Writer]) -> None:
         self.store = store
         self.tokens = Tokens(store)
+        self.draw_seeds = DrawSeeds(store)
         self._writer = writer
 
     # Partners.
@@ -129,6 +126,8 @@ class Claims:
             token = self.tokens.find([doing.token]).get(doing.token)
             if token is not None and token.use == "share":
                 visitors = self.tokens.visitors(token)
+        if doing.entry is not None:
+            self._commit_draw(campaign, task)
         now = self.store.clock.now()
         happened = (campaign, doing.subscriber, now)
         entrance = self.tokens.entrances([happened]).get(happened)
@@ -136,28 +135,27 @@ class Claims:
         return self._writer().run(DoTask(asking, campaign, task, doing, known))
 
     def draw_of(self, campaign: str, task: str, day: str | None) -> dict[str, Any]:
-        """Return a draw's commitment of a day; its seed once the day is over.
+        """Return a draw's commitment of a day up to tomorrow; its seed once the day is over.
 
         Raises RefusedError task_not_found, no_draw and the campaign's.
         """
         with self.store.glance() as turn:
             found = task_of(turn, campaign, task, running=False)
-            today = turn.calendar.day_of(turn.now)
         if not isinstance(found, LuckyDraw):
             raise RefusedError("no_draw", f"task {task} is no lucky draw", 404)
-        day = day or today
-        with self.store.connection() as conn:
-            if day == today:
-                conn.execute(INSERT_SEED, (campaign, task, day, secrets.token_bytes(SEED_BYTES)))
-            cursor = conn.cursor(row_factory=tuple_row)
-            row = cursor.execute(SEEDS, (campaign, task, day)).fetchone()
-        if row is None:
-            raise RefusedError("no_draw", f"nothing was drawn on {day}", 404)
-        seed = bytes(row[1])
-        return {
-            "campaign": campaign, "task": task, "day": day, "seed_commitment": commitment_of(seed),
-            "seed": seed.hex() if day < today else None,
-        }  # fmt: skip
+        return self.draw_seeds.told(campaign, task, day)
+
+    def _commit_draw(self, campaign: str, task: str) -> None:
+        """Let today's seed of a draw be there before the turn that draws."""
+        today, _ = self.draw_seeds.days
+        if self.draw_seeds.is_committed(campaign, task, today):
+            return
+        found = None
+        # What stands against it is for the turn to say: the request may be a repeat.
+        with suppress(RefusedError), self.store.glance() as turn:
+            found = task_of(turn, campaign, task)
+        if isinstance(found, LuckyDraw):
+            self.draw_seeds.commit(campaign, task, today)
 
     # Reads.
 

@@ -1,4 +1,4 @@
-"""What tasks does by itself: offers and members told, audiences taken, grants given.
+"""What tasks does by itself: offers and members told, draws' seeds, audiences, grants.
 
 Offers are told at once where the ledger is there; here is what could not be told then.
 """
@@ -26,6 +26,7 @@ def run_jobs(bank: Bank, stop: Event) -> None:
         _try(lambda: put_offers(bank, stop))
         if looks % PURGE_EVERY_LOOKS == 0:
             _try(bank.tasks.claims.purge)
+        _try(bank.tasks.claims.draw_seeds.commit_ahead)
         _try(lambda: bank.tasks.audiences.take_due(stop))
         _try(bank.tasks.feeding.feed_all)
         _try(lambda: bank.tasks.supply.run_jobs(stop))

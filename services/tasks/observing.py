@@ -102,7 +102,9 @@ class DoTask(Request):
             return done.sign_in(task, who, last, desk.on, seed)
         if isinstance(task, AdWatched):
             token = self._token_of("ad", task)
-            return [done.ad_watched(task, token, tallies.today(*of), desk.on, seed)]
+            desk.check_new(task, "watched", who, token.token_id)
+            before = done.Watched(tallies.today(*of), tallies.last_at(*of))
+            return [done.ad_watched(task, token, before, desk.on, seed)]
         if isinstance(task, Share):
             token = self._token_of("share", task)
             return [done.shared(task, token, self._known.visitors, desk.on, seed)]
@@ -117,7 +119,11 @@ class DoTask(Request):
     def _drawn(self, task: LuckyDraw, desk: Desk, drawn_today: int) -> Earned:
         entry = _given(self._doing.entry, "entry")
         desk.check_new(task, "drawn", self._doing.subscriber, entry)
-        seed = desk.turn.claims.draw_seed(desk.on.campaign, task.name, desk.on.today, self._seed)
+        seed = desk.turn.claims.draw_seed(desk.on.campaign, task.name, desk.on.today)
+        if seed is None:
+            raise RefusedError(
+                "draw_not_ready", "the day's seed is being made, try again at once", 503
+            )
         gone = desk.turn.claims.tallies.gone(desk.on.campaign, task.name)
         stock = Stock(seed, gone)
         return done.lucky_draw(task, self._doing.subscriber, entry, drawn_today, stock, desk.on)

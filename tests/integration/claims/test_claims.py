@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from services.ledger.domain.commands import ClawBack
+from services.tasks.domain.claim import Claim
 from services.tasks.domain.tasks.draws import check_roll
 from services.tasks.domain.tasks.kinds import (
     AdWatched,
@@ -22,6 +23,7 @@ from services.tasks.domain.tasks.kinds import (
     SignIn,
 )
 from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Reward
+from services.tasks.observing import Doing, DoTask, Known
 from services.tasks.tokens import Issue
 from services.tasks.verification import verify_store
 from shared.contracts.tasks import ClaimClawedBack
@@ -308,6 +310,45 @@ def test_an_ad_is_redeemed_once_after_its_time(world: ClaimsWorld):
     assert code_of(world.do, "august", "ad", "ann", token=text) == "already_claimed"
 
 
+def test_ads_that_were_started_at_once_are_watched_one_after_the_other(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august", AdWatched(name="ad", reward=Reward(bytes=MIB)))
+    texts = [
+        world.claims.start(
+            Issue(use="ad", campaign="august", task="ad", subscriber="ann", key=(key,))
+        )[0]
+        for key in "abc"
+    ]
+    world.clock.at += 15_000  # type: ignore[attr-defined]
+
+    def redeemed(text: str) -> str:
+        try:
+            return world.do("august", "ad", "ann", token=text).state
+        except RefusedError as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(3) as threads:
+        answers = Counter(threads.map(redeemed, texts))
+    assert answers == {"accepted": 1, "ad_not_watched": 2}
+    world.clock.at += 15_000  # type: ignore[attr-defined]
+    again = Counter(redeemed(text) for text in texts)
+    assert again == {"accepted": 1, "already_claimed": 1, "ad_not_watched": 1}
+
+
+def test_what_partners_were_answered_is_kept_for_180_days_and_no_longer(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august", RIDE)
+    _, token = world.enter("august", "ann")
+    asked = world.asked("r1", "august", token)
+    first = world.complete(asked)
+    world.clock.at += 180 * DAY_MS  # type: ignore[attr-defined]
+    assert world.claims.purge() == 0
+    assert world.complete(asked) == first
+    world.clock.at += 1  # type: ignore[attr-defined]
+    assert world.claims.purge() == 1
+    assert code_of(world.claims.completion, "didi", "r1") == "completion_not_found"
+
+
 def test_a_share_counts_distinct_visitors_and_not_its_own_device(world: ClaimsWorld):
     world.open("ann")
     world.campaign("august", Share(name="share", reward=Reward(bytes=MIB), visitors=2))
@@ -349,6 +390,41 @@ def test_a_quiz_has_its_tries_and_is_solved_once(world: ClaimsWorld):
     world.clock.at += DAY_MS  # type: ignore[attr-defined]
     assert world.do("august", "quiz", "ann", answers=[1]).state == "accepted"
     assert code_of(world.do, "august", "quiz", "ann", answers=[1]) == "already_claimed"
+
+
+def test_a_draws_seed_is_there_the_day_before_anybody_draws(world: ClaimsWorld):
+    world.open("ann")
+    prizes = [Prize(name="big", odds=10_000, bytes=MIB)]
+    world.campaign("august", LuckyDraw(name="wheel", prizes=prizes))
+    seeds = world.claims.draw_seeds
+    today, tomorrow = seeds.days
+    assert not any(seeds.is_committed("august", "wheel", day) for day in (today, tomorrow))
+    seeds.commit_ahead()
+    assert all(seeds.is_committed("august", "wheel", day) for day in (today, tomorrow))
+    promised = world.claims.draw_of("august", "wheel", tomorrow)
+    assert promised["seed"] is None
+    world.clock.at += DAY_MS  # type: ignore[attr-defined]
+    seeds.commit_ahead()
+    _, after = seeds.days
+    assert seeds.is_committed("august", "wheel", after)
+    draw = world.do("august", "wheel", "ann", entry="e1").draw
+    assert draw is not None
+    assert draw.seed_commitment == promised["seed_commitment"]
+
+
+def test_what_the_turn_of_a_draw_finds_without_a_seed_waits_for_one(world: ClaimsWorld):
+    world.open("ann")
+    prizes = [Prize(name="big", odds=10_000, bytes=MIB)]
+    world.campaign("august", LuckyDraw(name="wheel", prizes=prizes))
+    doing = Doing(subscriber="ann", entry="e1")
+    asking = Asking("gateway", "ann", "k-draw", ["draw", doing])
+    drawn = DoTask(asking, "august", "wheel", doing, Known(None, None, 0))
+    with pytest.raises(RefusedError) as refused:
+        world.tasks.writer.run(drawn)
+    assert (refused.value.code, refused.value.status) == ("draw_not_ready", 503)
+    claim = world.claims.do(asking, "august", "wheel", doing).subject
+    assert isinstance(claim, Claim)
+    assert claim.state == "accepted"
 
 
 def test_a_draw_is_once_per_entry_and_can_be_checked_when_its_day_is_over(world: ClaimsWorld):

@@ -11,7 +11,7 @@ TASKS = ROOT / "services" / "tasks"
 MADE = re.compile(r"\bRefusedError\(\s*\"(\w+)\"")
 FILES = (
     "domain/catalogue.py", "domain/order.py", "domain/pool.py", "domain/code.py",
-    "domain/issue.py", "lists.py", "lists_api.py", "supply.py",
+    "domain/issue.py", "lists.py", "lists_api.py", "pools.py", "supply.py",
 )  # fmt: skip
 
 

@@ -174,12 +174,15 @@ def test_a_drawn_amount_lies_in_its_range_on_a_step(seed):
 def test_an_ad_is_paid_once_it_has_run_and_no_more_than_twenty_a_day():
     task = AdWatched(name="ad", reward=REWARD)
 
-    def watched(ms: int, today: int = 0) -> Earned:
-        return done.ad_watched(task, token(NOW - ms, use="ad"), today, ON, SEED)
+    def watched(ms: int, today: int = 0, last_ms: int = 3_600_000) -> Earned:
+        before = done.Watched(today, NOW - last_ms)
+        return done.ad_watched(task, token(NOW - ms, use="ad"), before, ON, SEED)
 
     assert code_of(watched, 14_999) == "ad_not_watched"
     assert watched(15_000).occurrence == "t1"
     assert code_of(watched, 3_600_001) == "token_expired"
+    assert code_of(watched, 60_000, 1, 14_999) == "ad_not_watched"
+    assert watched(60_000, 1, 15_000).bytes == 30 * MIB
     assert watched(15_000, 19).bytes == 30 * MIB
     assert code_of(watched, 15_000, 20) == "ads_day_limit"
 

@@ -167,20 +167,26 @@ def sign_in(
     return found
 
 
-def ad_watched(
-    task: AdWatched, token: Token, watched_today: int, on: Occasion, seed: bytes
-) -> Earned:
+class Watched(msgspec.Struct, frozen=True):
+    """How many ads of a task somebody watched today, and when the last one (0: none lately)."""
+
+    today: int = 0
+    last_at: int = 0
+
+
+def ad_watched(task: AdWatched, token: Token, before: Watched, on: Occasion, seed: bytes) -> Earned:
     """Return what an ad earns that was watched from its token's start until now.
 
-    Raises RefusedError ad_not_watched, token_expired, ads_day_limit.
+    One is watched after the other: its time begins when the one before was watched, however many
+    tokens were given out at once. Raises RefusedError ad_not_watched, token_expired, ads_day_limit.
     """
-    watched_ms = on.now - token.issued_at
+    watched_ms = on.now - max(token.issued_at, before.last_at)
     if watched_ms < task.watch_s * 1000:
         left_s = -(-(task.watch_s * 1000 - watched_ms) // 1000)
         raise RefusedError("ad_not_watched", f"the ad runs for {left_s} s more", left_s=left_s)
-    if watched_ms > task.redeem_within_s * 1000:
+    if on.now - token.issued_at > task.redeem_within_s * 1000:
         raise RefusedError("token_expired", f"a token is good for {task.redeem_within_s} s")
-    check_day("ads_day_limit", watched_today, task.per_day, "ads", on)
+    check_day("ads_day_limit", before.today, task.per_day, "ads", on)
     return _earn("watched", token.subscriber, task.reward, seed, occurrence=token.token_id)
 
 

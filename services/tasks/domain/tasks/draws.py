@@ -1,8 +1,8 @@
 """A lucky draw that anybody can check afterwards.
 
-Every task has a secret seed for each day of the bank. Its SHA-256 is published before the day's
-first draw, the seed itself when the day is over. From the seed and the entry's claim id everybody
-gets the same roll, 0 … 9,999:
+Every task has a secret seed for each day of the bank. Its SHA-256 is published the day before (of
+the day on which the campaign starts: at the start), the seed itself when the day is over. From the
+seed and the entry's claim id everybody gets the same roll, 0 … 9,999:
 
     roll = SHA-256(seed + the claim id's 16 bytes), as a number, modulo 10,000
 
