@@ -1,6 +1,6 @@
 """A partner's awards (天翼流量800) over RabbitMQ: register and first ride, attributed and signed.
 
-Calls are replayed, tampered, stale and parallel; a half-used award is clawed back.
+What they earn is pending for three days, the default of what partners tell. Calls are replayed, tampered, stale and parallel; a half-used award is clawed back.
 """
 
 import time
@@ -21,6 +21,8 @@ from tests.support.bank import LocalBank, wait_until
 
 MIB = 1 << 20
 CLOCK = "2015-08-10T12:00:00+08:00"
+# What partners tell is pending for three days.
+CREDITED = "2015-08-13T12:30:00+08:00"
 HAPPENED = "2015-08-10T12:00:00+08:00"
 CROWD = 1_000
 CLIENTS = 16
@@ -31,11 +33,10 @@ TERMS = {
     "starts_at": "2015-08-01",
     "ends_at": "2015-10-01",
     "tasks": [
-        {"kind": "registration", "name": "join",
-         "reward": {"bytes": JOIN, "kind": "award", "pending_days": 3}},
+        {"kind": "registration", "name": "join", "reward": {"bytes": JOIN, "kind": "award"}},
         {"kind": "first_order", "name": "first-ride", "reward": {"bytes": RIDE, "kind": "award"}},
     ],
-}  # fmt: skip
+}
 HUNDRED = {
     "starts_at": "2015-08-01",
     "budget": {"total_bytes": 100 * MIB},
@@ -164,7 +165,8 @@ def test_register_and_first_ride_are_paid_each_once(
     balance = bank.json("balance", "ann")
     awards = {lot["remaining_bytes"]: lot for lot in balance["lots"] if lot["kind"] == "award"}
     assert sorted(awards) == [JOIN, RIDE]
-    assert awards[JOIN]["valid_from"].startswith("2015-08-13"), "pending for three days"
+    assert {lot["valid_from"][:10] for lot in awards.values()} == {"2015-08-13"}
+    assert balance["upcoming_bytes"] == JOIN + RIDE, "pending for three days"
     claims = bank.json("task", "claims", "ann")["claims"]
     assert {claim["state"] for claim in claims} == {"paid"}
 
@@ -231,6 +233,14 @@ def test_the_same_id_ten_times_at_once_is_one_grant(bank: LocalBank, partner: Pa
     partner.ends("bob-1", "paid")
     lots = [lot for lot in bank.json("balance", "bob")["lots"] if lot["kind"] == "award"]
     assert [lot["remaining_bytes"] for lot in lots] == [RIDE]
+
+
+def test_after_three_days_the_pending_awards_are_credited(bank: LocalBank, partner: PartnerSystem):
+    before = bank.json("balance", "ann")
+    bank.done("clock", "set", CREDITED)
+    after = bank.json("balance", "ann")
+    assert (before["upcoming_bytes"], after["upcoming_bytes"]) == (JOIN + RIDE, 0)
+    assert after["available_bytes"] == before["available_bytes"] + JOIN + RIDE
 
 
 def test_a_half_used_award_is_clawed_back_in_part_and_the_books_are_right(

@@ -86,7 +86,7 @@ def _campaign(tasks: Service, name: str, count: int) -> None:
         "starts_at": "2015-01-01",
         "budget": {"per_subscriber_bytes": 10 * BYTES},
         "tasks": [{"kind": "first_order", "name": "ride",
-                   "reward": {"bytes": BYTES, "kind": "award"}}],
+                   "reward": {"bytes": BYTES, "kind": "award", "pending_days": 0}}],
     }  # fmt: skip
     draft = {"campaign": name, "partner": PARTNER, "asp_id": "app", "terms": terms}
     _post(tasks, "/v1/campaigns", draft, f"draft-{name}")

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from services.tasks.domain.grants import Grant, grant_mistake
-from services.tasks.domain.tasks.kinds import Task, task_mistake
+from services.tasks.domain.tasks.kinds import Task, task_mistake, with_pending_days
 from services.tasks.domain.tasks.limits import ClaimLimits
 from services.tasks.domain.tasks.rewards import Part
 from shared.calendar import Calendar
@@ -151,8 +151,9 @@ def terms_of(
         content = content_of(offer.hosts, content_before)
         offer = msgspec.structs.replace(offer, hosts=(), content=content)
     return CampaignTerms(
-        title=draft.title, audience=draft.audience, budget=draft.budget, tasks=draft.tasks,
-        offer=offer, grants=draft.grants, starts_at=starts_at, ends_at=ends_at,
+        title=draft.title, audience=draft.audience, budget=draft.budget,
+        tasks=[with_pending_days(task) for task in draft.tasks], offer=offer, grants=draft.grants,
+        starts_at=starts_at, ends_at=ends_at,
     )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.partner import Partner
+from services.tasks.domain.tasks.kinds import FirstOrder
+from services.tasks.domain.tasks.rewards import lot_terms
 from services.tasks.domain.terms import (
     CampaignTerms,
     Content,
@@ -98,6 +100,48 @@ def test_no_event_of_a_campaign_has_a_host_name():
 def test_terms_are_read_back_as_they_were_stored():
     made = terms(tasks=[{"kind": "sign_in", "name": "sign-in"}])
     assert read_terms(msgspec.json.decode(encode(made.stored()))) == made
+
+
+def one_task(kind: str, **more: Any) -> list[dict[str, Any]]:
+    no_need = {"registration", "sign_in", "referral", "lucky_draw"}
+    rewarded = {} if kind in no_need else {"reward": {"bytes": 1}}
+    return [{"kind": kind, "name": "it", **rewarded, **more}]
+
+
+QUIZ = {"questions": [{"text": "?", "choices": ["a", "b"], "answer": 1}]}
+WHEEL = {"terms": {"bytes": 1}, "prizes": [{"name": "p", "odds": 10_000, "bytes": 1}]}
+DEFAULT_DELAYS = [
+    ("registration", {}, 3), ("registration", {"reward": {"bytes": 1}}, 3), ("first_order", {}, 3),
+    ("install", {}, 3), ("survey", {}, 3), ("referral", {}, 3),
+    ("referral", {"reward": {"bytes": 1}, "friend_reward": {"bytes": 1}}, 3), ("sign_in", {}, 0),
+    ("sign_in", {"reward": {"bytes": 1}}, 0), ("ad_watched", {}, 0), ("share", {}, 0),
+    ("quiz", QUIZ, 0), ("lucky_draw", WHEEL, 0),
+]  # fmt: skip
+
+
+def rewards_of(task: dict[str, Any]) -> list[dict[str, Any]]:
+    return [task[name] for name in ("reward", "friend_reward", "terms") if name in task]
+
+
+@pytest.mark.parametrize(("kind", "more", "days"), DEFAULT_DELAYS)
+def test_a_draft_that_says_no_delay_has_that_of_its_kind_of_task(kind, more, days):
+    made = terms(tasks=one_task(kind, **more)).stored()
+    assert {each["pending_days"] for each in rewards_of(made["tasks"][0])} == {days}
+
+
+@pytest.mark.parametrize("kind", ["registration", "first_order", "install", "survey", "referral"])
+def test_a_draft_that_pays_at_once_does(kind):
+    at_once = {"reward": {"bytes": 1, "pending_days": 0}}
+    made = terms(tasks=one_task(kind, **at_once)).stored()
+    assert made["tasks"][0]["reward"]["pending_days"] == 0
+
+
+def test_old_terms_in_the_log_that_say_no_delay_have_none():
+    stored = terms(tasks=one_task("first_order")).stored()
+    del stored["tasks"][0]["reward"]["pending_days"]
+    (task,) = read_terms(stored).tasks
+    assert isinstance(task, FirstOrder)
+    assert lot_terms(task.reward, NOW).valid_from == NOW
 
 
 def test_a_list_of_hosts_keeps_its_version_until_it_says_something_else():

@@ -299,7 +299,7 @@ def read(text: str) -> Task:
 def test_the_defaults_are_the_domains():
     hello = read('{"kind": "sign_in", "name": "hello"}')
     assert isinstance(hello, SignIn)
-    assert (hello.streak_days, hello.bonus_bytes, hello.reward.pending_days) == (7, 50 * MIB, 0)
+    assert (hello.streak_days, hello.bonus_bytes) == (7, 50 * MIB)
     ad = read('{"kind": "ad_watched", "name": "ad", "reward": {"bytes": 1048576}}')
     assert isinstance(ad, AdWatched)
     assert (ad.per_day, ad.watch_s, ad.reward.valid_days) == (20, 15, 30)

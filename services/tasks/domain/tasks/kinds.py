@@ -8,6 +8,7 @@ word is never enough.
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from services.tasks.domain.tasks.rewards import MIB, Part, Range, Reward
 from shared.contracts.offers import Amount
@@ -20,15 +21,19 @@ Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 ODDS = 10_000
 NOTHING = "nothing"
-# An install, a friend's first act, a partner's event may turn out to be none.
+# A partner's event, or a friend's first act, may turn out to be none; what the bank sees is one.
 PENDING_DAYS = 3
 TellsIt = Literal["partner", "bank"]
 
 
 class Common(Part, frozen=True, kw_only=True):
-    """What every task has: its name, which never means another task in its campaign."""
+    """What every task has: its name, which never means another task in its campaign.
+
+    `PENDING_DAYS`: how long its rewards are pending where a draft does not say.
+    """
 
     TOLD_BY: ClassVar[TellsIt] = "bank"
+    PENDING_DAYS: ClassVar[int] = 0
 
     name: Name
     title: Title = ""
@@ -38,6 +43,7 @@ class PartnerTask(Common, frozen=True, kw_only=True):
     """Something that the partner sees; `attributed`: it earns only if it came of our entrance."""
 
     TOLD_BY: ClassVar[TellsIt] = "partner"
+    PENDING_DAYS: ClassVar[int] = PENDING_DAYS
 
     attributed: bool = True
 
@@ -97,6 +103,8 @@ class Referral(Common, frozen=True, kw_only=True, tag_field="kind", tag="referra
     `after`: the tasks whose completion by the friend counts; without them the bank tells it.
     """
 
+    PENDING_DAYS: ClassVar[int] = PENDING_DAYS
+
     reward: Reward = Reward(bytes=10 * MIB, pending_days=PENDING_DAYS)
     friend_reward: Reward = Reward(bytes=10 * MIB, pending_days=PENDING_DAYS)
     per_month: Count = 5
@@ -150,6 +158,16 @@ Task = (
     Registration | FirstOrder | Install | Survey | SignIn | AdWatched | Share | Referral | Quiz
     | LuckyDraw
 )  # fmt: skip
+
+
+def with_pending_days(task: Task) -> Task:
+    """Return a draft's task as the log has it: each reward says how long it is pending."""
+    rewards = {
+        name: found.pending_by_default(task.PENDING_DAYS)
+        for name in task.__struct_fields__
+        if isinstance(found := getattr(task, name), Reward)
+    }
+    return replace(task, **rewards)
 
 
 def task_mistake(tasks: list[Task]) -> str | None:

@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 from shared.contracts.offers import Amount, Hours, RewardTerms
@@ -35,12 +35,16 @@ class Range(Part, frozen=True):
 
 
 class Reward(Part, frozen=True):
-    """What is earned: bytes that can be used `valid_days` long, after `pending_days`."""
+    """What is earned: bytes that can be used `valid_days` long, after `pending_days`.
+
+    A draft that leaves `pending_days` out means its kind of task's own; terms in the log say them,
+    and where an old one does not it means none.
+    """
 
     bytes: Amount | Range
     kind: Kind = "reward"
     valid_days: Days = 30
-    pending_days: PendingDays = 0
+    pending_days: PendingDays | UnsetType = UNSET
     giftable: bool = False
     carries: bool = False
     scope: Literal["any"] | list[str] = "any"
@@ -54,6 +58,10 @@ class Reward(Part, frozen=True):
     def of(self, amount: int) -> "Reward":
         """Return a reward on the same terms of another amount."""
         return replace(self, bytes=amount)
+
+    def pending_by_default(self, days: int) -> "Reward":
+        """Return this reward, pending for so many days where it does not say how many."""
+        return replace(self, pending_days=days) if self.pending_days is UNSET else self
 
 
 def amount_of(reward: Reward, seed: bytes) -> int:
@@ -71,7 +79,8 @@ def draw(seed: bytes, choices: int) -> int:
 
 def lot_terms(reward: Reward, now: int) -> RewardTerms:
     """Return the terms of the lot that arrives; one that is pending begins in the future."""
-    valid_from = now + reward.pending_days * DAY_MS
+    pending_days = 0 if reward.pending_days is UNSET else reward.pending_days
+    valid_from = now + pending_days * DAY_MS
     return RewardTerms(
         kind=reward.kind, valid_from=valid_from,
         expires_at=valid_from + reward.valid_days * DAY_MS, scope=reward.scope,
