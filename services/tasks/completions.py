@@ -98,10 +98,10 @@ class ClaimTold(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The answer to a completion."""
+    """The answer to a completion; `not_taken` is none, but says to tell the same again soon."""
 
     request_id: str
-    status: Literal["success", "refused", "pending"]
+    status: Literal["success", "refused", "pending", "not_taken"]
     code: str = ""
     detail: str = ""
     claims: list[ClaimTold] = []
@@ -181,7 +181,8 @@ class TakeCompletions(Job[list[Outcome]]):
         except RefusedError as refusal:
             told = _refused(asked, refusal)
             if refusal.code == NOT_TAKEN:
-                return Outcome(encode(told), "early")
+                early = msgspec.structs.replace(told, status="not_taken")
+                return Outcome(encode(early), "early")
         answer = encode(told)
         ids = [claim.id for claim in claims]
         turn.claims.keep_answer(self._partner, asked.request_id, Answer(asked.body, answer, ids))

@@ -113,6 +113,32 @@ def test_a_signed_call_that_is_too_early_is_a_problem_to_be_tried_again(
     assert (answer.status_code, answer.json["status"]) == (202, "pending")
 
 
+def test_what_is_too_early_in_a_batch_says_that_it_is_to_be_told_again(
+    world: ClaimsWorld, gateway: NearGateway, caller: Caller  # noqa: F811
+):  # fmt: skip
+    world.open("p00")
+    world.campaign("back", RIDE, rule=RULE)
+    items = [
+        {"request_id": f"r-{campaign}", "campaign": campaign, "task": "ride",
+         "happened_at": "2015-08-10T12:00:00+08:00", "token": world.enter(campaign, "p00")[0]}
+        for campaign in ("august", "back")
+    ]  # fmt: skip
+
+    def tell() -> list[dict[str, Any]]:
+        answer = caller.send("completions", {"completions": items}, "call")
+        assert answer.status_code == 200, answer.json
+        return list(answer.json["answers"])
+
+    taken, early = tell()
+    assert taken["status"] == "pending"
+    assert (early["request_id"], early["status"], early["code"]) == (
+        "r-back", "not_taken", "audience_not_taken",
+    )  # fmt: skip
+    take(world)
+    again, now_taken = tell()
+    assert (again, now_taken["status"]) == (taken, "pending")
+
+
 def test_asked_again_it_takes_who_is_new_and_drops_who_is_gone_and_tells_whom(
     world: ClaimsWorld, gateway: NearGateway
 ):
