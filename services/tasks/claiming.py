@@ -32,6 +32,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     partner: str
     asp_id: str
     version: int
+    starts_at: int
+    ends_at: int | None
     limits: ClaimLimits
     tasks: dict[str, Task]
     # The list of those whom it is for; None: for everybody that comes.
@@ -62,8 +64,9 @@ class Desk:
         self.running = running
         self.meta = turn.meta(actor, causation_id=causation_id)
         self.on = Occasion(
-            campaign=running.campaign, now=turn.now, calendar=turn.calendar, rules=turn.rules
-        )
+            campaign=running.campaign, starts_at=running.starts_at, ends_at=running.ends_at,
+            now=turn.now, calendar=turn.calendar, rules=turn.rules,
+        )  # fmt: skip
 
     def take(
         self, task: Common, found: list[Earned], where: Where, happened_at: int = 0

@@ -18,6 +18,7 @@ from services.tasks.domain.campaign import unknown_campaign
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.signature import REQUEST_ID_MAX
 from services.tasks.domain.tasks.completion import (
+    HOUR_MS,
     PARTNER_STEPS,
     Token,
     claim_name,
@@ -212,7 +213,9 @@ class TakeCompletions(Job[list[Outcome]]):
         """Return a campaign, read once for all completions. Raises its refusals."""
         found = self._campaigns.get(campaign)
         if found is None:
-            found = self._campaigns[campaign] = running_campaign(turn, campaign)
+            late_ms = turn.rules.arrive_within_hours * HOUR_MS
+            found = running_campaign(turn, campaign, told_late_ms=late_ms)
+            self._campaigns[campaign] = found
         return found
 
 

@@ -6,21 +6,24 @@ from services.tasks.turn import Turn
 from shared.errors import RefusedError
 
 
-def running_campaign(turn: Turn, name: str, *, must_run: bool = True) -> Running:
+def running_campaign(
+    turn: Turn, name: str, *, must_run: bool = True, told_late_ms: int = 0
+) -> Running:
     """Return a campaign whose tasks can be done in this turn.
 
-    Refusals, in order: campaign_not_found, campaign_not_running, campaign_not_begun,
-    campaign_over.
+    `told_late_ms`: for so long after its end it may be told what was done before. Refusals, in
+    order: campaign_not_found, campaign_not_running, campaign_not_begun, campaign_over.
     """
     campaign = turn.found(Campaign, Campaign.stream(campaign_stream(name)))
     if campaign is None:
         raise unknown_campaign(name)
     if must_run:
-        _check_running(campaign, turn.now)
+        _check_running(campaign, turn.now, told_late_ms)
     terms = campaign.terms
     return Running(
         campaign=name, partner=campaign.partner, asp_id=campaign.asp_id,
-        version=campaign.terms_version, limits=terms.budget.claim_limits,
+        version=campaign.terms_version, starts_at=terms.starts_at, ends_at=terms.ends_at,
+        limits=terms.budget.claim_limits,
         tasks={task.name: task for task in terms.tasks}, members_of=campaign.members_of,
         audience=_audience(campaign),
     )  # fmt: skip
@@ -34,11 +37,15 @@ def _audience(campaign: Campaign) -> AudienceIs:
     return "due" if audience.is_asked else "too_small"
 
 
-def _check_running(campaign: Campaign, now: int) -> None:
+def _check_running(campaign: Campaign, now: int, told_late_ms: int) -> None:
     name, terms = campaign.name, campaign.terms
+    if campaign.state == "ended":
+        # Whatever is told of it now: nothing is there to pay it.
+        detail = f"campaign {name} has ended, and what was left of its data went back"
+        raise RefusedError("campaign_not_running", detail, 409)
     if campaign.state != "running":
         raise RefusedError("campaign_not_running", f"campaign {name} is {campaign.state}", 409)
     if now < terms.starts_at:
         raise RefusedError("campaign_not_begun", f"campaign {name} has not begun yet", 409)
-    if not terms.is_current(now):
+    if terms.ends_at is not None and now >= terms.ends_at + told_late_ms:
         raise RefusedError("campaign_over", f"the time of campaign {name} is over", 409)

@@ -94,15 +94,18 @@ class ClaimsWorld:
         funded: int = 100 * MIB,
         members_of: str | None = None,
         rule: AudienceRule | None = None,
+        dates: tuple[int, int | None] = (0, None),
         **budget: Any,
     ) -> Campaign:
         """Return a running campaign of the partner didi, its account funded."""
         audience = Audience(list=members_of) if members_of else EVERYONE
         if rule is not None:
             audience = Audience(rule=rule)
+        starts_at, ends_at = dates
         terms = CampaignTerms(
-            budget=Budget(**budget), tasks=list(tasks or [RIDE]), starts_at=0, audience=audience
-        )
+            budget=Budget(**budget), tasks=list(tasks or [RIDE]), audience=audience,
+            starts_at=starts_at, ends_at=ends_at,
+        )  # fmt: skip
         with self.store.turn() as turn:
             meta = turn.meta("operator")
         partner = Partner.register("didi", "1069", "", meta)

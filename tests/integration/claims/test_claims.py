@@ -139,6 +139,39 @@ def test_another_app_or_a_campaign_that_does_not_run_takes_no_completions(world:
     assert codes(world.complete(world.asked("r9", "none", entrance))) == {"campaign_not_found": 1}
 
 
+def test_what_happened_within_the_dates_is_taken_for_72_hours_after_them_and_nothing_else(
+    world: ClaimsWorld,
+):
+    people = [f"p{number}" for number in range(7)]
+    world.open(*people)
+    begin = world.clock.now()
+    end = begin + 30 * DAY_MS
+    world.campaign("august", RIDE, SignIn(name="hello"), dates=(begin, end))
+    entrances = [world.enter("august", one)[1] for one in people]
+    sent = iter(range(99))
+
+    def told(now: int, happened_at: int, who: int) -> str:
+        world.clock.at = now  # type: ignore[attr-defined]
+        asked = world.asked(f"r{next(sent)}", "august", entrances[who], at=happened_at)
+        return codes(world.complete(asked)).popitem()[0]
+
+    assert told(begin + 1, begin - 1, 0) == "completion_before_campaign"
+    assert told(begin + 1, begin, 0) == "pending"
+    late = end + 3 * DAY_MS - 1
+    assert told(late, end, 1) == "completion_after_campaign"
+    assert told(late, end - 1, 1) == "pending"
+    assert code_of(world.do, "august", "hello", people[2]) == "campaign_over"
+    assert code_of(world.enter, "august", people[2]) == "campaign_over"
+    world.settle()
+    assert len(world.lots(people[1], "award")) == 1
+    assert told(late + 1, end - 1, 3) == "campaign_over"
+    # Whoever ends it by hand takes what would have paid for it.
+    world.change("august", lambda campaign, meta: campaign.end(meta))
+    world.settle()
+    assert world.escrow("august") == 0
+    assert told(late, end - 1, 4) == "campaign_not_running"
+
+
 def test_a_campaign_for_a_list_rewards_its_members_alone(world: ClaimsWorld):
     world.open("ann", "bob")
     with world.store.turn() as turn:

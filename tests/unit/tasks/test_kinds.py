@@ -92,6 +92,20 @@ def test_an_event_arrives_within_72_hours_of_happening():
     assert code_of(told, -5 * 60_000 - 1) == "completion_in_future"
 
 
+def test_an_event_counts_that_happened_within_the_campaigns_dates():
+    on = msgspec.structs.replace(ON, starts_at=NOW - 3 * HOUR_MS, ends_at=NOW - HOUR_MS)
+
+    def told(ago_ms: int) -> Earned:
+        return done.partner_event(RIDE, "ann", NOW - ago_ms, token(NOW - 9 * DAY_MS), on, SEED)
+
+    assert told(3 * HOUR_MS).bytes == 30 * MIB
+    assert told(HOUR_MS + 1).bytes == 30 * MIB
+    assert code_of(told, 3 * HOUR_MS + 1) == "completion_before_campaign"
+    assert code_of(told, HOUR_MS) == "completion_after_campaign"
+    # Whether it comes in time is asked first.
+    assert code_of(told, 72 * HOUR_MS + 1) == "completion_too_late"
+
+
 def test_a_survey_needs_no_entrance_unless_its_terms_say_so():
     found = done.partner_event(Survey(name="s", reward=REWARD), "ann", NOW, None, ON, SEED)
     assert (found.step, found.bytes) == ("surveyed", 30 * MIB)

@@ -79,9 +79,11 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Occasion(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and when a completion is decided: by whose word, by which rules."""
+    """Where and when a completion is decided: in which campaign's dates, by which rules."""
 
     campaign: str
+    starts_at: int = 0
+    ends_at: int | None = None
     now: int
     calendar: Calendar
     rules: TaskRules
@@ -124,9 +126,11 @@ def partner_event(
 ) -> Earned:  # fmt: skip
     """Return what a partner's event earns: nothing where it needs attribution and has none.
 
-    Raises RefusedError completion_in_future, completion_too_late.
+    Refusals, in order: completion_in_future, completion_too_late, completion_before_campaign,
+    completion_after_campaign.
     """
     check_arrival(happened_at, on)
+    check_dates(happened_at, on)
     step = PARTNER_STEPS[type(task)]
     issued_at = 0 if entrance is None else entrance.issued_at
     if task.attributed:
@@ -150,6 +154,22 @@ def check_arrival(happened_at: int, on: Occasion) -> None:
             "completion_too_late",
             f"a completion arrives within {on.rules.arrive_within_hours} h of happening",
         )
+
+
+def check_dates(happened_at: int, on: Occasion) -> None:
+    """Raise RefusedError completion_before_campaign or completion_after_campaign."""
+    if happened_at < on.starts_at:
+        begins = on.calendar.text(on.starts_at)
+        raise RefusedError(
+            "completion_before_campaign", f"the campaign counts what happens from {begins} on",
+            starts_at=begins,
+        )  # fmt: skip
+    if on.ends_at is not None and happened_at >= on.ends_at:
+        ends = on.calendar.text(on.ends_at)
+        raise RefusedError(
+            "completion_after_campaign", f"the campaign counts what happens before {ends}",
+            ends_at=ends,
+        )  # fmt: skip
 
 
 # What the bank observes.
