@@ -55,6 +55,16 @@ class Where(msgspec.Struct, frozen=True):
     device: str | None = None
     address: str | None = None
 
+    def or_of(self, token: Token | None) -> "Where":
+        """Return this, and what it does not know from where a token was given."""
+        if token is None:
+            return self
+        return Where(self.device or token.device, self.address or token.address)
+
+
+# What an act brings besides was done nowhere: devices and addresses are limited in acts.
+NOWHERE = Where()
+
 
 class Desk:
     """Takes claims of one campaign in one turn, by somebody's word (`actor`)."""
@@ -73,7 +83,8 @@ class Desk:
     ) -> list[Claim]:
         """Let claims begin; what else comes of a completion is left out where a limit refuses it.
 
-        Raises RefusedError already_claimed, or what limits say, of the first one.
+        All of them are one act of its device and address. Raises RefusedError already_claimed, or
+        what limits say, of the first one.
         """
         whose = For(
             campaign=self.running.campaign, partner=self.running.partner,
@@ -84,7 +95,7 @@ class Desk:
         claims = [self._claim(whose, first, where)]
         for earned in others:
             try:
-                claims.append(self._claim(whose, earned, where))
+                claims.append(self._claim(whose, earned, NOWHERE))
             except RefusedError:
                 continue
         return claims
@@ -136,9 +147,12 @@ class Desk:
         return claim
 
     def refer(
-        self, task: Referral, friend: str, entrance: Token | None, seed: bytes
+        self, task: Referral, friend: str, entrance: Token | None, seed: bytes, where: Where
     ) -> list[Claim]:
-        """Reward both sides of a referral. Raises RefusedError as `referral` and limits do."""
+        """Reward both sides of a referral for what the friend does from somewhere.
+
+        Raises RefusedError as `referral` and limits do.
+        """
         inviter = None if entrance is None else entrance.invited_by
         month_count = 0
         if inviter is not None:
@@ -146,19 +160,22 @@ class Desk:
             claims.read_person(campaign, inviter)
             month_count = claims.tallies.earned_this_month(campaign, task.name, "referrer", inviter)
         found = referral(task, friend, entrance, month_count, seed)
-        return self.take(task, found, Where())
+        return self.take(task, found, where)
 
     def refer_after(
         self, done: str, friend: str, entrance: Token | None, seed: bytes
     ) -> list[Claim]:
-        """Reward the referrals that a friend's completion of the task `done` brings, if any."""
+        """Reward the referrals that a friend's completion of the task `done` brings, if any.
+
+        They are part of that act, which has been held against the limits of its device.
+        """
         claims: list[Claim] = []
         if entrance is None or entrance.invited_by is None:
             return claims
         for task in self.running.tasks.values():
             if isinstance(task, Referral) and done in task.after:
                 try:
-                    claims += self.refer(task, friend, entrance, seed)
+                    claims += self.refer(task, friend, entrance, seed, NOWHERE)
                 except RefusedError:
                     continue
         return claims

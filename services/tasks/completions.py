@@ -221,10 +221,8 @@ class TakeCompletions(Job[list[Outcome]]):
 
 def _where(asked: Asked) -> Where:
     """Return from where it was done: as the partner tells it, else where the entrance was given."""
-    told, entrance = asked.completion, asked.entrance
-    if entrance is None:
-        return Where(told.device, told.address)
-    return Where(told.device or entrance.device, told.address or entrance.address)
+    told = asked.completion
+    return Where(told.device, told.address).or_of(asked.entrance)
 
 
 def possible_claims(campaign: str, task: str, subscriber: str) -> set[UUID]:

@@ -63,6 +63,8 @@ class DoTask(Request):
         self._task = task
         self._doing = doing
         self._known = known
+        told = Where(doing.device, doing.address)
+        self._where = told.or_of(known.token).or_of(known.entrance)
         # Not in the turn: a turn that is run again must draw the same.
         self._seed = secrets.token_bytes(SEED_BYTES)
 
@@ -73,10 +75,10 @@ class DoTask(Request):
         claims, doing = needs.claims, self._doing
         claims.campaigns.add(self._campaign)
         claims.people.add((self._campaign, doing.subscriber))
-        if doing.device is not None:
-            claims.devices.add((self._campaign, doing.device))
-        if doing.address is not None:
-            claims.addresses.add((self._campaign, doing.address))
+        if self._where.device is not None:
+            claims.devices.add((self._campaign, self._where.device))
+        if self._where.address is not None:
+            claims.addresses.add((self._campaign, self._where.address))
 
     def act(self, turn: Turn) -> UUID:
         """Do it. Raises what the task, limits and the campaign's state refuse."""
@@ -84,13 +86,15 @@ class DoTask(Request):
         task = running.task(self._task)
         desk = Desk(turn, running, self.asking.caller)
         seed = seed_for(self._seed, self.asking.subject.hex)
+        who, entrance = self._doing.subscriber, self._known.entrance
         if isinstance(task, Referral):
-            claims = desk.refer(task, self._doing.subscriber, self._known.entrance, seed)
-        else:
-            found = self._earned(task, desk, seed)
-            claims = desk.take(task, found, Where(self._doing.device, self._doing.address))
-            if claims[0].bytes:
-                desk.refer_after(task.name, self._doing.subscriber, self._known.entrance, seed)
+            if task.after:
+                detail = f"it follows by itself from what the friend does: {', '.join(task.after)}"
+                raise RefusedError("referral_follows", detail)
+            return desk.refer(task, who, entrance, seed, self._where)[0].id
+        claims = desk.take(task, self._earned(task, desk, seed), self._where)
+        if claims[0].bytes:
+            desk.refer_after(task.name, who, entrance, seed)
         return claims[0].id
 
     def _earned(self, task: Task, desk: Desk, seed: bytes) -> list[Earned]:

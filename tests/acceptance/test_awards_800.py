@@ -1,6 +1,7 @@
 """A partner's awards (天翼流量800) over RabbitMQ: register and first ride, attributed and signed.
 
-What they earn is pending for three days, the default of what partners tell. Calls are replayed, tampered, stale and parallel; a half-used award is clawed back.
+What they earn is pending for three days, the default of what partners tell. Calls are replayed,
+tampered, stale and parallel; a half-used award is clawed back.
 """
 
 import time

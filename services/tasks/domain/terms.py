@@ -41,8 +41,8 @@ class Budget(Part, frozen=True, omit_defaults=True, kw_only=True):
 
     `total_bytes`: it can't be funded with more. `unlimited`: it needs no funding, the partner is
     charged on credit for what its offer sponsors (rewards are paid from funding alone).
-    `per_day_bytes`: of a bank day. `per_subscriber_bytes`, `per_device_claims`,
-    `per_address_claims`: of claims.
+    `per_day_bytes`: of a bank day. `per_subscriber_bytes`: of claims. `per_device_claims`,
+    `per_address_claims`: acts that earn, each with all that it brings.
     """
 
     total_bytes: Amount | None = None

@@ -403,14 +403,81 @@ def test_a_friends_first_order_rewards_both_sides_and_only_once(world: ClaimsWor
     world.campaign("august", RIDE, Referral(name="bring", after=("ride",)))
     assert code_of(world.enter, "august", "bob", invited_by="bob") == "self_referral"
     _, entrance = world.enter("august", "bob", invited_by="ann")
+    assert code_of(world.do, "august", "bring", "bob") == "referral_follows"
     world.complete(world.asked("r1", "august", entrance))
     world.settle()
     for who in ("ann", "bob"):
         (lot,) = world.lots(who, "reward")
         assert lot.remaining == 10 * MIB
         assert lot.valid_from == world.clock.now() + 3 * DAY_MS
-    assert code_of(world.do, "august", "bring", "bob") == "already_claimed"
+
+
+def test_a_referral_that_the_bank_tells_is_of_who_was_invited_once(world: ClaimsWorld):
+    world.open("ann", "bob")
+    world.campaign("august", Referral(name="bring"))
+    world.enter("august", "bob", invited_by="ann")
     assert code_of(world.do, "august", "bring", "ann") == "not_invited"
+    assert world.do("august", "bring", "bob").step == "friend"
+    assert code_of(world.do, "august", "bring", "bob") == "already_claimed"
+    world.settle()
+    assert [len(world.lots(who, "reward")) for who in ("ann", "bob")] == [1, 1]
+
+
+@pytest.mark.parametrize("told_by", ["entrance", "partner"])
+def test_one_device_brings_one_friend_where_its_limit_is_one(world: ClaimsWorld, told_by: str):
+    world.open("ann", "bob", "cat", "dan")
+    join = Registration(name="join", reward=Reward(bytes=MIB, kind="award"))
+    bring = Referral(name="bring", after=("join",))
+    world.campaign("august", join, bring, per_device_claims=1)
+
+    def registered(friend: str, device: str) -> list[dict[str, Any]]:
+        known = {"device": device}
+        _, entrance = world.enter(
+            "august", friend, invited_by="ann", **(known if told_by == "entrance" else {})
+        )
+        more = known if told_by == "partner" else {}
+        return world.complete(world.asked(f"r-{friend}", "august", entrance, task="join", **more))
+
+    assert codes(registered("bob", "a" * 16)) == {"pending": 1}
+    assert codes(registered("cat", "a" * 16)) == {"campaign_device_limit": 1}
+    assert codes(registered("dan", "b" * 16)) == {"pending": 1}
+    world.settle()
+    earned = {who: len(world.lots(who, "reward")) for who in ("ann", "bob", "cat", "dan")}
+    assert earned == {"ann": 2, "bob": 1, "cat": 0, "dan": 1}
+
+
+@pytest.mark.parametrize("told_by", ["entrance", "bank"])
+def test_a_referral_that_the_bank_tells_counts_for_the_friends_device_and_address(
+    world: ClaimsWorld, told_by: str
+):
+    world.open("ann", "bob", "cat", "dan", "eve")
+    world.campaign("august", Referral(name="bring"), per_device_claims=1, per_address_claims=2)
+
+    def brought(friend: str, device: str, address: str) -> str:
+        known = {"device": device, "address": address}
+        world.enter("august", friend, invited_by="ann", **(known if told_by == "entrance" else {}))
+        try:
+            more = known if told_by == "bank" else {}
+            return world.do("august", "bring", friend, **more).state
+        except RefusedError as refusal:
+            return refusal.code
+
+    one, two, three, home = ("1" * 16, "2" * 16, "3" * 16, "f" * 16)
+    assert brought("bob", one, home) == "accepted"
+    assert brought("cat", one, home) == "campaign_device_limit"
+    assert brought("dan", two, home) == "accepted"
+    assert brought("eve", three, home) == "campaign_address_limit"
+
+
+def test_a_streaks_bonus_is_no_second_act_of_the_device(world: ClaimsWorld):
+    world.open("ann", "bob")
+    world.campaign("august", SignIn(name="hello", streak_days=2), per_device_claims=3)
+    for day in (11, 12, 13):
+        world.ledger.at(f"2015-08-{day}T09:00:00+08:00")
+        world.do("august", "hello", "ann", device="a" * 16)
+    world.settle()
+    assert 50 * MIB in {lot.granted for lot in world.lots("ann", "reward")}
+    assert code_of(world.do, "august", "hello", "bob", device="a" * 16) == "campaign_device_limit"
 
 
 def test_a_quiz_has_its_tries_and_is_solved_once(world: ClaimsWorld):

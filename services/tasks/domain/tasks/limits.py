@@ -3,12 +3,16 @@
 What is told of months comes before what is told of days, so that `allowed_from` is an instant at
 which the claim is allowed indeed. `allowed_bytes` is how much would be allowed now.
 
+What is counted of devices and addresses are acts that earned: a completion, with all that it brings
+(a streak's bonus, both sides of a referral), is one. So with `per_device_claims` 1 a friend on a
+device of its own earns its registration and the referral, a second friend there neither.
+
 | code                      | what it says                                                         |
 | ------------------------- | -------------------------------------------------------------------- |
 | free_data_cap             | the subscriber's rewards of the month would pass the bank's cap      |
 | campaign_subscriber_limit | the subscriber would earn more than `per_subscriber_bytes`           |
-| campaign_device_limit     | `per_device_claims` have been made with this device                  |
-| campaign_address_limit    | `per_address_claims` have been made from this address                |
+| campaign_device_limit     | `per_device_claims` acts on this device have earned                  |
+| campaign_address_limit    | `per_address_claims` acts from this address have earned              |
 | campaign_day_budget       | the campaign would give more than `per_day_bytes` today              |
 | campaign_budget           | the campaign would give more than it has                             |
 """
@@ -102,7 +106,7 @@ def _over(
 
 def _reached(code: str, used: int, most: int | None, what: str) -> Iterator[RefusedError]:
     if most is not None and used >= most:
-        yield RefusedError(code, f"{most} claims of {what} are taken in this campaign", limit=most)
+        yield RefusedError(code, f"{most} acts of {what} earn in this campaign", limit=most)
 
 
 def day_after(at: int, calendar: Calendar) -> int:
