@@ -83,7 +83,7 @@ def alarms(bank: Bank, output: Output, of: str | None) -> None:
 @key_option
 @bank_option
 def suspend(bank: Bank, output: Output, name: str, reason: str, key: str | None) -> None:
-    """Refuse a partner's calls from now on."""
+    """Refuse a partner's calls from now on, and pause its campaigns."""
     _change(bank, output, _path(name, "suspend"), {"reason": reason}, key)
 
 

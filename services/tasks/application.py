@@ -113,6 +113,16 @@ class Tasks:
         """Run a job about a partner. Raises partner_not_found, the job's refusals."""
         return self.writer.run(job)
 
+    def suspend(self, job: partners.Suspend) -> Answer:
+        """Suspend or resume a partner; the ledger knows of its paused campaigns, as in `act`.
+
+        Raises partner_not_found, ConflictError.
+        """
+        answer = self.writer.run(job)
+        for campaign in job.paused:
+            self._publish(campaign)
+        return answer
+
     def issue_key(
         self, asking: Asking, partner: str, asp_id: str, overlap_hours: int | None = None
     ) -> tuple[str, bytes, Answer]:
@@ -175,14 +185,17 @@ class Tasks:
         return self._published(self.writer.run(job))
 
     def _published(self, answer: Answer) -> Answer:
+        self._publish(answer.subject.id)
+        return answer
+
+    def _publish(self, campaign: UUID) -> None:
         try:
             # The members first: once the ledger knows an offer, it knows for whom.
-            self.feeding.feed(answer.subject.id)
-            self.offers.put(answer.subject.id)
+            self.feeding.feed(campaign)
+            self.offers.put(campaign)
         except (UnavailableError, RefusedError) as error:
             # What was asked is stored; whether the ledger knows of it, the answer tells.
             logger().warning("offer_waits", code=error.code, error=error.detail)
-        return answer
 
     def campaign(self, name: str) -> Campaign:
         """Return a campaign. Raises RefusedError campaign_not_found."""

@@ -138,12 +138,16 @@ class ActOnCampaign(OnCampaign):
         self.reason = reason
 
     def change(self, turn: Turn, found: Campaign) -> None:
-        """Do it; nothing where it is so already. Raises what the campaign's state refuses."""
+        """Do it; nothing where it is so already. Raises what the campaign's state refuses.
+
+        A start has before that: partner_suspended, contract_not_in_force.
+        """
         meta = turn.meta(self.asking.caller, reason=self.reason or None)
         match self.verb:
             case "approve":
                 found.approve(meta)
             case "start":
+                self._check_partner(turn, found)
                 found.start(meta)
             case "pause":
                 found.pause(meta)
@@ -151,6 +155,12 @@ class ActOnCampaign(OnCampaign):
                 found.end(meta)
             case "audience":
                 found.ask_audience(meta)
+
+    def _check_partner(self, turn: Turn, found: Campaign) -> None:
+        """Raise what keeps the partner from paying when the campaign begins, or goes on."""
+        refusal = turn.refuse_payment(found.partner, max(turn.now, found.terms.starts_at))
+        if refusal is not None:
+            raise refusal
 
 
 def _keep_content(turn: Turn, campaign: Campaign, draft: DraftTerms, terms: CampaignTerms) -> None:

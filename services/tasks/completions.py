@@ -14,7 +14,6 @@ from msgspec import Meta
 
 from services.tasks.claim_rows import Answer
 from services.tasks.claiming import NOT_TAKEN, Desk, Running, Where, seed_for
-from services.tasks.domain.campaign import unknown_campaign
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.signature import REQUEST_ID_MAX
 from services.tasks.domain.tasks.completion import (
@@ -144,6 +143,7 @@ class TakeCompletions(Job[list[Outcome]]):
 
     def need(self, needs: Needs) -> None:
         """Say what has to be read."""
+        needs.partners.add(self._partner)
         for each in self._asked:
             told = each.completion
             needs.campaigns.add(told.campaign)
@@ -193,9 +193,6 @@ class TakeCompletions(Job[list[Outcome]]):
     def _take(self, turn: Turn, asked: Asked) -> list[Claim]:
         told = asked.completion
         running = self._running(turn, told.campaign)
-        if (running.partner, running.asp_id) != (self._partner, self._asp_id):
-            # Another app's campaign looks like an unknown one.
-            raise unknown_campaign(told.campaign)
         task = running.task(told.task)
         if not isinstance(task, PartnerTask):
             detail = "what completes this task is seen by the bank, not by the partner"
@@ -214,7 +211,8 @@ class TakeCompletions(Job[list[Outcome]]):
         found = self._campaigns.get(campaign)
         if found is None:
             late_ms = turn.rules.arrive_within_hours * HOUR_MS
-            found = running_campaign(turn, campaign, told_late_ms=late_ms)
+            app = (self._partner, self._asp_id)
+            found = running_campaign(turn, campaign, of=app, told_late_ms=late_ms)
             self._campaigns[campaign] = found
         return found
 

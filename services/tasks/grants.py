@@ -20,6 +20,7 @@ from services.tasks.domain.grants import (
     retried_before,
 )
 from services.tasks.domain.issue import Issue
+from services.tasks.domain.partner import partner_stream
 from services.tasks.store import Store
 from services.tasks.turn import Needs, Turn
 from shared.calendar import Calendar, months_from
@@ -151,6 +152,9 @@ def give_due(store: Store, writer: Writer, campaign: str, stop: Event) -> int:
     found = rebuild(store.events([UUID(hex=campaign_stream(campaign))]).popitem()[1])
     now, given = store.clock.now(), 0
     if not gives(found, now) or found.members_of is None:
+        return 0
+    partner = rebuild(store.events([UUID(hex=partner_stream(found.partner))]).popitem()[1])
+    if partner.refuse_payment(now) is not None:
         return 0
     cycle = store.calendar.month_of(now)
     for grant in found.terms.grants:

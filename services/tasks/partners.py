@@ -214,20 +214,26 @@ class BuyData(OnPartner):
 
 
 class Suspend(OnPartner):
-    """Refuse the partner's calls, or take them again."""
+    """Refuse the partner's calls and pause its campaigns, or take its calls again."""
 
     def __init__(self, asking: Asking, partner: str, reason: str, *, resume: bool) -> None:
         super().__init__(asking, partner)
         self.reason = reason
         self.resume = resume
+        # The campaigns that were paused by it.
+        self.paused: list[UUID] = []
 
     def change(self, turn: Turn, found: Partner) -> None:
         """Do it; nothing where it is so already."""
         meta = turn.meta(self.asking.caller, reason=self.reason or None)
+        self.paused.clear()  # A turn may be run again.
         if self.resume:
             found.resume(meta)
-        else:
-            found.suspend(meta)
+            return
+        found.suspend(meta)
+        for campaign in turn.running_of(found.name):
+            campaign.pause(meta)
+            self.paused.append(campaign.id)
 
 
 def found_partner(turn: Turn, name: str) -> Partner:

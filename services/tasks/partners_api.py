@@ -48,11 +48,12 @@ def get_partner(partner: str) -> Response:
 @blueprint.post("/v1/partners/<partner>/<any(suspend, resume):verb>")
 @allow("operator")
 def post_state(partner: str, verb: str) -> Response:
-    """Refuse a partner's calls, or take them again."""
+    """Refuse a partner's calls and pause its campaigns, or take its calls again."""
+    query(web.NoQuery())
     by_hand = web.read_body(schemas.decode_by_hand)
     wish = web.asking("", by_hand, verb, partner)
     job = partners.Suspend(wish, partner, by_hand.reason, resume=verb == "resume")
-    return _changed(job)
+    return _shown(tasks().suspend(job), HTTPStatus.OK)
 
 
 @blueprint.post("/v1/partners/<partner>/apps")
@@ -114,13 +115,10 @@ def _do(
     partner: str, what: str, decode: Callable[[bytes], Any],
     kind: Callable[[Asking, str, Any], partners.OnPartner],
 ) -> Response:  # fmt: skip
-    terms = web.read_body(decode)
-    return _changed(kind(web.asking("", terms, what, partner), partner, terms), HTTPStatus.CREATED)
-
-
-def _changed(job: partners.OnPartner, status: HTTPStatus = HTTPStatus.OK) -> Response:
     query(web.NoQuery())
-    return _shown(tasks().change_partner(job), status)
+    terms = web.read_body(decode)
+    job = kind(web.asking("", terms, what, partner), partner, terms)
+    return _shown(tasks().change_partner(job), HTTPStatus.CREATED)
 
 
 def _shown(answer: Answer, status: HTTPStatus) -> Response:

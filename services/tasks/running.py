@@ -7,17 +7,23 @@ from shared.errors import RefusedError
 
 
 def running_campaign(
-    turn: Turn, name: str, *, must_run: bool = True, told_late_ms: int = 0
-) -> Running:
+    turn: Turn, name: str, *, must_run: bool = True, of: tuple[str, str] | None = None,
+    told_late_ms: int = 0,
+) -> Running:  # fmt: skip
     """Return a campaign whose tasks can be done in this turn.
 
-    `told_late_ms`: for so long after its end it may be told what was done before. Refusals, in
-    order: campaign_not_found, campaign_not_running, campaign_not_begun, campaign_over.
+    `of` a partner's app: that of another looks like an unknown one. `told_late_ms`: for so long
+    after its end it may be told what was done before. Refusals, in order: campaign_not_found,
+    partner_suspended, contract_not_in_force, campaign_not_running, campaign_not_begun,
+    campaign_over.
     """
     campaign = turn.found(Campaign, Campaign.stream(campaign_stream(name)))
-    if campaign is None:
+    if campaign is None or of not in (None, (campaign.partner, campaign.asp_id)):
         raise unknown_campaign(name)
     if must_run:
+        refusal = turn.refuse_payment(campaign.partner, turn.now)
+        if refusal is not None:
+            raise refusal
         _check_running(campaign, turn.now, told_late_ms)
     terms = campaign.terms
     return Running(

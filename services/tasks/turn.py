@@ -17,10 +17,12 @@ from services.tasks.pack_rows import PackNeeds, PackRows
 from services.tasks.partner_rows import PartnerRows
 from shared.calendar import Calendar
 from shared.contracts.ledger import Event
+from shared.errors import RefusedError
 from shared.recorder import LogRecorder
 from shared.sagas.aggregate import Meta
 from shared.sagas.turn import SagaNeeds, SagaTurn, ids
 
+SELECT_RUNNING = "SELECT id FROM campaigns WHERE partner = %s AND state = 'running'"
 SELECT_FUNDINGS = "SELECT id, campaign_id FROM fundings WHERE id = ANY(%b::uuid[])"
 
 
@@ -74,6 +76,20 @@ class Turn(SagaTurn):
         """Read a stream that only this turn has led to, unless it is there."""
         if stream not in self._aggregates:
             self._read_streams({stream})
+
+    def refuse_payment(self, partner: str, at: int) -> RefusedError | None:
+        """Return why nothing may be given at a partner's cost at an instant, None if it may."""
+        stream = UUID(hex=partner_stream(partner))
+        self.fetch(stream)
+        found = self.found(Partner, stream)
+        return None if found is None else found.refuse_payment(at)
+
+    def running_of(self, partner: str) -> list[Campaign]:
+        """Return the partner's campaigns that run."""
+        for (stream,) in self.rows(SELECT_RUNNING, partner):
+            self.fetch(stream)
+        campaigns = self.all_found(Campaign)
+        return [each for each in campaigns if (each.partner, each.state) == (partner, "running")]
 
     def listener(self, saga: UUID) -> Callable[[Event, Meta], Any] | None:
         """Return the claim or order, or of a funding the campaign, that hears the ledger."""

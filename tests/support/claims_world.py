@@ -2,7 +2,7 @@
 
 from itertools import count
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from typed_settings.types import SecretStr
@@ -12,7 +12,7 @@ from services.tasks.bootstrap import make_app, make_bank
 from services.tasks.completions import Asked, Completion, body_hash
 from services.tasks.domain.campaign import Campaign, campaign_stream
 from services.tasks.domain.claim import Claim
-from services.tasks.domain.partner import Partner
+from services.tasks.domain.partner import Partner, partner_stream
 from services.tasks.domain.tasks.completion import Token
 from services.tasks.domain.tasks.kinds import FirstOrder, Task
 from services.tasks.domain.tasks.rewards import Reward
@@ -128,20 +128,23 @@ class ClaimsWorld:
 
     def change(self, name: str, act: Any) -> None:
         """Do something with a campaign, as an operator: `act(campaign, meta)`."""
+        self._change(campaign_stream(name), act)
 
+    def change_partner(self, act: Any) -> None:
+        """Do something with the partner didi, as an operator: `act(partner, meta)`."""
+        self._change(partner_stream("didi"), act)
+
+    def _change(self, stream: str, act: Any) -> None:
         class Change(Job[None]):
             """The change, in a turn."""
 
             def need(self, needs: Needs) -> None:
-                """Need the campaign."""
-                needs.campaigns.add(name)
+                """Need the stream."""
+                needs.streams.add(UUID(hex=stream))
 
             def decide(self, turn: Turn) -> None:
                 """Do it."""
-                stream = Campaign.stream(campaign_stream(name))
-                found = turn.found(Campaign, stream)
-                assert found is not None
-                act(found, turn.meta("operator"))
+                act(turn.get(UUID(hex=stream)), turn.meta("operator"))
 
         self.writer.run(Change())
 

@@ -119,6 +119,18 @@ class Partner(Aggregate):
         found = [each for each in self.prices if each.from_day <= day]
         return found[-1] if found else None
 
+    def refuse_payment(self, at: int) -> RefusedError | None:
+        """Return why nothing may be given at the partner's cost, None if it may.
+
+        One that never signed a contract is bound by none: it gives what it has paid for.
+        """
+        if self.is_suspended:
+            return RefusedError("partner_suspended", f"partner {self.name} is suspended", 409)
+        if self.contracts and self.contract_at(at) is None:
+            detail = f"no contract of {self.name} is in force"
+            return RefusedError("contract_not_in_force", detail, 409)
+        return None
+
     def suspend(self, meta: Meta) -> bool:
         """Refuse the partner's calls from now on; False where they are refused already."""
         return not self.is_suspended and self._record(PartnerSuspended(**self._facts(meta)))

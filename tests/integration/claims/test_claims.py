@@ -172,6 +172,31 @@ def test_what_happened_within_the_dates_is_taken_for_72_hours_after_them_and_not
     assert told(late, end - 1, 4) == "campaign_not_running"
 
 
+def test_nothing_is_claimed_at_the_cost_of_a_partner_that_is_suspended_or_without_a_contract(
+    world: ClaimsWorld,
+):
+    world.open("ann", "bob")
+    world.campaign("august", RIDE, SignIn(name="hello"))
+    _, entrance = world.enter("august", "ann")
+    begin = world.clock.now()
+    ends = begin + 366 * DAY_MS
+    world.change_partner(lambda partner, meta: partner.suspend(meta))
+    assert codes(world.complete(world.asked("r1", "august", entrance))) == {"partner_suspended": 1}
+    assert code_of(world.do, "august", "hello", "ann") == "partner_suspended"
+    assert code_of(world.enter, "august", "ann") == "partner_suspended"
+    # Whose campaigns are whose is nobody else's matter.
+    (outcome,) = world.claims.complete("rider", "app", [world.asked("r2", "august", entrance)])
+    assert b'"campaign_not_found"' in outcome.answer
+    world.change_partner(lambda partner, meta: partner.resume(meta))
+    world.change_partner(lambda partner, meta: partner.sign_contract(begin, ends, "1", meta))
+    assert world.do("august", "hello", "ann").state == "accepted"
+    world.clock.at = ends  # type: ignore[attr-defined]
+    assert code_of(world.do, "august", "hello", "ann") == "contract_not_in_force"
+    assert codes(world.complete(world.asked("r3", "august", entrance))) == {
+        "contract_not_in_force": 1
+    }
+
+
 def test_a_campaign_for_a_list_rewards_its_members_alone(world: ClaimsWorld):
     world.open("ann", "bob")
     with world.store.turn() as turn:

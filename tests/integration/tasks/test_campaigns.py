@@ -301,3 +301,54 @@ def test_the_metrics_tell_of_campaigns_and_of_offers_that_the_ledger_lacks(world
     world.near.away = False
     world.put_offers()
     assert "databank_tasks_offers_unknown 0.0" in told()
+
+
+def test_a_suspended_partner_gives_nothing_and_the_ledger_knows(world: World) -> None:
+    world.draft("other", offer=DIDI["offer"] | {"rating_group": "other"})
+    for name in ("didi-august", "other"):
+        if name != "other":
+            world.draft(name)
+        world.start(name)
+    world.draft("drafted")
+    world.done(f"{AUGUST}/pause")
+    world.done("/v1/partners/didi/suspend", {"reason": "unpaid"})
+    assert world.campaign("other")["state"] == "paused"
+    assert {name: offer.state for name, offer in world.near.offers.items()} == {
+        "didi-august": "paused", "other": "paused",
+    }  # fmt: skip
+    assert world.campaign("drafted")["state"] == "drafted"
+    answer = world.post("/v1/campaigns/other/start", {})
+    assert (answer.status, answer.body["code"]) == (409, "partner_suspended")
+    world.done("/v1/partners/didi/resume")
+    # Nothing begins by itself: each is looked at.
+    assert world.campaign("other")["state"] == "paused"
+    world.done("/v1/campaigns/other/start")
+    assert world.near.offers["other"].state == "running"
+    assert world.verify()["ok"]
+
+
+def test_where_the_ledger_is_away_a_suspension_is_told_later(world: World) -> None:
+    world.draft()
+    world.start()
+    world.near.away = True
+    world.done("/v1/partners/didi/suspend", {"reason": "unpaid"})
+    world.near.away = False
+    states = [world.near.offers["didi-august"].state]
+    world.put_offers()
+    states.append(world.near.offers["didi-august"].state)
+    assert states == ["running", "paused"]
+
+
+def test_a_campaign_starts_if_a_contract_is_in_force_when_it_begins(world: World) -> None:
+    world.draft(starts_at="2016-06-30T00:00:00")
+    world.draft("later", starts_at="2016-07-01T00:00:00")
+    world.start()
+    world.done("/v1/campaigns/later/approve")
+    world.settle()
+    world.done("/v1/campaigns/later/fundings", {"bytes": MIB})
+    world.settle()
+    answer = world.post("/v1/campaigns/later/start", {})
+    assert (answer.status, answer.body["code"]) == (409, "contract_not_in_force")
+    contract = {"starts_at": "2016-07-01", "ends_at": "2017-07-01", "terms_version": "t2"}
+    world.done("/v1/partners/didi/contracts", contract)
+    world.done("/v1/campaigns/later/start")

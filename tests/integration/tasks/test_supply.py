@@ -428,6 +428,15 @@ def monthly_grants(supply: Supply, world: World, *members: str, amount: int) -> 
     world.start("club", amount)
 
 
+def test_no_grant_is_given_at_the_cost_of_a_partner_without_a_contract(supply, world):
+    monthly_grants(supply, world, "s1", amount=9 * MIB)
+    world.clock.at = CALENDAR.parse("2016-07-01T00:00:00")
+    assert give(world) == 0
+    contract = {"starts_at": "2016-07-01", "ends_at": "2017-07-01", "terms_version": "t2"}
+    world.done("/v1/partners/didi/contracts", contract)
+    assert give(world) == 1
+
+
 def give(world: World) -> int:
     """Look once for what is due, as the job does, and let it arrive."""
     given = give_due(world.tasks.store, world.tasks.writer, "club", Event())
