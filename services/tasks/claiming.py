@@ -135,7 +135,7 @@ class Desk:
             used = self.turn.claims.tallies.used(
                 whose.campaign, earned.subscriber, where.device, where.address
             )
-            earning = Earning(earned.bytes, earned.reward.kind, self.turn.now)
+            earning = Earning(earned.bytes, self.turn.now)
             refusal = refuse_earning(
                 earning, self.running.limits, self.turn.rules, used, self.turn.calendar
             )

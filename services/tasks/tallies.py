@@ -22,7 +22,7 @@ from shared.calendar import Calendar
 LOOK_BACK_MS = DAY_MS + 3_600_000
 
 RECENT = """
-SELECT subscriber, campaign, task, step, occurrence, kind, counted_bytes, place, state, claimed_at
+SELECT subscriber, campaign, task, step, occurrence, counted_bytes, place, state, claimed_at
 FROM claims WHERE subscriber = ANY(%s) AND claimed_at >= %s ORDER BY claimed_at
 """
 IN_CAMPAIGN = """
@@ -54,7 +54,6 @@ class Recent(NamedTuple):
     task: str
     step: str
     occurrence: str
-    kind: str
     counted_bytes: int
     place: int
     state: str
@@ -116,10 +115,10 @@ class Tallies:
 
     def used(self, campaign: str, subscriber: str, device: str | None, address: str | None) -> Used:
         """Return what limits count besides a new claim."""
-        rewards = sum(
+        month = sum(
             row.counted_bytes
             for row in self._recent[subscriber]
-            if row.kind == "reward" and row.claimed_at >= self._month_at
+            if row.claimed_at >= self._month_at
         )
         return Used(
             total_bytes=self._total[campaign],
@@ -127,7 +126,7 @@ class Tallies:
             subscriber_bytes=self._by_subscriber[campaign, subscriber],
             device_claims=self._by_device[campaign, device] if device else 0,
             address_claims=self._by_address[campaign, address] if address else 0,
-            month_reward_bytes=rewards,
+            month_bytes=month,
         )
 
     def _of(self, campaign: str, task: str, subscriber: str) -> Iterable[Recent]:
@@ -168,10 +167,9 @@ class Tallies:
     def count(self, claim: Claim, device: str | None, address: str | None) -> None:
         """Let a claim that begins in this turn count for what follows in it."""
         campaign, amount = claim.campaign, claim.counted_bytes
-        kind = claim.terms.kind if claim.terms else ""
         self._recent[claim.subscriber].append(
             Recent(
-                claim.subscriber, campaign, claim.task, claim.step, claim.occurrence, kind, amount,
+                claim.subscriber, campaign, claim.task, claim.step, claim.occurrence, amount,
                 claim.place, claim.state, claim.claimed_at,
             )
         )  # fmt: skip

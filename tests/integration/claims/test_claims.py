@@ -22,7 +22,7 @@ from services.tasks.domain.tasks.kinds import (
     Share,
     SignIn,
 )
-from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Reward
+from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Kind, Reward
 from services.tasks.observing import Doing, DoTask, Known
 from services.tasks.tokens import Issue
 from services.tasks.verification import verify_store
@@ -334,12 +334,14 @@ def test_signing_in_has_a_streak_a_bonus_and_one_claim_a_day(world: ClaimsWorld)
     assert 50 * MIB in {lot.granted for lot in lots}
 
 
-def test_rewards_of_all_campaigns_together_stay_below_the_months_cap(world: ClaimsWorld):
+KINDS: dict[str, Kind] = {"one": "reward", "two": "award"}
+
+
+def test_what_tasks_of_all_campaigns_give_stays_below_the_months_cap(world: ClaimsWorld):
     world.open("ann")
-    for name in ("one", "two"):
-        tasks = [
-            SignIn(name=f"s{n}", reward=Reward(bytes=100 * MIB), bonus_bytes=None) for n in range(4)
-        ]
+    for name, kind in KINDS.items():
+        reward = Reward(bytes=100 * MIB, kind=kind)
+        tasks = [SignIn(name=f"s{n}", reward=reward, bonus_bytes=None) for n in range(4)]
         world.campaign(name, *tasks, funded=1000 * MIB)
     done: list[int | str] = []
     for name in ("one", "two"):

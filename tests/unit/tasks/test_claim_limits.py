@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.tasks.domain.tasks.limits import ClaimLimits, Earning, Used, refuse_earning
-from services.tasks.domain.tasks.rewards import MIB, Kind
+from services.tasks.domain.tasks.rewards import MIB
 from services.tasks.domain.tasks.rules import BUILT_IN
 from shared.calendar import Calendar
 
@@ -18,17 +18,17 @@ EVERY = ClaimLimits(
 )  # fmt: skip
 FULL = Used(
     total_bytes=1000, day_bytes=500, subscriber_bytes=100, device_claims=2, address_claims=3,
-    month_reward_bytes=500 * MIB,
+    month_bytes=500 * MIB,
 )  # fmt: skip
 
 
-def refusal(amount: int, used: Used, limits: ClaimLimits = EVERY, kind: Kind = "reward"):
-    return refuse_earning(Earning(amount, kind, NOW), limits, BUILT_IN, used, CALENDAR)
+def refusal(amount: int, used: Used, limits: ClaimLimits = EVERY):
+    return refuse_earning(Earning(amount, NOW), limits, BUILT_IN, used, CALENDAR)
 
 
 # In the order of precedence: each is lifted after it was seen.
 ORDER = (
-    ("free_data_cap", {"month_reward_bytes": 0}),
+    ("free_data_cap", {"month_bytes": 0}),
     ("campaign_subscriber_limit", {"subscriber_bytes": 0}),
     ("campaign_device_limit", {"device_claims": 0}),
     ("campaign_address_limit", {"address_claims": 0}),
@@ -62,12 +62,11 @@ def test_the_last_byte_is_given_and_none_beyond(code, used, left):
     assert (found.code, found.extra["allowed_bytes"]) == (code, left)
 
 
-def test_the_months_cap_is_for_rewards_and_says_when_there_is_more():
-    used = Used(month_reward_bytes=500 * MIB)
+def test_the_months_cap_says_when_there_is_more():
+    used = Used(month_bytes=500 * MIB)
     found = refusal(1, used)
     assert found is not None
     assert found.extra["allowed_from"] == "2015-09-01T00:00:00+08:00"
-    assert refusal(1, used, kind="award") is None
 
 
 def test_a_days_budget_is_there_again_at_the_banks_midnight():
@@ -77,7 +76,9 @@ def test_a_days_budget_is_there_again_at_the_banks_midnight():
 
 
 def test_without_limits_nothing_is_refused():
-    assert refusal(10**12, FULL, ClaimLimits(), "award") is None
+    unlimited = replace(BUILT_IN, free_bytes_per_month=None)
+    earning = Earning(10**12, NOW)
+    assert refuse_earning(earning, ClaimLimits(), unlimited, FULL, CALENDAR) is None
 
 
 @given(st.lists(st.integers(1, 400), max_size=80), st.integers(1, 2000))
@@ -85,7 +86,7 @@ def test_whatever_is_asked_for_the_sum_never_passes_the_budget(amounts, budget):
     given_bytes = 0
     for amount in amounts:
         used = Used(total_bytes=given_bytes)
-        if refusal(amount, used, ClaimLimits(total_bytes=budget), "award") is None:
+        if refusal(amount, used, ClaimLimits(total_bytes=budget)) is None:
             given_bytes += amount
         else:
             assert given_bytes + amount > budget

@@ -9,7 +9,7 @@ device of its own earns its registration and the referral, a second friend there
 
 | code                      | what it says                                                         |
 | ------------------------- | -------------------------------------------------------------------- |
-| free_data_cap             | the subscriber's rewards of the month would pass the bank's cap      |
+| free_data_cap             | what all tasks give the subscriber this month would pass the cap     |
 | campaign_subscriber_limit | the subscriber would earn more than `per_subscriber_bytes`           |
 | campaign_device_limit     | `per_device_claims` acts on this device have earned                  |
 | campaign_address_limit    | `per_address_claims` acts from this address have earned              |
@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 
-from services.tasks.domain.tasks.rewards import Kind
 from services.tasks.domain.tasks.rules import TaskRules
 from shared.calendar import Calendar, add_months
 from shared.errors import RefusedError
@@ -46,15 +45,14 @@ class Used(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     subscriber_bytes: int = 0
     device_claims: int = 0
     address_claims: int = 0
-    # Rewards of all campaigns in the bank's month.
-    month_reward_bytes: int = 0
+    # What tasks of all campaigns gave in the bank's month.
+    month_bytes: int = 0
 
 
 class Earning(msgspec.Struct, frozen=True):
     """What somebody would earn, at `now`."""
 
     bytes: int
-    kind: Kind
     now: int
 
 
@@ -69,12 +67,11 @@ def _refusals(
     earning: Earning, limits: ClaimLimits, rules: TaskRules, used: Used, calendar: Calendar
 ) -> Iterator[RefusedError]:
     amount, month = earning.bytes, calendar.month_of(earning.now)
-    if earning.kind == "reward":
-        begins = calendar.text(calendar.month_start(add_months(month, 1)))
-        yield from _over(
-            "free_data_cap", amount, used.month_reward_bytes, rules.free_bytes_per_month,
-            f"bytes of free data a month; again from {begins} on", begins,
-        )  # fmt: skip
+    begins = calendar.text(calendar.month_start(add_months(month, 1)))
+    yield from _over(
+        "free_data_cap", amount, used.month_bytes, rules.free_bytes_per_month,
+        f"bytes of free data a month; again from {begins} on", begins,
+    )  # fmt: skip
     yield from _over(
         "campaign_subscriber_limit", amount, used.subscriber_bytes, limits.per_subscriber_bytes,
         "bytes a subscriber can be earned in this campaign",

@@ -11,8 +11,8 @@ from shared.contracts.offers import Amount, Hours, RewardTerms
 
 KIB, MIB = 1 << 10, 1 << 20
 DAY_MS = 86_400_000
-# An award and a reward are alike for whoever gets them. A reward is free data of the bank's own
-# tasks and counts against the month's cap; an award is what a partner's event earns.
+# An award and a reward are alike: for whoever gets them, and for the month's cap. They tell in
+# reports what a partner's event earned, and what the bank's own tasks gave.
 Kind = Literal["award", "reward"]
 Days = Annotated[int, Meta(ge=1, le=3660)]
 PendingDays = Annotated[int, Meta(ge=0, le=90)]

@@ -19,8 +19,8 @@ Hours = Annotated[int, Meta(ge=1, le=31 * 24)]
 class TaskRules(Part, frozen=True):
     """One version of the rules, in force from `effective_from` (ISO 8601, bank time).
 
-    `free_bytes_per_month`: how much one subscriber earns at most in a month of the bank by rewards
-    of all campaigns together (awards are the partners' and do not count); None is without a limit.
+    `free_bytes_per_month`: how much one subscriber earns at most in a month of the bank by tasks
+    of all campaigns together, whoever told them; None is without a limit.
     A partner's event arrives within `arrive_within_hours` of happening, and within
     `attribution_days` of the entrance that led to it. What was paid is clawed back within
     `clawback_days`.
