@@ -33,6 +33,7 @@ from shared.contracts.tasks import (
     KeyIssued,
     KeyRetired,
     MembersChanged,
+    PackClawedBack,
     PackDelivered,
     PackIssued,
     PackIssueRefused,
@@ -95,7 +96,7 @@ MEANINGS: dict[str, str] = {
     "ClaimNoted.code": "why it earns nothing, such as `not_attributed`",
     "ClaimRefused.code": "why nothing was paid",
     "PackIssueRefused.code": "why nothing was delivered",
-    "taken_bytes": "what was left of it, and is the campaign's again",
+    "taken_bytes": "what was left of it, and is the campaign's or partner's again",
     "shortfall_bytes": "what was not: used, expired or held",
     "pack": "which pack, or pool, of the catalogue",
     "pack_version": "the version of the catalogue's entry",
@@ -168,6 +169,7 @@ WRITTEN_BY: dict[type[Event], str] = {
     PackIssued: "an operator, a code that is redeemed, or a job that gives a cycle's packs",
     PackDelivered: "tasks, on the subscriber's `data_received`",
     PackIssueRefused: "tasks, on `transfer_refused` or `transfer_returned`",
+    PackClawedBack: "tasks, on `data_clawed_back`",
 }
 _OPENS = "the account's partition: opens it"
 _BUYS = "the partner's partition: creates the bytes"
@@ -270,6 +272,7 @@ EXAMPLES: list[Event] = [
                bytes=1073741824, terms=_PACK),
     PackDelivered(**_ON_ISSUE, transfer_id=_TRANSFER),
     PackIssueRefused(**_ON_ISSUE, code="account_not_found"),
+    PackClawedBack(**_ON_ISSUE, taken_bytes=1073000000, shortfall_bytes=741824),
     MembersChanged(**_of("operator:lists", _ISSUE), list_name="drivers", version=2, added=1200,
                    removed=3, members=41197, digest=_HASH),
     AudienceAsked(**_ON_CAMPAIGN, taking=2, list_name="campaign:didi-rides:1",

@@ -195,7 +195,7 @@ def _issued(answer: Answer) -> Response:
     issue = answer.subject
     assert isinstance(issue, Issue)
     location = url_for("supply.get_issue", issue=issue.parcel.issue_id)
-    status = HTTPStatus.CREATED if issue.is_final else HTTPStatus.ACCEPTED
+    status = HTTPStatus.ACCEPTED if issue.state == "issued" else HTTPStatus.CREATED
     return web.answered(issue_document(issue, bank().calendar), status, location, answer)
 
 

@@ -46,6 +46,7 @@ def issue_document(issue: Issue, calendar: Calendar) -> Document:
         "attempt": parcel.attempt,
         "by_code": parcel.code_id is not None, "code": issue.code or None,
         "detail": issue.detail or None, "transfer_id": issue.transfer_id or None,
+        "taken_bytes": issue.taken_bytes, "shortfall_bytes": issue.shortfall_bytes,
         "valid_from": calendar.text(terms.valid_from),
         "expires_at": calendar.text(terms.expires_at),
         "issued_at": calendar.text(issue.issued_at),

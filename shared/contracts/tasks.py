@@ -495,7 +495,7 @@ class PackIssued(Event, frozen=True, omit_defaults=True, kw_only=True, gc=False)
 
 
 class PackDelivered(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """The pack has arrived. Final."""
+    """The pack has arrived. Final, but for a clawback."""
 
     TYPE: ClassVar[str] = "bank.tasks.pack_delivered.v1"
 
@@ -511,6 +511,19 @@ class PackIssueRefused(Event, frozen=True, omit_defaults=True, kw_only=True):
     issue_id: str
     code: str
     detail: str = ""
+
+
+class PackClawedBack(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """An operator took back in the ledger what was left of a pack: its payer's again. Final.
+
+    `shortfall_bytes` had been used. The order, pool or grant that it came of counts it as given.
+    """
+
+    TYPE: ClassVar[str] = "bank.tasks.pack_clawed_back.v1"
+
+    issue_id: str
+    taken_bytes: int
+    shortfall_bytes: int
 
 
 # Lists of members.
@@ -539,7 +552,7 @@ EVENTS: tuple[type[Event], ...] = (
     ClaimAccepted, ClaimNoted, ClaimPaid, ClaimRefused, ClawbackAsked, ClaimClawedBack,
     PackPublished, PackOrdered, PackOrderPaid, PackOrderCancelled, CodesMade, CodesExpired,
     PoolOpened, PoolGrew, PoolHandedDown, PoolLow, PackIssued, PackDelivered, PackIssueRefused,
-    MembersChanged, AudienceAsked, AudienceTaken, AudienceRefused,
+    PackClawedBack, MembersChanged, AudienceAsked, AudienceTaken, AudienceRefused,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]

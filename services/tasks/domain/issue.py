@@ -1,6 +1,6 @@
 """An issue: a pack, a draw from a pool, or a campaign's grant on its way to a subscriber.
 
-    issued -> delivered
+    issued -> delivered -> clawed_back  an operator took back in the ledger what was left of it
            -> refused     the payer could not pay, or it could not arrive (it came back)
 
 The ledger is the truth: what it says counts once, and what comes late changes nothing.
@@ -10,13 +10,17 @@ from typing import Any, Self
 
 import msgspec
 
-from shared.contracts.ledger import DataReceived, Event, TransferRefused, TransferReturned
+from shared.contracts.ledger import (
+    DataClawedBack,
+    DataReceived,
+    Event,
+    TransferRefused,
+    TransferReturned,
+)
 from shared.contracts.offers import RewardTerms
-from shared.contracts.tasks import PackDelivered, PackIssued, PackIssueRefused
+from shared.contracts.tasks import PackClawedBack, PackDelivered, PackIssued, PackIssueRefused
 from shared.errors import RefusedError
 from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
-
-FINAL = frozenset({"delivered", "refused"})
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -49,6 +53,7 @@ class Issue(Aggregate):
     Issued = beginning(PackIssued)
     Delivered = fact(PackDelivered)
     Refused = fact(PackIssueRefused)
+    ClawedBack = fact(PackClawedBack)
 
     parcel: Parcel
 
@@ -57,6 +62,8 @@ class Issue(Aggregate):
         self.code = ""
         self.detail = ""
         self.transfer_id = ""
+        self.taken_bytes = 0
+        self.shortfall_bytes = 0
 
     @classmethod
     def begin(cls, parcel: Parcel, meta: Meta) -> Self:
@@ -65,25 +72,37 @@ class Issue(Aggregate):
         told = {name: getattr(parcel, name) for name in Parcel.__struct_fields__}
         return cls._begin(parcel.issue_id, PackIssued(**facts, **told))
 
-    @property
-    def is_final(self) -> bool:
-        """Say whether it has arrived, or never will."""
-        return self.state in FINAL
-
     def on(self, event: Event, meta: Meta) -> bool:
         """Take in what the ledger says; False where it changes nothing."""
-        if self.is_final:
+        if isinstance(event, DataClawedBack):
+            return self._on_clawback(event, meta)
+        if self.state != "issued":
             return False
         match event:
             case DataReceived():
-                return self._record(
-                    PackDelivered(**self._facts(meta), transfer_id=event.transfer_id)
-                )
+                return self._deliver(event.transfer_id, meta)
             case TransferRefused():
                 return self._refuse(event.code, event.detail, meta)
             case TransferReturned():
                 return self._refuse(event.code, "the pack could not arrive; it came back", meta)
         return False
+
+    def _on_clawback(self, event: DataClawedBack, meta: Meta) -> bool:
+        if self.state == "issued":
+            # Logs are read one by one: the giver's may tell of the way back before the receiver's
+            # of the arrival.
+            self._deliver(event.undoes, meta)
+        if self.state != "delivered":
+            return False
+        taken = sum(leg.bytes for leg in event.legs)
+        return self._record(
+            PackClawedBack(
+                **self._facts(meta), taken_bytes=taken, shortfall_bytes=self.parcel.bytes - taken
+            )
+        )
+
+    def _deliver(self, transfer_id: str, meta: Meta) -> bool:
+        return self._record(PackDelivered(**self._facts(meta), transfer_id=transfer_id))
 
     def _refuse(self, code: str, detail: str, meta: Meta) -> bool:
         return self._record(PackIssueRefused(**self._facts(meta), code=code, detail=detail))
@@ -103,6 +122,9 @@ class Issue(Aggregate):
                 self.state, self.transfer_id = "delivered", data.transfer_id
             case PackIssueRefused():
                 self.state, self.code, self.detail = "refused", data.code, data.detail
+            case PackClawedBack():
+                self.state = "clawed_back"
+                self.taken_bytes, self.shortfall_bytes = data.taken_bytes, data.shortfall_bytes
 
 
 def unknown_issue(issue_id: str) -> RefusedError:

@@ -9,7 +9,14 @@ from uuid import UUID
 import pytest
 
 from services.ledger.checks import GiftCheck, check_gifts
-from services.ledger.domain.commands import CloseAccount, OpenAccount, Resume, Suspend
+from services.ledger.domain.commands import (
+    ClawBack,
+    CloseAccount,
+    OpenAccount,
+    Resume,
+    Suspend,
+    Usage,
+)
 from services.tasks.codes import CodesTerms, RedeemTerms
 from services.tasks.domain.catalogue import PackTerms, read_pack
 from services.tasks.domain.grants import RETRY_AFTER_MS
@@ -166,6 +173,45 @@ def test_what_cannot_arrive_lies_in_the_inventory_again(supply: Supply, world) -
     world.settle()
     assert supply.issue_of(issued[0].id).state == "refused"
     assert supply.used(order.id) == 0
+
+
+def take_back(world: World, who: str, transfer_id: str) -> None:
+    """Take back in the ledger, as an operator, what is left of a pack."""
+    command = ClawBack(key="c", account=who, transfer_id=transfer_id, reason="a fraud")
+    assert [each.status for each in world.ledger.do(command)] == ["done"]
+    world.settle()
+
+
+def test_what_an_operator_takes_back_of_a_pack_in_the_ledger_is_told_of_the_issue(supply, world):
+    order = paid(supply)
+    issued, _, _ = supply.issue(asking("i"), order.id, ["s0"])
+    world.settle()
+    before = world.available("partner:didi")
+    used = Usage(account="s0", usage_id="u", bytes=30 * MIB + 1000, occurred_at=world.clock.now())
+    world.ledger.do(used)
+    (left,) = [lot.remaining for lot in pack_lots(world, "s0")]
+    assert 0 < left < MIB
+    take_back(world, "s0", supply.issue_of(issued[0].id).transfer_id)
+    issue = supply.issue_of(issued[0].id)
+    assert (issue.state, issue.taken_bytes, issue.shortfall_bytes) == (
+        "clawed_back", left, MIB - left,
+    )  # fmt: skip
+    # It is the partner's, not the order's: the pack was given.
+    assert world.available("partner:didi") == before + left
+    assert supply.used(order.id) == 1
+    assert world.verify()["ok"]
+
+
+def test_a_grant_that_was_taken_back_is_not_given_again(supply, world):
+    monthly_grants(supply, world, "s1", amount=9 * MIB)
+    assert give(world) == 1
+    (row,) = world.tasks.store.rows("SELECT id FROM issues WHERE grant_name IS NOT NULL")
+    take_back(world, "s1", supply.issue_of(row[0]).transfer_id)
+    assert supply.issue_of(row[0]).state == "clawed_back"
+    assert world.available("campaign:club") == 9 * MIB
+    world.clock.at += RETRY_AFTER_MS
+    assert give(world) == 0
+    assert world.verify()["ok"]
 
 
 def make_codes(supply: Supply, order: Order, number: int = 2) -> list[str]:

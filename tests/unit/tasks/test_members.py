@@ -19,7 +19,7 @@ from services.tasks.domain.issue import Issue
 from services.tasks.domain.members import ListVersion, Rejected, sort_additions, sort_removals
 from services.tasks.domain.terms import Budget, CampaignTerms
 from shared.calendar import Calendar
-from shared.contracts.ledger import DataReceived, TransferRefused
+from shared.contracts.ledger import DataClawedBack, DataReceived, Leg, Source, TransferRefused
 from shared.sagas.aggregate import Meta
 
 CALENDAR = Calendar("Asia/Shanghai")
@@ -29,6 +29,19 @@ WHOSE = For(campaign="c", partner="p", subscriber="s")
 REFUSED = TransferRefused(
     account="campaign:c", recorded_at=NOW, actor="tasks", transfer_id="t", to="s",
     code="insufficient_data",
+)  # fmt: skip
+
+ARRIVED = DataReceived(
+    account="s", recorded_at=NOW, actor="ledger", transfer_id="t", sender="campaign:c",
+    purpose="pack", lots=[],
+)  # fmt: skip
+SLICE = Leg(
+    lot_id="l", bytes=3, kind="pack", valid_from=NOW, expires_at=NOW + 9,
+    source=Source(type="pack"),
+)  # fmt: skip
+TAKEN_BACK = DataClawedBack(
+    account="campaign:c", recorded_at=NOW, actor="operator", transfer_id="c", undoes="t",
+    sender="s", purpose="pack", legs=[SLICE], shortfall_bytes=2,
 )  # fmt: skip
 
 
@@ -79,14 +92,26 @@ def test_each_attempt_has_a_name_of_its_own_and_begins_when_the_one_before_was_r
     issue.on(REFUSED, META)
     assert may_begin(2, issue)
     delivered = Issue.begin(first, META)
-    delivered.on(
-        DataReceived(
-            account="s", recorded_at=NOW, actor="ledger", transfer_id="t", sender="campaign:c",
-            purpose="pack", lots=[],
-        ),
-        META,
-    )  # fmt: skip
+    delivered.on(ARRIVED, META)
     assert not may_begin(2, delivered)
+
+
+@pytest.mark.parametrize("heard", [[ARRIVED, TAKEN_BACK], [TAKEN_BACK, ARRIVED], [TAKEN_BACK] * 2])
+def test_what_an_operator_took_back_ends_an_issue_once_in_whatever_order_it_is_heard(heard):
+    issue = Issue.begin(parcel_of(Grant(name="monthly", bytes=5), WHOSE, NOW, CALENDAR), META)
+    for event in heard:
+        issue.on(event, META)
+    assert (issue.state, issue.transfer_id) == ("clawed_back", "t")
+    assert (issue.taken_bytes, issue.shortfall_bytes) == (3, 2)
+    assert len(list(issue.collect_events())) == 3
+    assert not may_begin(2, issue)
+
+
+def test_what_was_refused_cannot_be_taken_back():
+    issue = Issue.begin(parcel_of(Grant(name="monthly", bytes=5), WHOSE, NOW, CALENDAR), META)
+    issue.on(REFUSED, META)
+    assert not issue.on(TAKEN_BACK, META)
+    assert issue.state == "refused"
 
 
 def test_a_grant_is_tried_again_a_day_later_or_when_new_funds_have_arrived():
