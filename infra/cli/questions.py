@@ -58,13 +58,19 @@ def forecast(bank: Bank, output: Output, subscriber: str, within: str | None) ->
 
 def _show_forecast(output: Output, answer: dict[str, Any]) -> None:
     rows = [
-        (minutes(each["at"]), lot["lot_id"], lot["kind"], lot["bytes"], human_bytes(lot["bytes"]))
+        (
+            minutes(each["at"]),
+            lot["lot_id"],
+            lot["kind"],
+            human_bytes(lot["bytes"]),
+            human_bytes(lot["expired_bytes"]),
+        )
         for each in answer["expiring"]
         for lot in each["lots"]
     ]
-    title = f"What {answer['subscriber']} has, by its end"
+    title = f"What {answer['subscriber']} has, by its end (exact bytes: --json)"
     if rows:
-        output.table(title, ["ends", "lot", "kind", "bytes", ""], rows)
+        output.table(title, ["ends", "lot", "kind", "left", "expires"], rows)
     else:
         output.line("nothing ends in that time")
     coming = answer["next_cycle"]

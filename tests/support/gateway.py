@@ -22,6 +22,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
+from services.ledger.domain.rules import RuleBook
 from shared.bus.types import LogReader
 from shared.calendar import add_months
 from shared.contracts.envelope import (
@@ -38,7 +39,7 @@ from shared.contracts.ledger import DataReceived, Event
 from shared.errors import NotFoundError, UnavailableError
 from shared.ids import log_name
 from tests.support.gifting import GiftingLog
-from tests.support.memory import CALENDAR, MemoryBank
+from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 from tests.support.tasks import TasksLog
 
 BANK_ID = "bank"
@@ -129,9 +130,9 @@ def _number(source: str) -> int:
     return int(source.rpartition("_")[2])
 
 
-def opened_bank(partitions: int = 2) -> MemoryBank:
+def opened_bank(partitions: int = 2, rulebook: RuleBook = RULEBOOK) -> MemoryBank:
     """Return a bank with four people, a partner and its campaign."""
-    bank = MemoryBank(partitions, now="2015-08-10T12:00:00+08:00")
+    bank = MemoryBank(partitions, now="2015-08-10T12:00:00+08:00", rulebook=rulebook)
     people = [
         OpenAccount(key="o", account=one, plan="std-30mb", active_from="2015-08") for one in PEOPLE
     ]
@@ -143,19 +144,19 @@ def opened_bank(partitions: int = 2) -> MemoryBank:
     return bank
 
 
-def funded_bank(partitions: int = 2) -> MemoryBank:
+def funded_bank(partitions: int = 2, rulebook: RuleBook = RULEBOOK) -> MemoryBank:
     """Return such a bank whose campaign has 100 MiB to award."""
-    bank = opened_bank(partitions)
+    bank = opened_bank(partitions, rulebook)
     bank.do(Buy(key="b", account="partner:didi", bytes=100 * MIB))
     bank.do(Fund(key="f", account="partner:didi", campaign="campaign:ride", bytes=100 * MIB))
     bank.settle()
     return bank
 
 
-def lived_bank(seed: int, steps: int = 25) -> MemoryBank:
+def lived_bank(seed: int, steps: int = 25, rulebook: RuleBook = RULEBOOK) -> MemoryBank:
     """Return a bank after so many random commands, with transfers still under way or not."""
     dice = random.Random(seed)
-    bank = funded_bank(dice.choice([1, 2, 3]))
+    bank = funded_bank(dice.choice([1, 2, 3]), rulebook)
     for step in range(steps):
         who, amount, key = dice.choice(PEOPLE), dice.randint(1, 20 * MIB), f"k{step}"
         to = dice.choice([*PEOPLE, "nobody"])

@@ -4,8 +4,11 @@ It stores exactly what a partition stores (encoded events, keys, encoded states,
 whatever is lost on the way to storage is lost here too.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from services.ledger import gifting
 from services.ledger.batch import Batch, Loaded
@@ -14,6 +17,7 @@ from services.ledger.domain.account import STATE_FORMAT, Account
 from services.ledger.domain.commands import (
     AnyCommand,
     Arrive,
+    CloseMonth,
     PutBack,
     TakeBack,
     TakeFee,
@@ -22,7 +26,7 @@ from services.ledger.domain.commands import (
 from services.ledger.domain.context import Context, Meta
 from services.ledger.domain.evolving import evolve
 from services.ledger.domain.offers import OfferBook
-from services.ledger.domain.rules import RuleBook
+from services.ledger.domain.rules import CarryOver, RuleBook
 from services.ledger.items import Item, KeyRow, accounts_of
 from services.ledger.outcomes import Outcome, UsageOutcome, repeat_command, repeat_usage
 from services.ledger.quota_sagas import quota_command
@@ -35,6 +39,7 @@ from shared.contracts.ledger import (
     FEES_ACCOUNT,
     WITHOUT_ACCOUNT,
     ArrivalRefused,
+    DataExpired,
     DataReceived,
     DataSpent,
     DataTransferred,
@@ -45,7 +50,25 @@ from shared.ids import partition_of, stream_id
 
 CALENDAR = Calendar("Asia/Shanghai")
 RULEBOOK = load_rules(BUILT_IN, CALENDAR)
+PLAN = "std-30mb"
 OPERATOR = Meta(actor="operator", correlation_id="request")
+
+
+def carrying(terms: CarryOver) -> RuleBook:
+    """Return the built-in rules with another carry-over of the usual plan."""
+    rules = RULEBOOK.latest()
+    plans = {**rules.plans, PLAN: replace(rules.plans[PLAN], carry_over=terms)}
+    return RuleBook([(0, replace(rules, plans=plans))])
+
+
+# Of what a month leaves, each lets another part go over.
+LIMITS = [
+    CarryOver(),
+    CarryOver(mode="auto_extend", excluded_kinds=["pack"]),
+    CarryOver(mode="auto_extend", share_percent=50),
+    CarryOver(mode="auto_extend", cap_bytes=20 << 20, months=3),
+    CarryOver(mode="convert_to_voucher", share_percent=67, cap_bytes=12 << 20),
+]
 
 
 class CrashError(Exception):
@@ -297,3 +320,17 @@ class MemoryBank:
         """Return the bytes that departed and neither arrived nor came back."""
         accounts = [account for p in self.partitions for account in p.refolded().values()]
         return sum(a.transferred - a.received - a.returned for a in accounts)
+
+
+def expired_by_close(bank: MemoryBank, account: str) -> dict[str, int]:
+    """Return what expires of each lot when an account's month is closed at its end; on a copy."""
+    month = CALENDAR.month_of(bank.clock.at)
+    ahead = copy.deepcopy(bank)
+    ahead.clock.at = CALENDAR.month_end(month)
+    ahead.do(CloseMonth(key="real", account=account, month=month))
+    return {
+        part.lot_id: part.bytes
+        for event in ahead.told(DataExpired)
+        if (event.account, event.recorded_at) == (account, ahead.clock.at)
+        for part in event.slices
+    }

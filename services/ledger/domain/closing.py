@@ -1,7 +1,7 @@
 """Closing a month: what is left of its lots is carried over or expires, once."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -9,7 +9,6 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Close, CloseMonth
 from services.ledger.domain.context import Context, Meta, facts, known
 from services.ledger.domain.lots import Lot
-from services.ledger.domain.rules import CarryOver
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import (
     DataCarriedOver,
@@ -81,6 +80,38 @@ def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Ev
         yield from _settle(account, month, lots, context, common)
 
 
+class Ending(NamedTuple):
+    """Bytes of a lot that end with it, as they have since an instant (milliseconds)."""
+
+    lot: Lot
+    bytes: int
+    since: int
+
+
+def ending(account: Account, context: Context) -> list[Ending]:
+    """Return what of the lots that still run no close would carry over, as things stand.
+
+    What may carry over shares its close's share and cap: when more of it comes, more of it ends.
+    """
+    rule = context.carry_over(account.plan_in(context.month))
+    found: list[Ending] = []
+    limited: dict[str, list[Lot]] = {}
+    for lot in account.lots.values():
+        if lot.expires_at <= context.now or lot.remaining <= lot.held:
+            continue
+        if not rule.may_carry(lot):
+            found.append(Ending(lot, lot.free, lot.granted_at))
+        elif rule.is_limited:
+            limited.setdefault(context.calendar.month_of(lot.expires_at - 1), []).append(lot)
+    for month, lots in limited.items():
+        for scope in _scopes(lots):
+            due = [lot for lot in lots if lot.scope == scope]
+            _, expired = Carrying(account, month, scope, context).split(due)
+            since = max(lot.granted_at for lot in due)
+            found += [Ending(account.lots[part.lot_id], part.bytes, since) for part in expired]
+    return found
+
+
 def _settle(
     account: Account, month: str, lots: list[Lot], context: Context, common: dict[str, Any]
 ) -> list[Event]:
@@ -133,8 +164,7 @@ class Carrying:
         calendar = context.calendar
         last = calendar.month_end(month) - 1
         self._rules = context.rulebook.at(last)
-        plan = context.rulebook.plan(account.plan_in(month), last)
-        self._rule = plan.carry_over if plan else CarryOver()
+        self._rule = context.rulebook.carry_over(account.plan_in(month), last)
         voucher = self._rule.mode == "convert_to_voucher"
         kind = "voucher" if voucher else "carry"
         name = scope if isinstance(scope, str) else "+".join(scope)
@@ -164,11 +194,11 @@ class Carrying:
 
     def may_carry(self, lot: Lot | Leg) -> bool:
         """Say whether a lot may carry over at all."""
-        return lot.carries and lot.kind not in self._rule.excluded_kinds
+        return self._rule.may_carry(lot)
 
     def allowed(self, eligible: int) -> int:
         """Return how many of the eligible bytes are carried over."""
-        if self._rule.mode == "none" or self._over:
+        if self._over:
             return 0
         allowed = eligible * self._rule.share_percent // 100
         if self._rule.cap_bytes is not None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from services.ledger.domain.account import Account
-from services.ledger.domain.rules import Plan, RuleBook, Rules
+from services.ledger.domain.rules import CarryOver, Plan, RuleBook, Rules
 from shared.calendar import Calendar, add_months
 from shared.contracts.offers import Offer
 from shared.errors import RefusedError
@@ -43,6 +43,7 @@ class Context:
         self.plan_lot = f"plan:{self.month}"
         self._offers = offers
         self._plans: dict[str | None, Plan | None] = {}
+        self._carry_overs: dict[str | None, CarryOver] = {}
 
     @cached_property
     def day(self) -> str:
@@ -64,6 +65,13 @@ class Context:
         if name not in self._plans:
             self._plans[name] = self.rulebook.plan(name, self.now)
         return self._plans[name]
+
+    def carry_over(self, plan: str | None) -> CarryOver:
+        """Return what the close of the running month does with a plan; each is looked up once."""
+        if plan not in self._carry_overs:
+            last = self.calendar.month_end(self.month) - 1
+            self._carry_overs[plan] = self.rulebook.carry_over(plan, last)
+        return self._carry_overs[plan]
 
 
 def facts(meta: Meta, context: Context, account: str, reason: str | None = None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What is to come for an account if nothing is used, given or bought meanwhile.
 
 It is the real close and the real grant, decided ahead on a copy: by today's rules and those that
-are put already for then. Holds run out at their deadlines.
+are put already for then. Holds run out at their deadlines; what one still pins when its lot is
+closed is in no sum of what expires.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from services.ledger.domain.account import Account
-from services.ledger.domain.closing import close_month
+from services.ledger.domain.closing import close_month, ending
 from services.ledger.domain.commands import CloseMonth
 from services.ledger.domain.context import Context, Meta
 from services.ledger.domain.evolving import evolve
@@ -28,11 +29,16 @@ def forecast(account: Account, context: Context, within_ms: int | None = None) -
     """
     for event in grant_due(account, context.month, context, AHEAD):
         evolve(account, event)
-    expiring = _expiring(account, context.now, within_ms)
-    return {"expiring": expiring, "next_cycle": _next_cycle(account, context)}
+    by_end = _by_end(account, context.now, within_ms)
+    month = context.month
+    ahead = Context(context.calendar.month_end(month), context.calendar, context.rulebook)
+    closed = _close(account, month, ahead)
+    expiring = _expiring(by_end, _expired(account, closed, ahead))
+    return {"expiring": expiring, "next_cycle": _next_cycle(account, month, ahead, closed)}
 
 
-def _expiring(account: Account, now: int, within_ms: int | None) -> list[dict[str, Any]]:
+def _by_end(account: Account, now: int, within_ms: int | None) -> dict[int, list[dict[str, Any]]]:
+    """Return the lots that still run, as rows by their end."""
     until = now + within_ms if within_ms is not None else None
     by_end: dict[int, list[dict[str, Any]]] = {}
     for lot in sorted(account.lots.values(), key=lambda one: (one.expires_at, one.lot_id)):
@@ -43,37 +49,64 @@ def _expiring(account: Account, now: int, within_ms: int | None) -> list[dict[st
                     "held_bytes": lot.held, "carries": lot.carries,
                 }
             )  # fmt: skip
+    return by_end
+
+
+def _close(account: Account, month: str, ahead: Context) -> list[Event]:
+    """Let the holds run out and the month close; returns the events of the close."""
+    for event in time_out_due(account, ahead, AHEAD):
+        evolve(account, event)
+    closed = []
+    command = CloseMonth(key="forecast", account=account.account, month=month)
+    for event in close_month(account, command, ahead, AHEAD):
+        evolve(account, event)
+        closed.append(event)
+    return closed
+
+
+def _expired(account: Account, closed: list[Event], ahead: Context) -> dict[str, int]:
+    """Return what expires of each lot: in the close, or later because no close carries it over."""
+    expired = {part.lot.lot_id: part.bytes for part in ending(account, ahead)}
+    for event in closed:
+        if isinstance(event, DataExpired):
+            expired.update((part.lot_id, part.bytes) for part in event.slices)
+    return expired
+
+
+def _expiring(
+    by_end: dict[int, list[dict[str, Any]]], expired: dict[str, int]
+) -> list[dict[str, Any]]:
+    """Return each end, with what of its lots then expires: the rest is carried over."""
     return [
-        {"at": end, "bytes": sum(lot["bytes"] for lot in lots), "lots": lots}
+        {
+            "at": end,
+            "bytes": sum(lot["bytes"] for lot in lots),
+            "expired_bytes": sum(expired.get(lot["lot_id"], 0) for lot in lots),
+            "lots": [lot | {"expired_bytes": expired.get(lot["lot_id"], 0)} for lot in lots],
+        }
         for end, lots in by_end.items()
     ]
 
 
-def _next_cycle(account: Account, context: Context) -> dict[str, Any]:
-    calendar, month = context.calendar, context.month
-    starts_at, following = calendar.month_end(month), add_months(month, 1)
-    ahead = Context(starts_at, calendar, context.rulebook)
-    events: list[Event] = []
-    for event in time_out_due(account, ahead, AHEAD):
-        evolve(account, event)
-    close = CloseMonth(key="forecast", account=account.account, month=month)
-    for event in close_month(account, close, ahead, AHEAD):
-        evolve(account, event)
-        events.append(event)
+def _next_cycle(
+    account: Account, month: str, ahead: Context, closed: list[Event]
+) -> dict[str, Any]:
+    """Grant the next month's plan lot at its first instant, and tell what there is then."""
+    starts_at, following = ahead.now, add_months(month, 1)
     plan = account.plan_in(following)
     before = account.earned
     for event in grant_due(account, following, ahead, AHEAD):
         evolve(account, event)
-    rules = context.rulebook.at(starts_at - 1).plans.get(account.plan_in(month) or "")
+    closing = ahead.rulebook.plan(account.plan_in(month), starts_at - 1)
     return {
         "month": following,
         "starts_at": starts_at,
         "plan": plan if account.status != "closed" else None,
         "plan_bytes": account.earned - before,
-        "carry_over": msgspec.to_builtins(rules.carry_over) if rules else None,
-        "carried_bytes": sum(one.lot.granted for one in events if isinstance(one, DataCarriedOver)),
+        "carry_over": msgspec.to_builtins(closing.carry_over) if closing else None,
+        "carried_bytes": sum(one.lot.granted for one in closed if isinstance(one, DataCarriedOver)),
         "expired_bytes": sum(
-            part.bytes for one in events if isinstance(one, DataExpired) for part in one.slices
+            part.bytes for one in closed if isinstance(one, DataExpired) for part in one.slices
         ),
         "available_bytes": sum(
             lot.free for lot in account.lots.values() if lot.expires_at > starts_at

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from services.ledger.domain.account import Account
+from services.ledger.domain.closing import Ending, ending
 from services.ledger.domain.commands import SetThresholds
 from services.ledger.domain.context import Context, Meta, facts, known, not_closed
 from services.ledger.domain.lots import Lot
@@ -40,12 +41,12 @@ def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdC
     if account.kind != "subscriber":
         return _funds_left(account, context, meta) if account.topped_up else []
     found = used_up(account, context, meta)
-    lapsing = _lapsing(account, context)
-    if not lapsing:
+    parts = ending(account, context)
+    if not parts:
         return found
     for days in (account.thresholds or context.rules.thresholds).expiring_days:
         limit = context.now + days * DAY_MS
-        due = [each for each in _untold(account, lapsing, days) if each.expires_at <= limit]
+        due = [part for part in _untold(account, parts, days) if part.lot.expires_at <= limit]
         if due:
             found.append(_expiring(account, due, days, context, meta))
     return found
@@ -112,35 +113,21 @@ def due_at(account: Account, context: Context) -> int | None:
     if account.kind != "subscriber" or account.status == "closed":
         return best
     wanted: Thresholds = account.thresholds or context.rules.thresholds
-    lapsing = _lapsing(account, context)
-    for days in wanted.expiring_days if lapsing else ():
-        for lot in _untold(account, lapsing, days):
-            at = lot.expires_at - days * DAY_MS
+    parts = ending(account, context)
+    for days in wanted.expiring_days if parts else ():
+        for part in _untold(account, parts, days):
+            at = part.lot.expires_at - days * DAY_MS
             if at > context.now and (best is None or at < best):
                 best = at
     return best
 
 
-def _lapsing(account: Account, context: Context) -> list[Lot]:
-    """Return the lots that will end with bytes in them which no close carries over."""
-    plan = context.plan(account.plan_in(context.month))
-    rule = None if plan is None or plan.carry_over.mode == "none" else plan.carry_over
-    now = context.now
-    return [
-        lot
-        for lot in account.lots.values()
-        if not (lot.carries and rule is not None and lot.kind not in rule.excluded_kinds)
-        and lot.expires_at > now
-        and lot.remaining > lot.held
-    ]
-
-
-def _untold(account: Account, lots: list[Lot], days: int) -> list[Lot]:
-    """Return those of the lots whose end is not told for so many days yet."""
+def _untold(account: Account, parts: list[Ending], days: int) -> list[Ending]:
+    """Return those of the parts whose end is not told for so many days yet."""
     told = account.crossed.get(f"expiring:{days}")
     if told is None:
-        return lots
-    return [lot for lot in lots if lot.expires_at > told.until or lot.granted_at > told.at]
+        return parts
+    return [part for part in parts if part.lot.expires_at > told.until or part.since > told.at]
 
 
 def _facts(account: Account, context: Context, meta: Meta) -> dict[str, Any]:
@@ -158,11 +145,11 @@ def _plan_used(
 
 
 def _expiring(
-    account: Account, due: list[Lot], days: int, context: Context, meta: Meta
+    account: Account, due: list[Ending], days: int, context: Context, meta: Meta
 ) -> ThresholdCrossed:
     return ThresholdCrossed(
         **_facts(account, context, meta), threshold="expiring", value=days,
         available_bytes=account.available(context.now),
-        slices=[Slice(lot.lot_id, lot.free) for lot in due],
-        expires_at=max(lot.expires_at for lot in due),
+        slices=[Slice(part.lot.lot_id, part.bytes) for part in due],
+        expires_at=max(part.lot.expires_at for part in due),
     )  # fmt: skip

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from services.ledger.domain.lots import Lot
-from shared.contracts.ledger import ANY_SCOPE, Thresholds
+from shared.contracts.ledger import ANY_SCOPE, Leg, Thresholds
 
 AMOUNT_MAX = 2**53 - 1
+WHOLE_PERCENT = 100
 
 Criterion = Literal["directed", "expiry", "kind", "oldest"]
 Percent = Annotated[int, Meta(ge=0, le=100)]
@@ -31,6 +32,15 @@ class CarryOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cap_bytes: Bytes | None = None
     months: Annotated[int, Meta(ge=1, le=36)] = 1
     excluded_kinds: list[str] = []
+
+    def may_carry(self, lot: Lot | Leg) -> bool:
+        """Say whether a lot may carry over at all."""
+        return self.mode != "none" and lot.carries and lot.kind not in self.excluded_kinds
+
+    @property
+    def is_limited(self) -> bool:
+        """Say whether of what may carry over a part may be left behind."""
+        return self.share_percent < WHOLE_PERCENT or self.cap_bytes is not None
 
 
 class Arriving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,6 +149,11 @@ class RuleBook:
             for _, rules in self.versions:
                 found = rules.plans.get(name or "", found)
         return found
+
+    def carry_over(self, plan: str | None, instant: int) -> CarryOver:
+        """Return a plan's carry-over; where there is no plan, nothing carries over."""
+        found = self.plan(plan, instant)
+        return CarryOver() if found is None else found.carry_over
 
     def is_superseded(self, version: int) -> bool:
         """Say whether a version never comes into force again, because a later one came before."""

@@ -18,14 +18,15 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.context import Context
 from services.ledger.domain.forecast import forecast
+from services.ledger.domain.rules import CarryOver
 from tests.support.gateway import MIB, PEOPLE, lived_bank, opened_bank
-from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
+from tests.support.memory import CALENDAR, LIMITS, MemoryBank, carrying, expired_by_close
 
 DAY_MS = 86_400_000
 
 
 def told(bank: MemoryBank, account: str, within_ms: int | None = None) -> dict[str, Any]:
-    context = Context(bank.clock.at, CALENDAR, RULEBOOK)
+    context = Context(bank.clock.at, CALENDAR, bank.partitions[0].rulebook)
     return forecast(bank.account(account), context, within_ms)
 
 
@@ -50,6 +51,31 @@ def test_the_next_cycle_is_what_the_close_and_the_grant_then_bring(seed: int) ->
         assert next_cycle["expired_bytes"] == state.expired - before.expired
         assert next_cycle["starts_at"] == ahead.clock.at
         assert next_cycle["plan_bytes"] == 30 * MIB
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+@pytest.mark.parametrize("seed", range(6))
+def test_what_the_forecast_says_expires_is_what_the_close_lets_expire(
+    seed: int, limit: CarryOver
+) -> None:
+    bank = lived_bank(seed, steps=40, rulebook=carrying(limit))
+    bank.settle()
+    for account in PEOPLE:
+        ends_at = CALENDAR.month_end(CALENDAR.month_of(bank.clock.at))
+        foreseen = {
+            lot["lot_id"]: lot["expired_bytes"]
+            for each in told(bank, account)["expiring"]
+            for lot in each["lots"]
+            if each["at"] <= ends_at
+        }
+        expired = expired_by_close(bank, account)
+        assert foreseen == {lot_id: expired.get(lot_id, 0) for lot_id in foreseen}
+        running = {
+            lot.lot_id
+            for lot in bank.account(account).lots.values()
+            if lot.expires_at > bank.clock.at
+        }
+        assert foreseen.keys() >= expired.keys() & running
 
 
 def test_what_expires_is_told_by_its_end_and_narrowed_by_a_time_from_now() -> None:

@@ -18,12 +18,23 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
-from services.ledger.domain.context import Context
-from services.ledger.domain.monitors import due_at
-from services.ledger.domain.rules import GivenThresholds, Rules
+from services.ledger.domain.context import HOUSEKEEPING, Context
+from services.ledger.domain.monitors import DAY_MS, crossings, due_at
+from services.ledger.domain.rules import CarryOver, GivenThresholds, Rules
+from shared.calendar import add_months
 from shared.contracts.ledger import ThresholdCrossed
 from shared.ids import stream_id
-from tests.support.memory import CALENDAR, RULEBOOK, CrashError, MemoryBank
+from tests.support.gateway import PEOPLE, lived_bank
+from tests.support.memory import (
+    CALENDAR,
+    LIMITS,
+    PLAN,
+    RULEBOOK,
+    CrashError,
+    MemoryBank,
+    carrying,
+    expired_by_close,
+)
 
 MIB = 1 << 20
 
@@ -100,7 +111,8 @@ def test_a_crash_changes_nothing_about_once(bank, crash):
 def touch(bank: MemoryBank, at: str) -> int | None:
     bank.at(at)
     bank.do(Touch(key="due", account="ann"))
-    return due_at(bank.account("ann"), Context(bank.clock.at, CALENDAR, RULEBOOK))
+    context = Context(bank.clock.at, CALENDAR, bank.partitions[0].rulebook)
+    return due_at(bank.account("ann"), context)
 
 
 def test_bytes_that_end_are_told_seven_and_three_days_before(bank):
@@ -125,6 +137,92 @@ def test_what_the_close_will_carry_over_does_not_end(bank):
     bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
     assert touch(bank, "2015-09-25T00:00:00") is not None
     assert told(bank) == ["expiring:7"]
+
+
+def expiring(bank: MemoryBank, days: int = 3) -> list[dict[str, int]]:
+    """Return what was told to end within so many days, each time by lot."""
+    return [
+        {part.lot_id: part.bytes for part in event.slices}
+        for event in bank.told(ThresholdCrossed)
+        if (event.account, event.name) == ("ann", f"expiring:{days}")
+    ]
+
+
+def test_of_what_carries_over_in_part_the_rest_is_told() -> None:
+    half = MemoryBank(
+        now="2015-08-10T12:00:00",
+        rulebook=carrying(CarryOver(mode="auto_extend", share_percent=50)),
+    )
+    half.do(OpenAccount(key="o", account="ann", plan=PLAN))
+    use(half, "u", 11 * MIB)
+    assert touch(half, "2015-08-20T00:00:00") == CALENDAR.parse("2015-08-25T00:00:00")
+    assert touch(half, "2015-08-25T00:00:00") == CALENDAR.parse("2015-08-29T00:00:00")
+    touch(half, "2015-08-29T00:00:00")
+    assert told(half) == ["expiring:7", "expiring:3"]
+    rest = 19 * MIB - 19 * MIB // 2
+    assert expiring(half) == expiring(half, 7) == [{"plan:2015-08": rest}]
+    half.at("2015-09-01T06:00:00")
+    (outcome,) = half.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    assert outcome.result["expired_bytes"] == rest
+
+
+def test_what_comes_above_a_cap_is_told_again() -> None:
+    capped = MemoryBank(
+        now="2015-08-10T12:00:00",
+        rulebook=carrying(CarryOver(mode="auto_extend", cap_bytes=20 * MIB)),
+    )
+    capped.do(OpenAccount(key="o", account="ann", plan=PLAN))
+    use(capped, "u", 10 * MIB)
+    assert touch(capped, "2015-08-30T00:00:00") is None
+    assert told(capped) == []
+    capped.do(Buy(key="b", account="ann", bytes=3 * MIB))
+    assert expiring(capped) == [{"plan:2015-08": 3 * MIB}]
+    capped.at("2015-08-30T01:00:00")
+    capped.do(Buy(key="b2", account="ann", bytes=2 * MIB))
+    assert expiring(capped)[1:] == [{"plan:2015-08": 5 * MIB}]
+    touch(capped, "2015-08-31T00:00:00")
+    assert len(expiring(capped)) == 2
+
+
+def test_the_close_that_comes_decides_and_not_todays_rules(bank: MemoryBank) -> None:
+    later = msgspec.structs.replace(carrying(CarryOver()).latest(), version=2)
+    book = RULEBOOK.with_versions([(CALENDAR.parse("2015-08-31T00:00:00"), later)])
+    for partition in bank.partitions:
+        partition.rulebook = book
+    touch(bank, "2015-08-25T00:00:00")
+    assert expiring(bank, 7) == [{"plan:2015-08": 30 * MIB}]
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=str)
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_told_to_end_is_what_the_close_lets_expire(seed: int, limit: CarryOver) -> None:
+    bank = lived_bank(seed, steps=40, rulebook=carrying(limit))
+    bank.settle()
+    month = CALENDAR.month_of(bank.clock.at)
+    # A month that is still open would carry over into this one.
+    earlier = add_months(month, -1)
+    bank.do(*(CloseMonth(key="c", account=name, month=earlier) for name in PEOPLE))
+    ends_at = CALENDAR.month_end(month)
+    bank.clock.at = max(bank.clock.at, ends_at - 3 * DAY_MS)
+    bank.do(*(Touch(key="t", account=name) for name in PEOPLE))
+    for name in PEOPLE:
+        account = bank.account(name)
+        if account.holds:  # What they pin comes back later, or never.
+            continue
+        # As if nothing had been told before.
+        account.crossed.clear()
+        context = Context(bank.clock.at, CALENDAR, bank.partitions[0].rulebook)
+        events = crossings(account, context, HOUSEKEEPING)
+        parts = {
+            part.lot_id: part.bytes
+            for event in events
+            if event.name == "expiring:3"
+            for part in event.slices
+            if account.lots[part.lot_id].expires_at <= ends_at
+        }
+        running = {lot.lot_id for lot in account.lots.values() if lot.expires_at > bank.clock.at}
+        expired = expired_by_close(bank, name)
+        assert parts == {lot: amount for lot, amount in expired.items() if lot in running}
 
 
 def test_bytes_that_came_after_the_telling_are_told_too(bank):
