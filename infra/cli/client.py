@@ -39,6 +39,14 @@ PASSING_CODES = ("busy", "unavailable")
 set_on_retry_hooks([])
 
 
+Row = Callable[[dict[str, Any]], None]
+
+
+def _no_row(row: dict[str, Any]) -> None:
+    """Take a row that nobody asked for."""
+    del row
+
+
 class _NotNowError(Exception):
     """The service said 503."""
 
@@ -111,13 +119,18 @@ class Service:
         """Return what a path answers, asked with headers of its own. Raises CliError."""
         return self._repeat("GET", path, None, {}, READ_PATIENCE_S, headers).body
 
-    def stream(self, path: str, report: Report, body: Any = None) -> dict[str, Any]:
-        """Ask for a long job, follow its progress and return its result. Raises CliError."""
+    def stream(
+        self, path: str, report: Report, body: Any = None, *, row: Row = _no_row
+    ) -> dict[str, Any]:
+        """Ask for a long job, follow its progress and return its result. Raises CliError.
+
+        Rows that it tells on the way are handed to `row`, one by one; none is kept.
+        """
         request_id = uuid4().hex
         with self._failures_are_clear():
             for attempt in self._attempts(READ_PATIENCE_S):
                 with attempt, self._open(path, body, request_id) as response:
-                    return self._follow(response, report)
+                    return self._follow(response, report, row)
         raise AssertionError
 
     def _repeat(
@@ -176,7 +189,7 @@ class Service:
             raise _NotNowError(problem)
         raise problem
 
-    def _follow(self, response: httpx2.Response, report: Report) -> dict[str, Any]:
+    def _follow(self, response: httpx2.Response, report: Report, row: Row) -> dict[str, Any]:
         try:
             for line in response.iter_lines():
                 step = _json(self.name, line)
@@ -185,7 +198,10 @@ class Service:
                 if "result" in step:
                     result: dict[str, Any] = step["result"]
                     return result
-                report(step.get("done", 0), step.get("of"))
+                for each in step.get("rows", ()):
+                    row(each)
+                if "done" in step:
+                    report(step["done"], step.get("of"))
         except httpx2.TransportError as error:
             raise self._interrupted(_cause(error)) from error
         raise self._interrupted("the answer has no end")

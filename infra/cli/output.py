@@ -66,6 +66,10 @@ class Output:
         if not self.json:
             click.echo(text)
 
+    def row(self, data: Any, text: str) -> None:
+        """Print one of many rows: a line for people, else a JSON document on a line of its own."""
+        click.echo(orjson.dumps(data).decode() if self.json else text)
+
     def note(self, text: str) -> None:
         """Print a remark on stderr."""
         click.echo(text, err=True)

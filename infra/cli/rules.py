@@ -1,5 +1,6 @@
 """`databank rules`: what is in force and what is to come; compare, try and put new rules."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +53,31 @@ def diff(bank: Bank, output: Output, sides: tuple[str, ...]) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what it would have changed; store nothing.")
 @click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="With --dry-run: every account that is changed, a line each; the sums come last.",
+)
+@click.option(
     "--effective-from", "effective_from", metavar="TIME",
     help="From when it is in force (ISO 8601, at least a minute ahead; else the file's time).",
 )  # fmt: skip
 @bank_option
 def put(
-    bank: Bank, output: Output, file: Path, effective_from: str | None, *, dry_run: bool
-) -> None:
+    bank: Bank, output: Output, file: Path, effective_from: str | None, *, dry_run: bool,
+    every: bool,
+) -> None:  # fmt: skip
     """Put the rules in FILE in force, without a restart; the bank numbers the version.
 
-    --dry-run replays the last closed month under them and shows whom they would have changed.
+    --dry-run replays the last closed month under them and shows whom they would have changed, and
+    by how much.
     """
+    if every and not dry_run:
+        raise click.UsageError("--all belongs to --dry-run")
     document = read_rules_file(file)
     with ledger_of(bank, output) as ledger:
         if dry_run:
-            _try(output, ledger, document)
+            _try(output, ledger, document, every=every)
             return
         body: Document = {"rules": document}
         if effective_from is not None:
@@ -125,10 +136,31 @@ def _numbered(answer: Document, version: int) -> Document:
     raise CliError("rules_unknown", f"there is no version {version}; there are {known}")
 
 
-def _try(output: Output, ledger: Service, document: Document) -> None:
-    with output.progress("Replaying the last month") as report:
-        result = ledger.stream("/v1/rules:dry-run", report, {"rules": document})
-    output.show(result, lambda: _show_dry_run(output, result))
+def _try(output: Output, ledger: Service, document: Document, *, every: bool) -> None:
+    body = {"rules": document, "every": every}
+    # Between lines of a result a bar would be in the way.
+    bar = nullcontext(_no_bar) if every else output.progress("Replaying the last month")
+    with bar as report:
+        result = ledger.stream(
+            "/v1/rules:dry-run", report, body, row=lambda row: output.row(row, _changed(row))
+        )
+    if every and output.json:
+        output.row(result, "")
+    else:
+        output.show(result, lambda: _show_dry_run(output, result, every=every))
+
+
+def _no_bar(done: int, of: int | None) -> None:
+    del done, of
+
+
+def _changed(row: Document) -> str:
+    """Say on a line by how much an account would be changed."""
+    parts = [
+        f"{what} {row[f'{what}_before_bytes']:,} -> {row[f'{what}_after_bytes']:,} B"
+        for what in ("carried", "expired")
+    ]
+    return f"{row['account']}: {', '.join(parts)}"
 
 
 def _show_versions(output: Output, answer: Document) -> None:
@@ -159,7 +191,7 @@ def _show_changes(output: Output, changes: list[Document]) -> None:
     output.table("Changes", ["where", "before", "after"], rows)
 
 
-def _show_dry_run(output: Output, result: Document) -> None:
+def _show_dry_run(output: Output, result: Document, *, every: bool) -> None:
     output.line(
         f"{result['month']} again under these rules: {result['changed_accounts']:,} of"
         f" {result['accounts']:,} accounts would have closed it otherwise"
@@ -170,13 +202,16 @@ def _show_dry_run(output: Output, result: Document) -> None:
         for what in ("carried", "expired")
     ]  # fmt: skip
     output.table("", ["bytes", "before", "after", "difference (B)"], rows)
-    if result["most_changed"]:
+    if result["most_changed"] and not every:
         columns = ["carried_before", "carried_after", "expired_before", "expired_after"]
         output.table(
             "Changed most (bytes)", ["account", *(name.replace("_", " ") for name in columns)],
             [[row["account"], *(row[f"{name}_bytes"] for name in columns)]
              for row in result["most_changed"]],
         )  # fmt: skip
+        more = result["changed_accounts"] - len(result["most_changed"])
+        if more:
+            output.line(f"{more:,} more are changed; --all shows every one")
 
 
 def _text(value: Any) -> str:

@@ -37,29 +37,30 @@ class Sums:
         self.before, self.after = Closing(), Closing()
         self.top: list[Change] = []
 
-    def add(self, name: str, before: Closing, after: Closing) -> None:
+    def add(self, change: Change) -> None:
         """Add an account."""
+        _, before, after = change
         self.accounts += 1
         for total, one in ((self.before, before), (self.after, after)):
             total.carried += one.carried
             total.expired += one.expired
-        if before != after:
+        if _is_changed(change):
             self.changed += 1
-            self.top = nlargest(TOP, [*self.top, (name, before, after)], key=_weight)
+            self.top = nlargest(TOP, [*self.top, change], key=_weight)
 
     def report(self, month: str) -> dict[str, Any]:
         """Return the dry run's result."""
-        rows = [{"account": name, **_columns(*both)} for name, *both in self.top]
         return {
             "month": month, "accounts": self.accounts, "changed_accounts": self.changed,
-            **_columns(self.before, self.after), "most_changed": rows,
+            **_columns(self.before, self.after), "most_changed": [_row(each) for each in self.top],
         }  # fmt: skip
 
 
-def rehearse(ledger: Ledger, rules: Rules) -> Iterator[dict[str, Any]]:
-    """Yield `{done, of}` and at last the report: whom the rules would have changed, by how much.
+def rehearse(ledger: Ledger, rules: Rules, *, every: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield `{done, of}` and at last `{result}`: whom the rules would have changed, by how much.
 
-    Raises RefusedError plan_in_use, no_month_closed.
+    The result names those that are changed most. With `every` all that are changed come before it,
+    as `{rows}` of at most 200. Raises RefusedError plan_in_use, no_month_closed.
     """
     refuse_removed_plans(ledger, rules)
     of = sum(count_accounts(partition) for partition in ledger.partitions)
@@ -70,10 +71,15 @@ def rehearse(ledger: Ledger, rules: Rules) -> Iterator[dict[str, Any]]:
     for partition in ledger.partitions:
         replay = Replay(month, rules, rules_now(partition), partition.calendar)
         for names, states in scan_accounts(partition):
-            _replay_all(partition, replay, states, sums)
+            for changes in _replay_all(partition, replay, states):
+                for change in changes:
+                    sums.add(change)
+                rows = [_row(change) for change in changes if _is_changed(change)]
+                if every and rows:
+                    yield {"rows": rows}
             done += names
             yield {"done": done, "of": of}
-    yield sums.report(month)
+    yield {"result": sums.report(month)}
 
 
 def _last_closed(partition: Partition) -> str:
@@ -84,15 +90,16 @@ def _last_closed(partition: Partition) -> str:
     return last
 
 
-def _replay_all(partition: Partition, replay: Replay, states: list[Account], sums: Sums) -> None:
+def _replay_all(
+    partition: Partition, replay: Replay, states: list[Account]
+) -> Iterator[list[Change]]:
+    """Yield what the accounts' closes did and would have done, share by share."""
     closed = [each.account for each in states if (each.closed_through or "") >= replay.month]
     for start in range(0, len(closed), SHARE):
         share = closed[start : start + SHARE]
         events = _events_of(partition, share)
-        for name in share:
-            found = replay.of(events[stream_id(name)])
-            if found is not None:
-                sums.add(name, *found)
+        replayed = [(name, replay.of(events[stream_id(name)])) for name in share]
+        yield [(name, *found) for name, found in replayed if found is not None]
 
 
 def _events_of(partition: Partition, names: list[str]) -> dict[bytes, list[Event]]:
@@ -106,11 +113,21 @@ def _events_of(partition: Partition, names: list[str]) -> dict[bytes, list[Event
     return events
 
 
+def _row(change: Change) -> dict[str, Any]:
+    name, before, after = change
+    return {"account": name, **_columns(before, after)}
+
+
 def _columns(before: Closing, after: Closing) -> dict[str, int]:
     return {
         "carried_before_bytes": before.carried, "carried_after_bytes": after.carried,
         "expired_before_bytes": before.expired, "expired_after_bytes": after.expired,
     }  # fmt: skip
+
+
+def _is_changed(change: Change) -> bool:
+    _, before, after = change
+    return before != after
 
 
 def _weight(change: Change) -> int:

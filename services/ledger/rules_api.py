@@ -1,6 +1,6 @@
 """The routes of rules: what is in force and what is to come, a new version, its dry run."""
 
-from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -26,13 +26,21 @@ class RulesBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RulesOnlyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/rules:check` and `POST /v1/rules:dry-run`."""
+    """Body of `POST /v1/rules:check`."""
 
     rules: dict[str, Any]
 
 
+class DryRunBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/rules:dry-run`: with `every` each changed account is told."""
+
+    rules: dict[str, Any]
+    every: bool = False
+
+
 decode_put = msgspec.json.Decoder(RulesBody).decode
 decode_rules_only = msgspec.json.Decoder(RulesOnlyBody).decode
+decode_dry_run = msgspec.json.Decoder(DryRunBody).decode
 
 
 @blueprint.get("/v1/rules")
@@ -87,13 +95,8 @@ def check_rules() -> Response:
 def try_rules() -> Response:
     """Replay the last closed month under other rules; answers with progress, line by line."""
     query(NoQuery())
-    asked = read_body(decode_rules_only, body())
-    steps = rehearse(bank().ledger, read_rules(asked.rules))
+    asked = read_body(decode_dry_run, body())
+    steps = rehearse(bank().ledger, read_rules(asked.rules), every=asked.every)
+    # A refusal comes before the first line, with a status of its own.
     first = next(steps)
-    return stream(_steps(first, steps))
-
-
-def _steps(first: dict[str, Any], steps: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield first if "done" in first else {"result": first}
-    for step in steps:
-        yield step if "done" in step else {"result": step}
+    return stream(chain([first], steps))

@@ -37,6 +37,12 @@ def test_a_life_goes_on_under_new_rules_and_its_books_agree(local_bank: LocalBan
     carried = before["month_ends"][0]["carried_bytes"]
     assert (changed["carried_before_bytes"], changed["carried_after_bytes"]) == (carried, 0)
     assert changed["expired_after_bytes"] == changed["expired_before_bytes"] + carried
+    *rows, result = map(
+        json.loads,
+        bank.done("rules", "put", str(none), "--dry-run", "--all", "--json").splitlines(),
+    )
+    assert (result, len(rows)) == (changed, changed["changed_accounts"])
+    assert sum(row["carried_before_bytes"] for row in rows) == carried
     places = {each["place"] for each in bank.json("rules", "diff", str(none))["changes"]}
     assert "plans.std-30mb.carry_over.mode" in places
 

@@ -7,7 +7,7 @@ from services.ledger.domain.commands import Buy, ChangePlan, CloseMonth, OpenAcc
 from services.ledger.domain.context import Meta
 from services.ledger.domain.rules import Rules
 from services.ledger.publishing import add_versions, versions_in
-from services.ledger.rehearsal import rehearse
+from services.ledger.rehearsal import SHARE, rehearse
 from services.ledger.rulebooks import put_rules, read_rules, spread_rules
 from services.ledger.verification import verify_partition
 from shared.contracts.ledger import RULES_STREAM, RulesPublished
@@ -164,16 +164,45 @@ def test_the_dry_run_says_whom_rules_would_change_and_touches_nothing(ledger):
     before = ledger.verified()
     plans = {**FIRST["plans"], "std-30mb": {"bytes_per_month": 20 * MIB}}
 
-    *_, report = rehearse(ledger.ledger, changed(plans=plans))
+    *steps, end = rehearse(ledger.ledger, changed(plans=plans))
 
+    assert all("rows" not in step for step in steps)
+    report = end["result"]
     assert ledger.verified() == before
     assert report["month"] == "2015-08"
     assert (report["accounts"], report["changed_accounts"]) == (3, 3)
     assert (report["carried_before_bytes"], report["carried_after_bytes"]) == (90 * MIB, 0)
     assert (report["expired_before_bytes"], report["expired_after_bytes"]) == (0, 60 * MIB)
     assert {row["account"] for row in report["most_changed"]} == set(people[:3])
-    *_, same = rehearse(ledger.ledger, changed())
+    *_, end = rehearse(ledger.ledger, changed())
+    same = end["result"]
     assert (same["accounts"], same["changed_accounts"], same["most_changed"]) == (3, 0, [])
+
+
+def test_the_dry_run_tells_of_every_changed_account_how_it_is_changed(ledger):
+    people = [*names(13, 0), *names(12, 1)]
+    plan = {name: "basic-10mb" if name in people[:5] else "std-30mb" for name in people}
+    ledger.do(*(OpenAccount(key="o", account=name, plan=plan[name]) for name in people))
+    ledger.at("2015-09-01T06:00:00")
+    ledger.do(*(CloseMonth(key="c", account=name, month="2015-08") for name in people))
+    half = {"bytes_per_month": 30 * MIB, "carry_over": {"mode": "auto_extend", "share_percent": 50}}
+    rules = changed(plans={**FIRST["plans"], "std-30mb": half})
+
+    *steps, end = rehearse(ledger.ledger, rules, every=True)
+
+    pages = [step["rows"] for step in steps if "rows" in step]
+    assert max(map(len, pages)) <= SHARE
+    rows = [row for page in pages for row in page]
+    assert sorted(row.pop("account") for row in rows) == sorted(people[5:])
+    assert rows == [
+        {
+            "carried_before_bytes": 30 * MIB, "carried_after_bytes": 15 * MIB,
+            "expired_before_bytes": 0, "expired_after_bytes": 15 * MIB,
+        }
+    ] * 20  # fmt: skip
+    report = end["result"]
+    assert (report["changed_accounts"], len(report["most_changed"])) == (20, 10)
+    assert report["carried_after_bytes"] == sum(row["carried_after_bytes"] for row in rows)
 
 
 def test_before_any_close_there_is_nothing_to_rehearse(ledger):
