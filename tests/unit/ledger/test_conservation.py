@@ -4,7 +4,7 @@ Gifts, red packets and their fees are asked as gifting does, by its events, whic
 """
 
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from services.ledger.codec import encode
 from services.ledger.domain.commands import (
+    PUBLIC,
     Adjust,
     AnyCommand,
     Award,
@@ -27,12 +28,14 @@ from services.ledger.domain.commands import (
     Post,
     Release,
     Resume,
-    ReverseUsage,
+    Reverse,
+    SetThresholds,
     Suspend,
     Touch,
     Transfer,
     Usage,
 )
+from services.ledger.domain.rules import GivenThresholds
 from services.ledger.outcomes import Outcome, UsageOutcome
 from shared.calendar import add_months
 from shared.contracts.gifting import (
@@ -86,6 +89,9 @@ def saga_of(event: GiftOffered | ShareClaimed) -> str:
 class BankMachine(RuleBasedStateMachine):
     """Random commands on a bank whose processes die and whose messages repeat, swap, get lost."""
 
+    # Every kind of command that was ever asked, each after a dry run of it.
+    asked_kinds: ClassVar[set[type]] = set()
+
     def __init__(self) -> None:
         super().__init__()
         self.keys = 0
@@ -119,6 +125,7 @@ class BankMachine(RuleBasedStateMachine):
 
         A dry run just before says what will happen, to the last id.
         """
+        self.asked_kinds.update(map(type, commands))
         rehearsed = self.bank.rehearse(*commands)
         if crash:
             with suppress(CrashError):
@@ -288,7 +295,8 @@ class BankMachine(RuleBasedStateMachine):
         if lines:
             account, line = data.draw(st.sampled_from(lines))
             # Reversing again, with another key, is refused and must change nothing.
-            self.do(ReverseUsage(key=self.key(), account=account, line=line), crash=crash)
+            undo = Reverse(key=self.key(), account=account, usage_id=line.usage_id, reason="test")
+            self.do(undo, crash=crash)
 
     @rule(data=st.data(), crash=CRASHES)
     def claw_back(self, data: st.DataObject, crash: str) -> None:
@@ -305,6 +313,24 @@ class BankMachine(RuleBasedStateMachine):
                 ClawBack(key=self.key(), account=account, transfer_id=transfer_id, reason="test"),
                 crash=crash,
             )
+
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        percents=st.lists(st.integers(1, 100), max_size=2),
+        low=st.none() | AMOUNTS,
+        days=st.lists(st.integers(1, 40), max_size=2),
+        own=st.booleans(),
+        crash=CRASHES,
+    )
+    def set_thresholds(
+        self, who: str, percents: list[int], low: int | None, days: list[int], *, own: bool,
+        crash: str,
+    ) -> None:  # fmt: skip
+        given = GivenThresholds(
+            plan_used_percent=percents, low_balance_bytes=low, expiring_days=days
+        )
+        command = SetThresholds(key=self.key(), account=who, thresholds=given if own else None)
+        self.do(command, crash=crash)
 
     @rule(who=st.sampled_from(PEOPLE), what=st.sampled_from([Suspend, Resume, Resume]))
     def suspend_or_resume(self, who: str, what: type[Suspend | Resume]) -> None:
@@ -439,8 +465,16 @@ class BankMachine(RuleBasedStateMachine):
         assert paid == (fees.received if fees is not None else 0)
 
 
-BankMachine.TestCase.settings = settings(
+class TestConservation(BankMachine.TestCase):  # type: ignore[valid-type, misc]
+    """The machine, run."""
+
+    def runTest(self) -> None:  # noqa: N802 The name is unittest's.
+        """Run it; every public command must have been among what it did."""
+        super().runTest()
+        assert set(PUBLIC) <= BankMachine.asked_kinds
+
+
+TestConservation.settings = settings(
     max_examples=200, stateful_step_count=40, deadline=None, derandomize=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
-TestConservation = BankMachine.TestCase
