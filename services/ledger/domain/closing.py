@@ -9,6 +9,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Close, CloseMonth
 from services.ledger.domain.context import Context, Meta, facts, known
 from services.ledger.domain.lots import Lot
+from services.ledger.domain.rules import CarryOver
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import (
     DataCarriedOver,
@@ -80,6 +81,9 @@ def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Ev
         yield from _settle(account, month, lots, context, common)
 
 
+NOTHING = CarryOver()
+
+
 class Ending(NamedTuple):
     """Bytes of a lot that end with it, as they have since an instant (milliseconds)."""
 
@@ -93,23 +97,24 @@ def ending(account: Account, context: Context) -> list[Ending]:
 
     What may carry over shares its close's share and cap: when more of it comes, more of it ends.
     """
-    rule = context.carry_over(account.plan_in(context.month))
     found: list[Ending] = []
     limited: dict[str, list[Lot]] = {}
     for lot in account.lots.values():
-        if lot.expires_at <= context.now or lot.remaining <= lot.held:
+        if lot.remaining <= lot.held:
             continue
+        month = context.calendar.month_of(lot.expires_at - 1) if lot.carries else ""
+        rule = context.carry_over(account.plan_in(month), month) if lot.carries else NOTHING
         if not rule.may_carry(lot):
             found.append(Ending(lot, lot.free, lot.granted_at))
         elif rule.is_limited:
-            limited.setdefault(context.calendar.month_of(lot.expires_at - 1), []).append(lot)
+            limited.setdefault(month, []).append(lot)
     for month, lots in limited.items():
         for scope in _scopes(lots):
             due = [lot for lot in lots if lot.scope == scope]
             _, expired = Carrying(account, month, scope, context).split(due)
             since = max(lot.granted_at for lot in due)
             found += [Ending(account.lots[part.lot_id], part.bytes, since) for part in expired]
-    return found
+    return [part for part in found if part.lot.expires_at > context.now]
 
 
 def _settle(
@@ -164,7 +169,7 @@ class Carrying:
         calendar = context.calendar
         last = calendar.month_end(month) - 1
         self._rules = context.rulebook.at(last)
-        self._rule = context.rulebook.carry_over(account.plan_in(month), last)
+        self._rule = context.carry_over(account.plan_in(month), month)
         voucher = self._rule.mode == "convert_to_voucher"
         kind = "voucher" if voucher else "carry"
         name = scope if isinstance(scope, str) else "+".join(scope)

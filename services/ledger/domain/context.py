@@ -43,7 +43,7 @@ class Context:
         self.plan_lot = f"plan:{self.month}"
         self._offers = offers
         self._plans: dict[str | None, Plan | None] = {}
-        self._carry_overs: dict[str | None, CarryOver] = {}
+        self._carry_overs: dict[tuple[str | None, str], CarryOver] = {}
 
     @cached_property
     def day(self) -> str:
@@ -66,12 +66,16 @@ class Context:
             self._plans[name] = self.rulebook.plan(name, self.now)
         return self._plans[name]
 
-    def carry_over(self, plan: str | None) -> CarryOver:
-        """Return what the close of the running month does with a plan; each is looked up once."""
-        if plan not in self._carry_overs:
-            last = self.calendar.month_end(self.month) - 1
-            self._carry_overs[plan] = self.rulebook.carry_over(plan, last)
-        return self._carry_overs[plan]
+    def carry_over(self, plan: str | None, month: str) -> CarryOver:
+        """Return what a month's close does with a plan; each is looked up once.
+
+        It goes by the rules of the month's last instant.
+        """
+        found = self._carry_overs.get((plan, month))
+        if found is None:
+            last = self.calendar.month_end(month) - 1
+            found = self._carry_overs[plan, month] = self.rulebook.carry_over(plan, last)
+        return found
 
 
 def facts(meta: Meta, context: Context, account: str, reason: str | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from services.ledger.codec import decode_event
 from services.ledger.command_schemas import command_schemas
 from services.ledger.domain.commands import (
     Adjust,
+    AwardOnTerms,
     Buy,
     ChangePlan,
     CloseMonth,
@@ -23,8 +24,9 @@ from services.ledger.domain.monitors import DAY_MS, crossings, due_at
 from services.ledger.domain.rules import CarryOver, GivenThresholds, Rules
 from shared.calendar import add_months
 from shared.contracts.ledger import ThresholdCrossed
+from shared.contracts.offers import RewardTerms
 from shared.ids import stream_id
-from tests.support.gateway import PEOPLE, lived_bank
+from tests.support.gateway import PEOPLE, funded_bank, lived_bank
 from tests.support.memory import (
     CALENDAR,
     LIMITS,
@@ -182,6 +184,21 @@ def test_what_comes_above_a_cap_is_told_again() -> None:
     assert expiring(capped)[1:] == [{"plan:2015-08": 5 * MIB}]
     touch(capped, "2015-08-31T00:00:00")
     assert len(expiring(capped)) == 2
+
+
+def test_what_has_ended_and_will_be_carried_over_has_its_part_of_the_cap() -> None:
+    bank = funded_bank(rulebook=carrying(CarryOver(mode="auto_extend", cap_bytes=20 * MIB)))
+    terms = RewardTerms(
+        kind="pack", valid_from=bank.clock.at, carries=True,
+        expires_at=CALENDAR.parse("2015-08-20T00:00:00"),
+    )  # fmt: skip
+    bank.do(
+        AwardOnTerms(key="a", account="campaign:ride", subscriber="ann", bytes=8 * MIB, terms=terms)
+    )
+    bank.settle()
+    touch(bank, "2015-08-29T00:00:00")
+    assert expiring(bank) == [{"plan:2015-08": 18 * MIB}]
+    assert expired_by_close(bank, "ann") == {"plan:2015-08": 18 * MIB}
 
 
 def test_the_close_that_comes_decides_and_not_todays_rules(bank: MemoryBank) -> None:
