@@ -1,9 +1,20 @@
 """The rule files of docs/examples/rules, each lived through for three months."""
 
 from pathlib import Path
+from typing import Literal
 
-from services.ledger.domain.commands import Buy, CloseMonth, OpenAccount, Transfer, Usage
+import pytest
+
+from services.ledger.domain.commands import (
+    AwardOnTerms,
+    Buy,
+    CloseMonth,
+    OpenAccount,
+    Transfer,
+    Usage,
+)
 from services.ledger.rules import load_rules
+from shared.contracts.offers import RewardTerms
 from tests.support.memory import CALENDAR, MemoryBank
 
 RULES = Path(__file__).parents[3] / "docs" / "examples" / "rules"
@@ -57,6 +68,32 @@ def test_in_china_gifts_and_dated_packs_do_not_carry_and_monthly_packs_do() -> N
     bank.do(Buy(key="dated", account="ann", bytes=9 * MIB, expires_at="2015-10-31T00:00:00"))
     result = close(bank, "2015-10", "2015-11-01T06:00:00")
     assert result == {"carried_bytes": 107 * MIB, "expired_bytes": 14 * MIB}
+
+
+@pytest.mark.parametrize("rules", sorted(each.stem for each in RULES.glob("*.json")))
+@pytest.mark.parametrize("kind", ["award", "reward"])
+def test_what_somebody_got_carries_over_nowhere_whatever_was_promised(
+    rules: str, kind: Literal["award", "reward"]
+) -> None:
+    plan = next(iter(load_rules(RULES / f"{rules}.json", CALENDAR).latest().plans))
+    bank = bank_with(rules, plan, "2015-08-01T00:00:00")
+    terms = RewardTerms(
+        kind=kind, valid_from=bank.clock.at, expires_at=CALENDAR.month_end("2015-08"), carries=True
+    )
+    bank.do(
+        OpenAccount(key="o", account="partner:any"), Buy(key="b", account="partner:any", bytes=GIB)
+    )
+    bank.do(
+        AwardOnTerms(key="a", account="partner:any", subscriber="ann", bytes=5 * MIB, terms=terms)
+    )
+    bank.settle()
+    assert close(bank, "2015-08", "2015-09-01T06:00:00")["expired_bytes"] == 5 * MIB
+
+
+def test_the_examples_exclude_every_kind_that_somebody_else_gave() -> None:
+    for file in RULES.glob("*.json"):
+        for plan in load_rules(file, CALENDAR).latest().plans.values():
+            assert {"gift", "red_packet", "award", "reward"} <= set(plan.carry_over.excluded_kinds)
 
 
 def test_at_att_the_plan_is_used_before_what_was_rolled_over() -> None:
