@@ -20,6 +20,7 @@ from infra.cli.reports import minutes
 STATES = ("drafted", "approved", "running", "paused", "ended")
 # What a file says besides the terms.
 NAMES = ("campaign", "partner", "asp_id")
+ACTS = (("device", "on a device"), ("address", "from an address"))
 WAIT_S = 10
 STEP_S = 0.2
 
@@ -269,10 +270,16 @@ def _offer(offer: Document) -> str:
 
 
 def _budget(budget: Document) -> str:
-    if budget.get("unlimited"):
-        return "unlimited, paid later"
     total = budget.get("total_bytes")
-    return "what it is funded with" if total is None else f"at most {human_bytes(total)}"
+    whole = "what it is funded with" if total is None else f"at most {human_bytes(total)}"
+    limits = [
+        f"{human_bytes(budget[f'per_{what}_bytes'])} a {what}" for what in ("day", "subscriber")
+        if f"per_{what}_bytes" in budget
+    ] + [
+        f"{budget[f'per_{what}_claims']} acts {by}" for what, by in ACTS
+        if f"per_{what}_claims" in budget
+    ]  # fmt: skip
+    return ", ".join(["unlimited, paid later" if budget.get("unlimited") else whole, *limits])
 
 
 def _show_campaigns(output: Output, answer: Document) -> None:

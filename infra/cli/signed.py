@@ -35,13 +35,19 @@ def secret_option(command: Any) -> Any:
 @click.option("--token", help="The token of the entrance by which the subscriber came.")
 @click.option("--happened-at", help="When (ISO 8601; else now, by the bank's clock).")
 @click.option("--file", type=click.Path(path_type=Path), help="A call's body, as JSON.")
-@click.option("--request-id", help="The call's id: the same has the same answer (else a new one).")
+@click.option("--device", help="From which device: a hash (16 hex digits or more).")
+@click.option("--address", help="From which address: a hash (16 hex digits or more).")
+@click.option(
+    "--request-id",
+    help="The call's id (else a new one): told again by it, with the same --happened-at, a"
+    " completion has the same answer.",
+)
 @secret_option
 @bank_option
 def complete(
     bank: Bank, output: Output, partner: str, campaign: str | None, task: str | None, *,
     subscriber: str | None, token: str | None, happened_at: str | None, file: Path | None,
-    request_id: str | None, secret_file: Path | None,
+    device: str | None, address: str | None, request_id: str | None, secret_file: Path | None,
 ) -> None:  # fmt: skip
     """Tell, as the partner, that a subscriber has done a TASK of a CAMPAIGN (or what FILE says)."""
     with tasks_of(bank, output) as tasks:
@@ -50,7 +56,10 @@ def complete(
         elif campaign is None or task is None:
             raise click.UsageError("name CAMPAIGN and TASK, or a --file")
         else:
-            told = {"campaign": campaign, "task": task, "subscriber": subscriber, "token": token}
+            told = {
+                "campaign": campaign, "task": task, "subscriber": subscriber, "token": token,
+                "device": device, "address": address,
+            }  # fmt: skip
             told["happened_at"] = happened_at or tasks.get("/v1/clock")["now"]
             body = {name: value for name, value in told.items() if value is not None}
         answer = _call(tasks, partner, "completions", body, request_id, secret_file)
@@ -133,7 +142,7 @@ def _read(file: Path) -> Any:
 
 def _show(output: Output, found: dict[str, Any]) -> None:
     for each in found.get("answers", [found]):
-        why = f" ({each['code']}: {each.get('detail', '')})" if "code" in each else ""
-        output.line(f"{each['request_id']}: {each['status']}{why}")
+        why = ": ".join(each[name] for name in ("code", "detail") if name in each)
+        output.line(f"{each['request_id']}: {each['status']}" + (f" ({why})" if why else ""))
         for claim in each.get("claims", []):
             output.line(f"  claim {claim['claim_id']}: {claim['state']}, {claim['bytes']:,} bytes")

@@ -15,6 +15,15 @@ Document = dict[str, Any]
 CLAIM_ID = re.compile(r"[0-9a-f]{32}")
 
 
+def where_options(command: Any) -> Any:
+    """Give a command `--device` and `--address`."""
+    for what in ("address", "device"):
+        command = click.option(
+            f"--{what}", help=f"From which {what}: a hash (16 hex digits or more)."
+        )(command)
+    return command
+
+
 @click.group()
 def task() -> None:
     """Show tasks, do them for somebody, show and take back what they earned."""
@@ -35,14 +44,17 @@ def list_tasks(bank: Bank, output: Output, campaign: str) -> None:
 @click.argument("campaign")
 @click.argument("subscriber")
 @click.option("--invited-by", help="Who invited the subscriber.")
+@where_options
 @key_option
 @bank_option
 def enter(
     bank: Bank, output: Output, campaign: str, subscriber: str, *, invited_by: str | None,
-    key: str | None,
+    device: str | None, address: str | None, key: str | None,
 ) -> None:  # fmt: skip
     """Let a subscriber come by our entrance to a campaign; prints the token for the partner."""
-    body = {"subscriber": subscriber, **({"invited_by": invited_by} if invited_by else {})}
+    body = {"subscriber": subscriber} | _given(
+        invited_by=invited_by, device=device, address=address
+    )
     with tasks_of(bank, output) as tasks:
         answer = _write(tasks, f"/v1/campaigns/{campaign}/entrances", body, key)
     output.show(answer, lambda: output.line(answer["token"]))
@@ -85,17 +97,18 @@ def visit(bank: Bank, output: Output, campaign: str, name: str, token: str, visi
 @click.option("--token", help="The token of the ad's start, or of the shared link.")
 @click.option("--answers", help="A quiz's answers, each a choice's place from 0: `0,2,1`.")
 @click.option("--entry", help="The entry of a lucky draw, by any name of yours.")
+@where_options
 @key_option
 @bank_option
 def do(
     bank: Bank, output: Output, campaign: str, name: str, subscriber: str, *, token: str | None,
-    answers: str | None, entry: str | None, key: str | None,
+    answers: str | None, entry: str | None, device: str | None, address: str | None,
+    key: str | None,
 ) -> None:  # fmt: skip
     """Do a task that the bank sees, for a subscriber: sign in, redeem an ad, draw."""
-    given = {"token": token, "answers": _numbers(answers), "entry": entry}
-    body = {"subscriber": subscriber} | {
-        field: value for field, value in given.items() if value is not None
-    }
+    body = {"subscriber": subscriber} | _given(
+        token=token, answers=_numbers(answers), entry=entry, device=device, address=address
+    )
     with tasks_of(bank, output) as tasks:
         answer = _write(tasks, f"/v1/tasks/{campaign}/{name}/done", body, key)
     output.show(answer, lambda: _show_claim(output, answer))
@@ -134,11 +147,10 @@ def claims(
             answer = tasks.get(f"/v1/claims/{which}")
             output.show(answer, lambda: _show_claim(output, answer))
             return
-        asked = {
-            "account": which, "campaign": campaign, "task": name, "state": in_state,
-            "after": after, "limit": str(limit),
-        }  # fmt: skip
-        query = {field: value for field, value in asked.items() if value is not None}
+        query = _given(
+            account=which, campaign=campaign, task=name, state=in_state, after=after,
+            limit=str(limit),
+        )  # fmt: skip
         answer = tasks.get("/v1/claims", **query)
     output.show(answer, lambda: _show_claims(output, answer))
 
@@ -159,6 +171,10 @@ def _write(tasks: Service, path: str, body: Any, key: str | None) -> Any:
     return tasks.write(path, body, {"Idempotency-Key": key or uuid4().hex}).body
 
 
+def _given(**fields: Any) -> Document:
+    return {field: value for field, value in fields.items() if value is not None}
+
+
 def _numbers(text: str | None) -> list[int] | None:
     if text is None:
         return None
@@ -169,8 +185,12 @@ def _numbers(text: str | None) -> list[int] | None:
 
 
 def _show_tasks(output: Output, campaign: str, found: list[Document]) -> None:
-    rows = [(each["name"], each["kind"], each.get("title", ""), _earns(each)) for each in found]
-    output.table(f"Tasks of {campaign}", ["task", "kind", "title", "earns"], rows)
+    rows = [
+        (each["name"], each["kind"], each.get("title", ""), _earns(each), _credited(each))
+        for each in found
+    ]
+    columns = ["task", "kind", "title", "earns", "credited"]
+    output.table(f"Tasks of {campaign}", columns, rows)
 
 
 def _earns(each: Document) -> str:
@@ -180,6 +200,11 @@ def _earns(each: Document) -> str:
     if isinstance(amount, dict):
         return f"{human_bytes(amount['least'])} to {human_bytes(amount['most'])}"
     return human_bytes(amount) if amount else "as usual"
+
+
+def _credited(each: Document) -> str:
+    days = (each.get("reward") or each["terms"]).get("pending_days", 0)
+    return f"after {days} days" if days else "at once"
 
 
 def _show_claim(output: Output, answer: Document) -> None:

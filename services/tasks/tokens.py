@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import tuple_row
 
-from services.tasks.domain.tasks.completion import Token
+from services.tasks.domain.tasks.completion import SECOND_MS, Token
 from services.tasks.store import Store
 from shared.errors import ConflictError
 from shared.ids import digest
@@ -26,12 +26,13 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (token_id) DO NOTHIN
 """
 BY_ID = f"SELECT token, {COLUMNS} FROM task_tokens WHERE token_id = %s"
 BY_TOKEN = f"SELECT token, {COLUMNS} FROM task_tokens WHERE token = ANY(%s)"
-# The last one before something happened.
+# The last one before something happened, or within its second: so exactly it is told.
 ENTRANCES = f"""
 SELECT h, found.* FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS asked (c, s, h)
 CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM task_tokens
-    WHERE use = 'entrance' AND campaign = c AND subscriber = s AND issued_at <= h
+    WHERE use = 'entrance' AND campaign = c AND subscriber = s
+        AND issued_at <= h + {SECOND_MS - 1} AND issued_at - issued_at %% {SECOND_MS} <= h
     ORDER BY issued_at DESC LIMIT 1
 ) AS found
 """

@@ -171,6 +171,23 @@ def test_an_old_key_is_good_until_its_end_and_the_new_one_at_once(
     assert new.complete(token, "r1").data == caller.complete(token, "r1").data
 
 
+@pytest.mark.parametrize("named_by", ["token", "subscriber"])
+def test_whole_seconds_do_not_lose_the_entrance_of_that_second(
+    world: ClaimsWorld, caller: Caller, named_by: str
+):
+    world.ledger.at("2015-08-10T12:00:00.900+08:00")
+
+    def told(subscriber: str, happened_at: str) -> str:
+        token, _ = world.enter("august", subscriber)
+        who = {"token": token} if named_by == "token" else {"subscriber": subscriber}
+        body = {"campaign": "august", "task": "ride", "happened_at": happened_at} | who
+        answer = caller.send("completions", body, f"r-{subscriber}").json
+        return str(answer.get("code", answer["status"]))
+
+    assert told("ann", HAPPENED) == "pending"
+    assert told("bob", "2015-08-10T11:59:59.999+08:00") == "not_attributed"
+
+
 def test_a_suspended_partner_or_one_without_a_contract_is_refused(
     world: ClaimsWorld, caller: Caller
 ):

@@ -82,6 +82,14 @@ def test_an_order_earns_only_within_30_days_of_an_entrance_before_it(
     assert (found.reward is None) == bool(code)
 
 
+def test_what_happened_within_the_second_of_the_entrance_came_of_it():
+    entrance = token(NOW - HOUR_MS + 371)
+    told = done.partner_event(RIDE, "ann", NOW - HOUR_MS, entrance, ON, SEED)
+    assert (told.code, told.attributed_at) == ("", entrance.issued_at)
+    before = done.partner_event(RIDE, "ann", NOW - HOUR_MS - 1, entrance, ON, SEED)
+    assert before.code == "not_attributed"
+
+
 def test_an_event_arrives_within_72_hours_of_happening():
     def told(ago_ms: int) -> Earned:
         return done.partner_event(RIDE, "ann", NOW - ago_ms, token(NOW - 9 * DAY_MS), ON, SEED)

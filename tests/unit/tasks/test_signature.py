@@ -1,6 +1,7 @@
 """A partner's signature: what is taken, and what is refused with which code."""
 
 import base64
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -29,10 +30,13 @@ def code_of(signed: Signed, wall_ms: int = WALL_MS, keys=(OLD, NEW)) -> str:
 
 
 def test_the_example_of_the_standard_is_signed_as_it_says():
-    """The vector of the Standard Webhooks reference libraries."""
-    secret = secret_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    found = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    """The vector of the Standard Webhooks reference libraries, which docs/http.md shows, too."""
+    secret, message = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"
+    at, body = 1614265330, '{"test": 2432232314}'
+    found = sign(secret_of(secret), message, at, body.encode())
     assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    page = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
+    assert [each for each in (secret, message, str(at), body, found) if each not in page] == []
 
 
 def test_old_and_new_key_are_both_good_while_they_are_exchanged():

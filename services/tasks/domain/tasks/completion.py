@@ -51,6 +51,8 @@ from shared.ids import digest
 HOUR_MS = 3_600_000
 # A clock may be a little fast.
 FUTURE_MS = 5 * 60_000
+# Partners tell whole seconds: what happened within the second of the entrance came of it.
+SECOND_MS = 1_000
 PARTNER_STEPS: dict[type[PartnerTask], str] = {
     Registration: "registered", FirstOrder: "ordered", Install: "installed", Survey: "surveyed",
 }  # fmt: skip
@@ -135,7 +137,7 @@ def partner_event(
     issued_at = 0 if entrance is None else entrance.issued_at
     if task.attributed:
         code = ""
-        if entrance is None or issued_at > happened_at:
+        if entrance is None or issued_at // SECOND_MS * SECOND_MS > happened_at:
             code, issued_at = "not_attributed", 0
         elif happened_at - issued_at > on.rules.attribution_days * DAY_MS:
             code = "attribution_expired"
