@@ -194,8 +194,14 @@ def query(schema: Schema) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(request.args.to_dict())
     except ValidationError as error:
-        raise InvalidError("the query has errors", errors=error.messages) from error
+        raise InvalidError(_mistakes(error.messages_dict), errors=error.messages) from error
     return loaded
+
+
+def _mistakes(messages: dict[str, Any]) -> str:
+    """Say in one line what is wrong with which parameters."""
+    told = [f"`{name}`: {' '.join(map(str, texts))}" for name, texts in messages.items()]
+    return f"the query has errors: {' '.join(told)}"
 
 
 class Duration(fields.Field[int]):

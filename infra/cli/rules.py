@@ -82,10 +82,21 @@ def put(
         body: Document = {"rules": document}
         if effective_from is not None:
             body["effective_from"] = effective_from
-        result = ledger.post("/v1/rules", body).body
+        result = _put(ledger, body)
     what = "is put" if result["new"] else "says this already: nothing is new"
     when = f"in force from {result['effective_from']}"
     output.show(result, lambda: output.line(f"version {result['version']} {what}; {when}"))
+
+
+def _put(ledger: Service, body: Document) -> Document:
+    try:
+        result: Document = ledger.post("/v1/rules", body).body
+    except CliError as error:
+        if error.code != "rules_too_early" or "effective_from" in body:
+            raise
+        detail = f"{error.detail} as the file says; --effective-from gives another time"
+        raise CliError(error.code, detail, **error.extra) from error
+    return result
 
 
 def read_rules_file(file: Path) -> Document:
@@ -177,10 +188,12 @@ def _show_versions(output: Output, answer: Document) -> None:
     now = _numbered(answer, answer["in_force"])
     plans = [
         (name, human_bytes(plan["bytes_per_month"]), plan["carry_over"]["mode"],
-         plan["carry_over"]["share_percent"], plan["carry_over"]["cap_bytes"])
+         plan["carry_over"]["share_percent"], plan["carry_over"]["cap_bytes"],
+         plan["carry_over"]["months"], ", ".join(plan["carry_over"]["excluded_kinds"]))
         for name, plan in now["plans"].items()
     ]  # fmt: skip
-    output.table("Plans", ["plan", "a month", "carry-over", "share %", "cap (B)"], plans)
+    columns = ["plan", "a month", "carry-over", "share %", "cap (B)", "months", "but not"]
+    output.table(f"Plans in version {answer['in_force']}", columns, plans)
 
 
 def _show_changes(output: Output, changes: list[Document]) -> None:

@@ -84,7 +84,7 @@ class Gateway:
             positions, is_open, sums, lots = queries.balance_at(cursor, account, at)
         answer = {**self.fresh.meta(positions or {}, wanted, now), "at": self.calendar.text(at)}
         if not is_open:
-            raise _no_account(account, stale=answer["stale"])
+            raise _no_account(account, stale=answer["stale"], at=answer["at"])
         if sums["unknown"]:
             raise UnavailableError("a view is behind another one, try again")
         return {
@@ -312,11 +312,11 @@ class Gateway:
         }
 
 
-def _no_account(account: str, *, stale: bool) -> RefusedError:
+def _no_account(account: str, *, stale: bool, at: str | None = None) -> RefusedError:
+    when = "is known here" if at is None else f"was open at {at}"
     return RefusedError(
-        "account_not_found", f"no account {account} is known here", 404,
-        account=account, stale=stale,
-    )  # fmt: skip
+        "account_not_found", f"no account {account} {when}", 404, account=account, stale=stale
+    )
 
 
 def _lot_cursor(lot: Answer) -> str:

@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 from services.ledger.application import Ledger
 from services.ledger.codec import encode
 from services.ledger.domain.context import Meta
-from services.ledger.domain.rules import RuleBook, Rules
+from services.ledger.domain.rules import Plan, RuleBook, Rules
 from services.ledger.partition import Partition
 from services.ledger.publishing import Version, add_versions, content, last_version, versions_in
 from shared.contracts.ledger import RulesPublished
@@ -18,6 +18,7 @@ from shared.errors import InvalidError, RefusedError
 # So long every process has time to see a version before it is in force.
 LEAD_MS = 60_000
 FETCH_ROWS = 2_000
+SOME_PLAN = "$.plans[...]"
 
 
 class PlanFacts(msgspec.Struct):
@@ -42,7 +43,7 @@ def read_rules(document: dict[str, Any]) -> Rules:
         )
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at ")
-        where = place.strip("`") or "$"
+        where = _named(document, place.strip("`") or "$")
         raise InvalidError(f"{text}, at {where}", pointer=where) from error
     if not rules.plans:
         raise InvalidError("rules need at least one plan", pointer="$.plans")
@@ -51,6 +52,17 @@ def read_rules(document: dict[str, Any]) -> Rules:
             where = f"$.order_of_use.{name}"
             raise InvalidError(f"each stands once, at {where}", pointer=where)
     return rules
+
+
+def _named(document: dict[str, Any], place: str) -> str:
+    """Return a mistake's place with the plan's name, which the reader of JSON leaves out."""
+    if place.startswith(SOME_PLAN):
+        for name, plan in document["plans"].items():
+            try:
+                msgspec.convert(plan, Plan, strict=True)
+            except msgspec.ValidationError:
+                return f"$.plans.{name}{place.removeprefix(SOME_PLAN)}"
+    return place
 
 
 def rules_now(partition: Partition) -> RuleBook:

@@ -46,8 +46,9 @@ def test_a_life_goes_on_under_new_rules_and_its_books_agree(local_bank: LocalBan
     places = {each["place"] for each in bank.json("rules", "diff", str(none))["changes"]}
     assert "plans.std-30mb.carry_over.mode" in places
 
-    too_early = bank.run("rules", "put", str(none), "--json")
-    assert json.loads(too_early.stderr)["code"] == "rules_too_early"
+    too_early = json.loads(bank.run("rules", "put", str(none), "--json").stderr)
+    assert too_early["code"] == "rules_too_early"
+    assert "--effective-from" in too_early["detail"]
     put = bank.json("rules", "put", str(none), "--effective-from", "2015-09-15T00:00")
     assert (put["version"], put["new"]) == (2, True)
     assert not bank.json("rules", "put", str(none))["new"]

@@ -73,7 +73,7 @@ def test_a_balance_at_any_instant_is_what_the_events_until_then_come_to(
         for at in sorted({*instants, *(at - 1 for at in instants), bank.clock.at}):
             state = state_at(bank, account, at)
             if state is None:
-                with pytest.raises(RefusedError):
+                with pytest.raises(RefusedError, match=f"no account {account} was open at"):
                     gateway.balance_at(account, at)
                 continue
             answer = gateway.balance_at(account, at)

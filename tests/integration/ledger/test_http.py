@@ -375,6 +375,10 @@ def test_questions_are_answered_and_unknown_parameters_refused(web):
     ):  # fmt: skip
         refused = web.client.get(path)
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), path
+    assert (
+        "`days`: Unknown field"
+        in (web.client.get("/v1/accounts/bob/forecast?days=7").json()["detail"])
+    )
     assert web.client.get("/v1/accounts/eve/forecast").json()["code"] == "account_not_found"
 
 

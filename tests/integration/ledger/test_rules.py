@@ -11,7 +11,7 @@ from services.ledger.rehearsal import SHARE, rehearse
 from services.ledger.rulebooks import put_rules, read_rules, spread_rules
 from services.ledger.verification import verify_partition
 from shared.contracts.ledger import RULES_STREAM, RulesPublished
-from shared.errors import RefusedError
+from shared.errors import InvalidError, RefusedError
 from shared.ids import partition_of
 from tests.support.ledger import MIB, RealLedger, as_admin
 from tests.support.memory import RULEBOOK
@@ -203,6 +203,16 @@ def test_the_dry_run_tells_of_every_changed_account_how_it_is_changed(ledger):
     report = end["result"]
     assert (report["changed_accounts"], len(report["most_changed"])) == (20, 10)
     assert report["carried_after_bytes"] == sum(row["carried_after_bytes"] for row in rows)
+
+
+def test_a_mistake_in_a_plan_is_told_with_the_plans_name():
+    wrong = {
+        **FIRST["plans"],
+        "std-1gb": {"bytes_per_month": 1, "carry_over": {"mode": "sometimes"}},
+    }
+    with pytest.raises(InvalidError) as refused:
+        changed(plans=wrong)
+    assert refused.value.extra["pointer"] == "$.plans.std-1gb.carry_over.mode"
 
 
 def test_before_any_close_there_is_nothing_to_rehearse(ledger):
