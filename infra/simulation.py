@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from infra.cli.usage_file import usage_row
+from infra.cli.usage_file import HOST, usage_row
 from infra.generator import Generator
 
 MIB = 1 << 20
@@ -25,11 +25,33 @@ PARTNERS = {
     "partner:music": ("campaign:music-listen",),
 }
 CAMPAIGNS = [(partner, each) for partner, campaigns in PARTNERS.items() for each in campaigns]
+# What campaigns pay of their own apps' traffic: one on credit, one out of its escrow. A cap keeps
+# both within what they get, so that whose record is charged first makes no difference.
+FREE_BYTES = 8 * MIB
+OFFERS: list[dict[str, Any]] = [
+    {
+        "campaign": "campaign:music-free", "partner": "partner:music", "version": 1,
+        "sponsor_id": "MUSIC", "asp_id": "music-app", "rating_group": "music",
+        "hosts": ["weibo.cn", "baidu.com"], "starts_at": 0, "budget": "unlimited",
+        "caps": {"per_subscriber_bytes": FREE_BYTES},
+    },
+    {
+        "campaign": "campaign:rides-free", "partner": "partner:rides", "version": 1,
+        "sponsor_id": "RIDES", "asp_id": "rides-app", "rating_group": "rides",
+        "hosts": ["diditaxi.com.cn", "udache.com"], "starts_at": 0, "budget": "escrow",
+        "caps": {"per_subscriber_bytes": FREE_BYTES},
+    },
+]  # fmt: skip
+SPONSORS = [(each["partner"], each["campaign"]) for each in OFFERS]
+# A red packet is claimed by so many; what is left then goes back at its deadline.
+SHARES = 4
+CLAIMS = 3
 # A month has four periods; each ends with deeds. Shares of the people who do something in one.
 PERIODS = 4
 DEEDS = {
-    "buy": 0.04, "transfer": 0.06, "hold": 0.04, "award": 0.06, "adjust": 0.006, "reverse": 0.006,
-    "suspend": 0.006, "change_plan": 0.01, "close_account": 0.002,
+    "buy": 0.04, "transfer": 0.06, "hold": 0.04, "red_packet": 0.02, "award": 0.06,
+    "adjust": 0.006, "reverse": 0.006, "suspend": 0.006, "change_plan": 0.01,
+    "close_account": 0.002,
 }  # fmt: skip
 # What a refusal may say in a life in which people try what they can't do.
 EXPECTED = frozenset({
@@ -66,6 +88,7 @@ class Life:
     living: list[str] = field(init=False)
     suspended: list[str] = field(default_factory=list)
     holds: list[tuple[str, str]] = field(default_factory=list)
+    packets: list[tuple[str, str, int]] = field(default_factory=list)
     usage: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,7 +102,8 @@ class Life:
         plans = random.choices(list(PLANS), weights=list(PLANS.values()), k=self.count)
         commands = [self._do("open", each, "open_account") for each in PARTNERS]
         commands += [
-            self._do("open", each, "open_account", partner=partner) for partner, each in CAMPAIGNS
+            self._do("open", each, "open_account", partner=partner)
+            for partner, each in [*CAMPAIGNS, *SPONSORS]
         ]
         commands += [
             self._do("open", name, "open_account", plan=plan, active_from=month)
@@ -90,7 +114,17 @@ class Life:
     def purchases(self, month: str) -> list[Command]:
         """Return commands by which partners buy what their campaigns give away in a month."""
         budget = max(64 * MIB, self.count * 2 * MIB)
+        free = self.count * FREE_BYTES
+        paid = [each for each in OFFERS if each["budget"] == "escrow"]
         return [
+            self._do(f"{month}:free", each["partner"], "buy", bytes=free) for each in paid
+        ] + [
+            self._do(
+                f"{month}:fund:{each['campaign']}", each["partner"], "fund",
+                campaign=each["campaign"], bytes=free,
+            )
+            for each in paid
+        ] + [
             self._do(
                 f"{month}:purchase", each, "buy", bytes=2 * budget * len(PARTNERS[each])
             )
@@ -115,6 +149,7 @@ class Life:
             yield {
                 "usage_id": row.usage_id, "account": row.subscriber,
                 "bytes": row.bytes * USAGE_SCALE, "occurred_at": row.occurred_at,
+                "host": row.columns[HOST] or None,
             }  # fmt: skip
 
     def deeds(self, period: Period, deadline: str) -> list[Command]:
@@ -126,6 +161,7 @@ class Life:
         random = self._random(when)
         commands = [self._do(f"{when}:resume", each, "resume") for each in self.suspended]
         commands += self._ends_of_holds(when, random)
+        commands += self._claims(when, random)
         for kind in DEEDS:
             for number in range(self._many(kind)):
                 commands += self._deed(f"{when}:{kind}:{number}", kind, random, deadline)
@@ -136,8 +172,13 @@ class Life:
 
     def heard(self, command: Command, outcome: dict[str, Any]) -> None:
         """Remember what a later deed needs of an outcome: the ids of holds."""
-        if command["type"] == "hold" and outcome["status"] == "done":
-            self.holds.append((command["account"], outcome["result"]["hold_id"]))
+        if command["type"] != "hold" or outcome["status"] != "done":
+            return
+        account, hold_id = command["account"], outcome["result"]["hold_id"]
+        if command["purpose"] == "red_packet":
+            self.packets.append((account, hold_id, command["bytes"] // SHARES))
+        else:
+            self.holds.append((account, hold_id))
 
     def _ends_of_holds(self, when: str, random: Random) -> list[Command]:
         commands = []
@@ -152,6 +193,18 @@ class Life:
         self.holds = []
         return commands
 
+    def _claims(self, when: str, random: Random) -> list[Command]:
+        commands = [
+            self._do(
+                f"{when}:claim:{number}:{claim}", account, "post", hold_id=hold_id, bytes=share,
+                to=self._other(random, account),
+            )
+            for number, (account, hold_id, share) in enumerate(self.packets)
+            for claim in range(CLAIMS)
+        ]  # fmt: skip
+        self.packets = []
+        return commands
+
     def _deed(self, key: str, kind: str, random: Random, deadline: str) -> list[Command]:
         who = random.choice(self.living)
         amount = random.randrange(1, 8) * MIB
@@ -161,8 +214,10 @@ class Life:
                 fields = {"bytes": amount * random.choice([1, 4, 16])}
             case "transfer":
                 fields = {"to": self._other(random, who), "bytes": amount}
-            case "hold":
-                fields = {"bytes": amount, "deadline": deadline}
+            case "hold" | "red_packet":
+                purpose = "gift" if kind == "hold" else kind
+                fields = {"bytes": amount, "deadline": deadline, "purpose": purpose}
+                kind = "hold"
             case "award":
                 fields = {"subscriber": who, "bytes": amount}
                 who = random.choice(CAMPAIGNS)[1]

@@ -111,6 +111,10 @@ class Service:
         """Send a body until it is answered. Raises CliError."""
         return self._repeat("POST", path, orjson.dumps(body), query, self._patience_s, {})
 
+    def put(self, path: str, body: Any) -> Answer:
+        """Put something in its place, until it is answered. Raises CliError."""
+        return self._repeat("PUT", path, orjson.dumps(body), {}, self._patience_s, {})
+
     def write(self, path: str, body: Any, headers: dict[str, str]) -> Answer:
         """Send a body with headers of its own until it is answered. Raises CliError."""
         return self._repeat("POST", path, orjson.dumps(body), {}, self._patience_s, headers)

@@ -181,23 +181,7 @@ class Loader:
             }
             for key, row in batch.rows.items()
         ]
-        return _Delivery(unseen, opened, self._charge(lines))
-
-    def _charge(self, lines: list[dict[str, Any]]) -> Answer:
-        """Charge records; what waits for its sponsor's share is sent again until it is decided."""
-        answer = self._ledger.post("/v1/usage", {"lines": lines})
-        outcomes = answer.body["outcomes"]
-        waited_s = 0.0
-        while waiting := [n for n, each in enumerate(outcomes) if each["status"] == RETRY]:
-            if waited_s > WAITS_S_MAX:
-                raise CliError("quota_refilling", "a campaign's share did not come; repeat it")
-            pause_s = min(PAUSE_S_MAX, max(PAUSE_S, waited_s / 4))
-            time.sleep(pause_s)
-            waited_s += pause_s
-            again = self._ledger.post("/v1/usage", {"lines": [lines[n] for n in waiting]})
-            for place, outcome in zip(waiting, again.body["outcomes"], strict=True):
-                outcomes[place] = outcome | {"first": _first(outcome, again)}
-        return answer
+        return _Delivery(unseen, opened, charge(self._ledger, lines))
 
     def _open_accounts(self, opening: Opening, subscribers: list[str]) -> int:
         opened = 0
@@ -251,6 +235,23 @@ class Loader:
             f" ({counts.duplicates:,} were known, {counts.rejected:,} rejected); repeating is safe",
             **failure.extra,
         )
+
+
+def charge(ledger: Service, lines: list[dict[str, Any]]) -> Answer:
+    """Charge records; what waits for its sponsor's share is sent again until it is decided."""
+    answer = ledger.post("/v1/usage", {"lines": lines})
+    outcomes = answer.body["outcomes"]
+    waited_s = 0.0
+    while waiting := [n for n, each in enumerate(outcomes) if each["status"] == RETRY]:
+        if waited_s > WAITS_S_MAX:
+            raise CliError("quota_refilling", "a campaign's share did not come; repeat it")
+        pause_s = min(PAUSE_S_MAX, max(PAUSE_S, waited_s / 4))
+        time.sleep(pause_s)
+        waited_s += pause_s
+        again = ledger.post("/v1/usage", {"lines": [lines[n] for n in waiting]})
+        for place, outcome in zip(waiting, again.body["outcomes"], strict=True):
+            outcomes[place] = outcome | {"first": _first(outcome, again)}
+    return answer
 
 
 def _first(outcome: dict[str, Any], answer: Answer) -> bool:

@@ -13,10 +13,10 @@ import rich_click as click
 
 from infra.cli.client import Answer, Service, gateway_of, ledger_of, read_fresh
 from infra.cli.commands import send
-from infra.cli.loader import BATCH_LINES, IN_FLIGHT_MAX
+from infra.cli.loader import BATCH_LINES, IN_FLIGHT_MAX, charge
 from infra.cli.output import Bank, CliError, Output, Progress, Report, bank_option, human_bytes
 from infra.runtime import clock as bank_clock
-from infra.simulation import EXPECTED, Command, Life, Line, Period, periods_of
+from infra.simulation import EXPECTED, OFFERS, Command, Life, Period, periods_of
 from shared.calendar import Calendar, add_months
 
 SEED = 800
@@ -56,7 +56,7 @@ class Counts:
 def simulate(
     bank: Bank, output: Output, subscribers: int, months: int, seed: int, rows_per_day: int | None
 ) -> None:
-    """Let a sandbox live through months: plans, usage, gifts, holds, awards, complaints, closes.
+    """Let a sandbox live through months: plans, usage, gifts, awards, sponsors, closes and more.
 
     It moves the clock, closes each month, checks that the bank's sums agree, and ends in `verify`.
     """
@@ -91,6 +91,9 @@ class Simulation:
         start = datetime.fromtimestamp(now / 1000, self._zone).date()
         report = bars.add("Opening accounts", None)
         self._send(self._life.openings(first), report)
+        for offer in OFFERS:
+            name = offer["campaign"].removeprefix("campaign:")
+            self._ledger.put(f"/v1/offers/{name}", offer)
         bar = bars.add("Days", None)
         days = lived = 0
         spans = [self._periods(add_months(first, number), start) for number in range(months)]
@@ -129,18 +132,16 @@ class Simulation:
             while batch := list(islice(lines, BATCH_LINES)):
                 if len(waiting) == IN_FLIGHT_MAX:
                     self._count_usage(waiting.popleft().result())
-                waiting.append(pool.submit(self._post_usage, batch))
+                waiting.append(pool.submit(charge, self._ledger, batch))
             while waiting:
                 self._count_usage(waiting.popleft().result())
-
-    def _post_usage(self, batch: list[Line]) -> Answer:
-        return self._ledger.post("/v1/usage", {"lines": batch})
 
     def _count_usage(self, answer: Answer) -> None:
         for outcome in answer.body["outcomes"]:
             self.counts.usage["rows"] += 1
             self.counts.usage["repeated"] += bool(outcome["repeated"])
             self.counts.usage["spent_bytes"] += outcome["spent_bytes"]
+            self.counts.usage["sponsored_bytes"] += outcome["sponsored_bytes"]
             self.counts.usage["unfunded_bytes"] += outcome["unfunded_bytes"]
             self._count_refusal("usage", outcome)
 
@@ -224,6 +225,7 @@ def _show(output: Output, result: Document) -> None:
     usage, check = result["usage"], result["verify"]
     output.line(
         f"{usage['rows']:,} usage records, {human_bytes(usage['spent_bytes'])} spent,"
+        f" {human_bytes(usage['sponsored_bytes'])} sponsored,"
         f" {human_bytes(usage['unfunded_bytes'])} unfunded, in {result['seconds']} s"
     )
     what = "all is well" if check["ok"] else f"NOT equal: {check['first_difference']}"

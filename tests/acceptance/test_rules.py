@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks.year import compare
 from tests.support.bank import LocalBank
 
 pytestmark = pytest.mark.slow
@@ -22,6 +23,11 @@ def test_a_life_goes_on_under_new_rules_and_its_books_agree(local_bank: LocalBan
     assert before["ok"]
     assert [each["month"] for each in before["month_ends"]] == ["2015-08"]
     assert before["month_ends"][0]["carried_bytes"] > 0
+    assert before["usage"]["sponsored_bytes"] > 0
+    # `why` of the records sums up to every bill, a sponsor's too.
+    bills = compare(bank.bank)
+    assert bills.different == []
+    assert 0 < bills.sponsored_bytes <= before["usage"]["sponsored_bytes"]
     assert all(before["commands"][kind] for kind in ("hold", "post", "reverse", "close_account"))
 
     shown = bank.json("rules", "show", "1")

@@ -3,7 +3,7 @@
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from infra.simulation import DEEDS, Life, Period, periods_of
+from infra.simulation import CLAIMS, DEEDS, OFFERS, Life, Period, periods_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
 WEEK = Period(date(2015, 8, 1), date(2015, 8, 8))
@@ -36,7 +36,28 @@ def test_every_key_is_unique_on_its_account() -> None:
 
 def test_every_kind_of_deed_is_done_even_in_a_small_bank() -> None:
     *_, first, _ = told(1)
-    assert {each["type"] for each in first} == set(DEEDS)  # type: ignore[attr-defined]
+    done = {"red_packet" if each.get("purpose") == "red_packet" else each["type"] for each in first}  # type: ignore[attr-defined]
+    assert done == set(DEEDS)
+
+
+def test_red_packets_are_claimed_by_some_and_not_all_of_them() -> None:
+    *_, first, second = told(1)
+    packets = [each for each in first if each.get("purpose") == "red_packet"]  # type: ignore[attr-defined]
+    claims = [each for each in second if each["type"] == "post" and "bytes" in each]  # type: ignore[attr-defined]
+    assert len(claims) == CLAIMS * len(packets) > 0
+    for packet in packets:
+        shares = [each["bytes"] for each in claims if each["account"] == packet["account"]]
+        assert 0 < sum(shares) < packet["bytes"]
+
+
+def test_some_traffic_is_that_of_an_app_whose_campaign_pays() -> None:
+    _, bought, lines, *_ = told(1)
+    hosts = {each["host"] for each in lines}  # type: ignore[attr-defined]
+    assert None in hosts
+    for offer in OFFERS:
+        assert any(host.endswith(tuple(offer["hosts"])) for host in hosts if host)
+    funded = {each["campaign"] for each in bought if each["type"] == "fund"}  # type: ignore[attr-defined]
+    assert {each["campaign"] for each in OFFERS if each["budget"] == "escrow"} <= funded
 
 
 def test_who_was_suspended_is_active_again_and_who_left_does_nothing_more() -> None:
