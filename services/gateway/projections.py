@@ -38,6 +38,7 @@ from shared.contracts.ledger import (
     QuotaMarked,
     QuotasRecalled,
     RecallAnswered,
+    RecallDeferred,
     RecallNoted,
     RefillRequested,
     RequestNoted,
@@ -386,7 +387,8 @@ _COUNT: dict[type[ViewEvent], Count] = {
     ThresholdsSet: _no_sum, ThresholdCrossed: _no_sum,
     AccountSuspended: _no_sum, AccountResumed: _no_sum, AccountClosed: _no_sum,
     RefillRequested: _no_sum, RequestNoted: _no_sum, QuotasRecalled: _no_sum,
-    RecallAnswered: _no_sum, RecallNoted: _no_sum, CampaignExhausted: _no_sum,
+    RecallDeferred: _no_sum, RecallAnswered: _no_sum, RecallNoted: _no_sum,
+    CampaignExhausted: _no_sum,
     CampaignReplenished: _no_sum, CampaignEnding: _no_sum, QuotaMarked: _no_sum,
     SponsorshipCapped: _no_sum,
 }  # fmt: skip

@@ -23,6 +23,7 @@ from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.lots import Lot
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
+from services.ledger.domain.quotas import answer_deferred
 from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time, lots_for
 from services.ledger.items import AwaitedItem, Item, KeyRow, of_newer_version
@@ -85,12 +86,24 @@ class Batch:
                     self._command(item, item.what)
             except RefusedError as error:
                 self._refuse(item, error, told=self._tell(item, error))
+        self._answer_recalls()
         if self.sponsors is not None:
             self.sponsors.ask_for_more(self)
         for desk in list(self.desks.values()):
             self.flush(desk)
             if desk.unwatched:
                 self._watch(desk, HOUSEKEEPING)
+
+    def _answer_recalls(self) -> None:
+        """Let quotas answer their campaigns once what they had was charged, or waited for long."""
+        for desk in list(self.desks.values()):
+            quota = None if desk.state is None else desk.state.quota
+            if desk.state is None or quota is None or quota.recall is None:
+                continue
+            self.flush(desk)
+            answer = answer_deferred(desk.state, self.context, HOUSEKEEPING)
+            if answer is not None:
+                self.append(desk, answer)
 
     def _refuse(self, item: Item, error: RefusedError, *, told: bool = False) -> None:
         """Make the refusal the item's outcome; what came from the log must not get lost so."""

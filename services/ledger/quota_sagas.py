@@ -20,7 +20,7 @@ def quota_command(event: Event, event_id: str, is_mine: Callable[[str], bool]) -
         case RefillRequested() if is_mine(event.campaign):
             return Refill(
                 key=f"refill:{event.request_id}", account=event.campaign, quota=event.account,
-                request_id=event.request_id, bytes=event.bytes,
+                request_id=event.request_id, bytes=event.bytes, refills=event.refills,
             )  # fmt: skip
         case RecallAnswered() if is_mine(event.campaign):
             return NoteRecall(
@@ -29,7 +29,10 @@ def quota_command(event: Event, event_id: str, is_mine: Callable[[str], bool]) -
             )  # fmt: skip
         case QuotasRecalled():
             for quota in filter(is_mine, event.quotas):
-                return GiveBack(key=f"give-back:{event.round}", account=quota, round=event.round)
+                return GiveBack(
+                    key=f"give-back:{event.round}", account=quota, round=event.round,
+                    final=event.final,
+                )  # fmt: skip
         case CampaignExhausted() | CampaignReplenished():
             until = 0
             if isinstance(event, CampaignExhausted):

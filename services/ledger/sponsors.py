@@ -173,7 +173,7 @@ class Sponsors:
                 RefillRequested(
                     **facts(HOUSEKEEPING, batch.context, desk.account_id),
                     campaign=quota.campaign, bytes=lacks,
-                    request_id=f"{desk.account_id}:{quota.requests + 1}",
+                    request_id=f"{desk.account_id}:{quota.requests + 1}", refills=quota.refills,
                 ),
             )  # fmt: skip
 

@@ -439,7 +439,10 @@ class ThresholdCrossed(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RefillRequested(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """A quota needs `bytes` more than it has; 0: it is low, and nothing waits for it."""
+    """A quota needs `bytes` more than it has; 0: it is low, and nothing waits for it.
+
+    `refills`: how many have come so far; where more are on their way, the request is out of date.
+    """
 
     TYPE: ClassVar[str] = "bank.ledger.refill_requested.v1"
     SAGAS: ClassVar[bool] = True
@@ -447,16 +450,30 @@ class RefillRequested(Event, frozen=True, omit_defaults=True, kw_only=True):
     campaign: str
     request_id: str
     bytes: int
+    refills: int = 0
 
 
 class QuotasRecalled(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """A campaign (`account`) asks these quotas for what they have left; each answers once."""
+    """A campaign (`account`) asks these quotas for what they have left; each answers once.
+
+    `final`: at once, the campaign ends; else when the records that wait for it have been charged.
+    """
 
     TYPE: ClassVar[str] = "bank.ledger.quotas_recalled.v1"
     SAGAS: ClassVar[bool] = True
 
     round: int
     quotas: list[str]
+    final: bool = False
+
+
+class RecallDeferred(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """A quota (`account`) answers a recall when records that wait were charged, or by `until`."""
+
+    TYPE: ClassVar[str] = "bank.ledger.recall_deferred.v1"
+
+    round: int
+    until: int
 
 
 class RecallAnswered(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -472,7 +489,8 @@ class RecallAnswered(Event, frozen=True, omit_defaults=True, kw_only=True):
 class CampaignExhausted(Event, frozen=True, omit_defaults=True, kw_only=True):
     """A campaign (`account`) can pay no more: nothing is left in it and in its quotas.
 
-    With `until` (milliseconds) only what may be spent on this bank day is.
+    With `until` (milliseconds) only what may be spent on this bank day is. `last`: something may be
+    left, but the quotas that are told have got the last of it.
     """
 
     TYPE: ClassVar[str] = "bank.ledger.campaign_exhausted.v1"
@@ -480,6 +498,7 @@ class CampaignExhausted(Event, frozen=True, omit_defaults=True, kw_only=True):
 
     quotas: list[str]
     until: int | None = None
+    last: bool = False
 
 
 class CampaignReplenished(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -577,8 +596,8 @@ EVENTS: tuple[type[Event], ...] = (
     DataSpent, UsageReversed, DataAdjusted, DataHeld, HoldRefused, HoldReleased, DataTransferred,
     TransferRefused, DataReceived, ArrivalRefused, TransferReturned, DataClawedBack,
     DataCarriedOver, DataExpired, MonthClosed, ThresholdsSet, ThresholdCrossed, RulesPublished,
-    RefillRequested,
-    RequestNoted, QuotasRecalled, RecallAnswered, RecallNoted, CampaignExhausted,
+    RefillRequested, RequestNoted, QuotasRecalled, RecallDeferred, RecallAnswered, RecallNoted,
+    CampaignExhausted,
     CampaignReplenished, CampaignEnding, QuotaMarked, SponsorshipCapped, OfferPublished,
 )  # fmt: skip
 # These lie on streams of their own and change no account.

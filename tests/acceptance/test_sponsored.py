@@ -21,6 +21,7 @@ from tests.acceptance.steps import (
     wait_until_ready,
 )
 from tests.support.bank import LocalBank
+from tests.support.rabbit import Broker
 
 DRAWN_UP = "2015-07-31T12:00:00+08:00"
 NOW = "2015-09-01T12:00:00+08:00"
@@ -31,6 +32,8 @@ USED, ACCEPTED = 3_614_682_928, 212_979
 BUDGET = 1_000_000
 FEN_PER_GIB = 1_500
 CAMPAIGN = "campaign:didi-august"
+# What is killed together, one time after the other while the import runs.
+ALL_DIE = (("ledger",), ("tasks", "gateway"), ("gifting", "ledger"))
 
 pytestmark = pytest.mark.slow
 
@@ -84,9 +87,11 @@ def written(bank: LocalBank, name: str, **document: Any) -> str:
     return str(path)
 
 
-def running(make_local_bank: MakeBank, partitions: int, budget: int | None) -> LocalBank:
+def running(
+    make_local_bank: MakeBank, partitions: int, budget: int | None, **settings: str
+) -> LocalBank:
     """Return a bank in September for whose August Didi pays, without limit or with a budget."""
-    bank = make_local_bank(LEDGER_PARTITIONS=str(partitions))
+    bank = make_local_bank(LEDGER_PARTITIONS=str(partitions), **settings)
     bank.up("--clock", DRAWN_UP)
     bank.done("partner", "register", "didi", "--sponsor-id", "sp-didi")
     bank.done("partner", "app", "add", "didi", "asp-ride")
@@ -211,17 +216,27 @@ def test_a_budget_is_charged_to_the_byte_and_the_rest_falls_to_the_users(
     assert_budget_is_spent(bank, month)
 
 
+@pytest.mark.parametrize(("transport", "partitions"), [("log", 1), ("rabbitmq", 4)])
 def test_a_budget_is_charged_to_the_byte_whatever_is_killed(
-    make_local_bank: MakeBank, month: Month, theirs: tuple[str, ...]
+    request, make_local_bank: MakeBank, month: Month, theirs: tuple[str, ...], transport, partitions
 ) -> None:
-    bank = running(make_local_bank, 4, BUDGET)
+    broker: Broker | None = None
+    settings = {}
+    if transport == "rabbitmq":
+        broker = request.getfixturevalue("private_broker")
+        settings["AMQP_URL"] = broker.url
+    bank = running(make_local_bank, partitions, BUDGET, **settings)
     importing = start(bank, *theirs)
-    stored = wait_for_progress(bank, importing, 0)
-    for service in ("ledger", "gateway", "tasks"):
-        kill(bank, service)
+    stored = 0
+    for services in ALL_DIE:
+        stored = wait_for_progress(bank, importing, stored)
+        for service in services:
+            kill(bank, service)
+        if broker is not None:
+            broker.kill()
+            broker.start()
     end(importing)
     wait_until_ready(bank)
-    assert stored > 0
     again = bank.json(*theirs)
     assert (again["accepted"], again["sponsored_bytes"]) == (0, 0)
     assert_budget_is_spent(bank, month)

@@ -21,6 +21,7 @@ from services.ledger.domain.commands import (
     PutBack,
     TakeBack,
     TakeFee,
+    Touch,
     Usage,
 )
 from services.ledger.domain.context import Context, Meta
@@ -85,6 +86,8 @@ class MemoryPartition:
         self.log: list[tuple[bytes, int, str, bytes]] = []
         self.keys: dict[bytes, KeyRow] = {}
         self.states: dict[bytes, tuple[int, bytes]] = {}
+        # When the clock has something to do for an account, 0: never.
+        self.due: dict[str, int] = {}
         self.positions: dict[int, int] = {}
         self.last_recorded_at = 0
         self.book = OfferBook([])
@@ -103,8 +106,10 @@ class MemoryPartition:
         assert not known & {(row[0], row[1]) for row in batch.rows}
         self.log += batch.rows
         self.keys.update((key.key, key) for key in batch.keys)
-        for stream, _, version, _, state in zip(*batch.states(), strict=True):
+        for stream, name, version, due, state in zip(*batch.states(), strict=True):
             self.states[stream] = (version, state)
+            if due >= 0:
+                self.due[name] = due
         if batch.rows:
             self.last_recorded_at = now
         if source is not None:
@@ -112,6 +117,12 @@ class MemoryPartition:
         if crash == "after":
             raise CrashError
         self._answer_repeats(items)
+
+    def do_due(self) -> None:
+        """Do what is due by the clock, as the ledger's job does."""
+        due = [name for name, at in self.due.items() if 0 < at <= self.clock.now()]
+        if due:
+            self.execute([Item(Touch(key="due", account=name), "ledger", OPERATOR) for name in due])
 
     def rehearse(self, items: list[Item]) -> None:
         """Decide a batch and store nothing."""
@@ -304,6 +315,11 @@ class MemoryBank:
             for event in partition.events()
             if isinstance(event, kind) and correlation_id in ("", event.correlation_id)
         ]
+
+    def do_due(self) -> None:
+        """Do what is due by the clock."""
+        for partition in self.partitions:
+            partition.do_due()
 
     def settle(self) -> None:
         """Deliver everything until nothing is on its way."""

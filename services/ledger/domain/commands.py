@@ -344,15 +344,17 @@ class Refill(msgspec.Struct, frozen=True, kw_only=True):
     quota: str
     request_id: str
     bytes: int
+    refills: int = 0
     reason: str | None = None
 
 
 class GiveBack(msgspec.Struct, frozen=True, kw_only=True):
-    """Let a quota answer its campaign's recall (from the log)."""
+    """Let a quota answer its campaign's recall (from the log); at once if it is `final`."""
 
     key: str
     account: str
     round: int
+    final: bool = False
     reason: str | None = None
 
 

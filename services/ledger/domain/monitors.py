@@ -108,7 +108,12 @@ def _funds_left(account: Account, context: Context, meta: Meta) -> list[Threshol
 
 
 def due_at(account: Account, context: Context) -> int | None:
-    """Return when the clock alone has something to do here: a hold's end, bytes about to expire."""
+    """Return when the clock alone has something to do here, None where never.
+
+    That is a hold's end, bytes about to expire, a quota's answer that it has deferred.
+    """
+    if account.quota is not None:
+        return account.quota.due_at
     best = account.next_deadline()
     if account.kind != "subscriber" or account.status == "closed":
         return best

@@ -3,9 +3,12 @@
 Every quota's partition pays from its own share, so that a record and its payment are one
 transaction. A quota that is short asks the campaign. What the campaign cannot cover it recalls from
 the other quotas; when they have answered, requests are served oldest first, with exactly what they
-need. A quota that was served meanwhile is recalled again: its record may never have been sent once
-more. Only when all others have nothing the first that cannot be covered gets all that is left,
-which exhausts the campaign: so one record is split, not one in each partition.
+need. A quota that was served meanwhile is recalled again, and answers when the records that waited
+for its share have been charged: they may never be sent once more, so it waits for some seconds.
+When all others have nothing the first that cannot be covered gets the last bytes and may split a
+record. The others go on waiting, as it may leave some; only when a recall has brought nothing more
+the campaign is exhausted: so one record is split, not one in each partition, and nobody pays for a
+record while a quota has bytes that nobody uses.
 """
 
 from collections.abc import Iterator
@@ -32,6 +35,7 @@ from shared.contracts.ledger import (
     QuotaMarked,
     QuotasRecalled,
     RecallAnswered,
+    RecallDeferred,
     RecallNoted,
     RequestNoted,
 )
@@ -71,9 +75,14 @@ def take(account: Account, amount: int, context: Context) -> list[Leg]:
 def refill(
     account: Account | None, command: Refill, context: Context, meta: Meta
 ) -> Iterator[Event]:
-    """Answer a quota's request: a transfer, or a note that it waits, or that nothing is left."""
+    """Answer a quota's request: a transfer, or a note that it waits, or that nothing is left.
+
+    One that was made before the last refill had come is not answered: the quota asks again.
+    """
     account = known(account, command.account)
     escrow = escrow_of(account)
+    if command.refills < escrow.refills.get(command.quota, 0):
+        return
     if escrow.ending or escrow.exhausted_until > context.now:
         if command.bytes:
             yield _exhausted(account, escrow, [command.quota], context, meta)
@@ -104,9 +113,10 @@ def serve(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
             yield QuotasRecalled(
                 **facts(meta, context, account.account), round=escrow.round + 1, quotas=others
             )
+        elif have:
+            yield _sent(account, first.quota, first.request_id, have, context, meta)
+            yield _exhausted(account, escrow, [first.quota], context, meta, last=True)
         else:
-            if have:
-                yield _sent(account, first.quota, first.request_id, have, context, meta)
             quotas = sorted({*escrow.out, *(each.quota for each in escrow.waiting)})
             yield _exhausted(account, escrow, quotas, context, meta)
 
@@ -143,12 +153,13 @@ def _sent(
 
 
 def _exhausted(
-    account: Account, escrow: EscrowState, quotas: list[str], context: Context, meta: Meta
-) -> CampaignExhausted:
+    account: Account, escrow: EscrowState, quotas: list[str], context: Context, meta: Meta, *,
+    last: bool = False,
+) -> CampaignExhausted:  # fmt: skip
     # What is left that may not be sent out today can be tomorrow.
     today = not escrow.ending and spendable(account, context.now) > 0
     return CampaignExhausted(
-        **facts(meta, context, account.account), quotas=quotas,
+        **facts(meta, context, account.account), quotas=quotas, last=last,
         until=context.calendar.day_end(context.now) if today else None,
     )  # fmt: skip
 
@@ -156,16 +167,49 @@ def _exhausted(
 def give_back(
     account: Account | None, command: GiveBack, context: Context, meta: Meta
 ) -> Iterator[Event]:
-    """Let all that a quota has left depart for its campaign, or say that there is nothing."""
+    """Let all that a quota has left depart for its campaign, or say that there is nothing.
+
+    What records still wait for is not given back yet, unless the recall is final.
+    """
     account = known(account, command.account)
     quota = quota_of_account(account)
+    if not command.final and _is_waited_for(account, quota, context):
+        yield RecallDeferred(
+            **facts(meta, context, account.account), round=command.round, until=quota.kept_until
+        )
+        return
+    yield _answer(account, quota, command.round, context, meta)
+
+
+def _is_waited_for(account: Account, quota: QuotaState, context: Context) -> bool:
+    """Say whether records that were put off may still come for what a quota has.
+
+    Where they have come and it was too little, it waits for more: others may use it first.
+    """
+    charged = account.spent - quota.spent_before
+    return (
+        not quota.asked and context.now < quota.kept_until and charged < quota.needed
+        and spendable(account, context.now) > 0
+    )  # fmt: skip
+
+
+def _answer(
+    account: Account, quota: QuotaState, recall: int, context: Context, meta: Meta
+) -> Event:
     legs = take(account, FOREVER, context)
     if legs:
-        yield returned(account, quota, legs, command.round, context, meta)
-        return
-    yield RecallAnswered(
-        **facts(meta, context, account.account), campaign=quota.campaign, round=command.round
+        return returned(account, quota, legs, recall, context, meta)
+    return RecallAnswered(
+        **facts(meta, context, account.account), campaign=quota.campaign, round=recall
     )
+
+
+def answer_deferred(account: Account, context: Context, meta: Meta) -> Event | None:
+    """Return the answer to a recall that was deferred, None where it has to be waited for."""
+    quota = account.quota
+    if quota is None or quota.recall is None or _is_waited_for(account, quota, context):
+        return None
+    return _answer(account, quota, quota.recall, context, meta)
 
 
 def returned(
@@ -199,7 +243,7 @@ def go_on(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
     if escrow.ending:
         yield from _refund(account, context, meta)
         return
-    if escrow.exhausted_until > context.now and _have(account, escrow, context):
+    if escrow.told and _have(account, escrow, context):
         yield CampaignReplenished(**facts(meta, context, account.account), quotas=escrow.told)
     yield from serve(account, context, meta)
 
@@ -219,7 +263,7 @@ def end_campaign(
         waiting = [each.quota for each in escrow.waiting]
         yield CampaignExhausted(**common, quotas=waiting)
     if quotas:
-        yield QuotasRecalled(**common, round=escrow.round + 1, quotas=quotas)
+        yield QuotasRecalled(**common, round=escrow.round + 1, quotas=quotas, final=True)
     yield from _refund(account, context, meta)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from services.ledger.domain.quota_state import FOREVER, EscrowState, Waiting
+from msgspec.structs import replace
+
+from services.ledger.domain.quota_state import FOREVER, EscrowState, QuotaState, Waiting
 from shared.calendar import add_months
 from shared.contracts.ledger import (
     CampaignEnding,
@@ -15,6 +17,7 @@ from shared.contracts.ledger import (
     QuotaMarked,
     QuotasRecalled,
     RecallAnswered,
+    RecallDeferred,
     RecallNoted,
     RefillRequested,
     RequestNoted,
@@ -25,6 +28,8 @@ from shared.contracts.ledger import (
 REFILL = "refill"
 GIVE_BACK = "give_back"
 REFUND = "refund"
+# So long a refill is kept for the records that wait for it: their senders try again within seconds.
+KEPT_MS = 5_000
 # Late usage of a month that is closed longer than this counts against no cap any more.
 REMEMBERED_MONTHS = 3
 
@@ -63,6 +68,7 @@ def note_departure(account: Any, event: DataTransferred) -> None:
         escrow = _escrow(account)
         moved = sum(leg.bytes for leg in event.legs)
         escrow.out[event.to] = escrow.out.get(event.to, 0) + moved
+        escrow.refills[event.to] = escrow.refills.get(event.to, 0) + 1
         escrow.shares[event.to] = moved
         escrow.waiting = [each for each in escrow.waiting if each.quota != event.to]
         if escrow.waiting:
@@ -73,7 +79,9 @@ def note_departure(account: Any, event: DataTransferred) -> None:
             if event.day != escrow.sent_day:
                 escrow.sent_day, escrow.sent_bytes = event.day, 0
             escrow.sent_bytes += moved
-    elif event.purpose == GIVE_BACK and not event.recall:
+    elif event.purpose == GIVE_BACK and event.recall:
+        account.quota.recall = None
+    elif event.purpose == GIVE_BACK:
         # Another day's rest: the campaign can pay again, so the quota may ask.
         account.quota.exhausted_until, account.quota.asked = 0, None
     elif event.purpose == REFUND:
@@ -84,16 +92,27 @@ def note_arrival(account: Any, event: DataReceived) -> None:
     """Note what has come to a quota, and what has come back to a campaign."""
     moved = sum(terms.granted for terms in event.lots)
     if event.purpose == REFILL and account.quota is not None:
-        account.quota.asked = None
-        account.quota.last_refill = moved
-        account.quota.day = event.day
+        _refilled(account, account.quota, event, moved)
     elif event.purpose == GIVE_BACK:
         escrow = _escrow(account)
         escrow.out[event.sender] = escrow.out.get(event.sender, 0) - moved
         escrow.shares.pop(event.sender, None)
+        # It asked for what it lacked besides.
+        escrow.waiting = [
+            replace(each, bytes=each.bytes + moved) if each.quota == event.sender else each
+            for each in escrow.waiting
+        ]
         if event.day is not None and event.day == escrow.sent_day:
             escrow.sent_bytes -= moved
         _answered(escrow, event.sender, event.recall)
+
+
+def _refilled(account: Any, quota: QuotaState, event: DataReceived, moved: int) -> None:
+    if quota.asked:
+        quota.needed, quota.spent_before = quota.asked, account.spent
+    quota.asked, quota.last_refill, quota.day = None, moved, event.day
+    quota.refills += 1
+    quota.kept_until = event.recorded_at + KEPT_MS
 
 
 def _answered(escrow: EscrowState, quota: str, recall: int) -> None:
@@ -129,8 +148,10 @@ def _recall_noted(account: Any, event: RecallNoted) -> None:
 
 def _exhausted(account: Any, event: CampaignExhausted) -> None:
     escrow = _escrow(account)
-    escrow.exhausted_until = FOREVER if event.until is None else event.until
     escrow.told = sorted({*escrow.told, *event.quotas})
+    if event.last:
+        return
+    escrow.exhausted_until = FOREVER if event.until is None else event.until
     escrow.waiting, escrow.recalls, escrow.asked_back = [], 0, []
 
 
@@ -154,15 +175,21 @@ def _capped(account: Any, event: SponsorshipCapped) -> None:
     account.capped.append(f"{event.campaign}|{event.cap}|{event.period}")
 
 
-def _nothing(account: Any, event: RecallAnswered) -> None:
-    """Change nothing: a quota had nothing left."""
+def _recall_deferred(account: Any, event: RecallDeferred) -> None:
+    account.quota.recall = event.round
+
+
+def _recall_answered(account: Any, event: RecallAnswered) -> None:
+    del event
+    account.quota.recall = None
 
 
 SPONSOR_EVENTS: dict[type[Event], Callable[[Any, Any], None]] = {
     RefillRequested: _requested,
     RequestNoted: _request_noted,
     QuotasRecalled: _recalled,
-    RecallAnswered: _nothing,
+    RecallDeferred: _recall_deferred,
+    RecallAnswered: _recall_answered,
     RecallNoted: _recall_noted,
     CampaignExhausted: _exhausted,
     CampaignReplenished: _replenished,

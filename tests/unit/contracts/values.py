@@ -33,6 +33,8 @@ from shared.contracts.ledger import (
     LotTerms,
     MonthClosed,
     PlanChanged,
+    QuotasRecalled,
+    RefillRequested,
     RulesPublished,
     Slice,
     Source,
@@ -194,6 +196,10 @@ LATER: list[tuple[str, Event]] = [
                                purpose="give_back", lots=[SMALL_LOT], day="2015-08-03",
                                **SPONSOR)),
     ("day", CampaignExhausted(**LEAST, quotas=["quota:rides:00"], until=SEP)),
+    ("last", CampaignExhausted(**LEAST, quotas=["quota:rides:00"], last=True)),
+    ("final", QuotasRecalled(**LEAST, round=2, quotas=["quota:rides:00"], final=True)),
+    ("later", RefillRequested(**LEAST, campaign="campaign:rides", request_id="quota:rides:00:2",
+                              bytes=0, refills=1)),
 ]  # fmt: skip
 
 # By type, then by the entry's name in the golden file.

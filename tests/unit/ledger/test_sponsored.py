@@ -66,6 +66,8 @@ def settled(bank: MemoryBank, *usage: Usage) -> list[Any]:
         if not left:
             break
         bank.settle()
+        bank.clock.at += 1_000
+        bank.do_due()
     assert not left
     return [outcomes[one.usage_id] for one in usage]
 
