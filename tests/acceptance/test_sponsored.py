@@ -206,16 +206,6 @@ def assert_a_subscriber_sees_it(bank: LocalBank, paid: Counter[str]) -> None:
     assert sum(entry.get("sponsored_bytes", 0) for entry in entries) == amount
 
 
-@pytest.mark.parametrize("partitions", [1, 4])
-def test_a_budget_is_charged_to_the_byte_and_the_rest_falls_to_the_users(
-    make_local_bank: MakeBank, month: Month, theirs: tuple[str, ...], partitions: int
-) -> None:
-    bank = running(make_local_bank, partitions, BUDGET)
-    imported = bank.json(*theirs)
-    assert imported["used_bytes"] == sum(month.used.values())
-    assert_budget_is_spent(bank, month)
-
-
 @pytest.mark.parametrize(("transport", "partitions"), [("log", 1), ("rabbitmq", 4)])
 def test_a_budget_is_charged_to_the_byte_whatever_is_killed(
     request, make_local_bank: MakeBank, month: Month, theirs: tuple[str, ...], transport, partitions
