@@ -50,7 +50,7 @@ DOCUMENT = msgspec.to_builtins(FIRST)
     ("change", "pointer"),
     [
         ({"plans": {}}, "$.plans"),
-        ({"plans": {"p": {"bytes_per_month": 0}}}, "$.plans[...].bytes_per_month"),
+        ({"plans": {"p": {"bytes_per_month": 0}}}, "$.plans.p.bytes_per_month"),
         ({"unheard_of": 1}, "$"),
         ({"order_of_use": {"by": ["expiry", "expiry"], "kinds": []}}, "$.order_of_use.by"),
         ({"order_of_use": {"by": ["luck"], "kinds": []}}, "$.order_of_use.by[0]"),
