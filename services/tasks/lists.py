@@ -56,14 +56,11 @@ class ChangeMembers(Request):
 
     def decide(self, turn: Turn) -> Answer:
         """Change the list, once per key; asked again, tell the same rows' reasons again."""
-        bound = turn.bound(self.asking.bound_key, self.asking.terms)
-        if bound is None:
-            return super().decide(turn)
-        turn.fetch(bound)
-        version = turn.get(bound)
-        assert isinstance(version, ListVersion)
-        self._recall(turn, version)
-        return Answer(version, repeated=True)
+        answer = super().decide(turn)
+        if answer.repeated:
+            assert isinstance(answer.subject, ListVersion)
+            self._recall(turn, answer.subject)
+        return answer
 
     def _recall(self, turn: Turn, version: ListVersion) -> None:
         changed = turn.lists.changed_in(self._name, version.number)

@@ -14,7 +14,7 @@ from services.tasks.domain.partner import Partner, partner_stream, unknown_partn
 from services.tasks.domain.pool import Pool, pool_of_order, unknown_pool
 from services.tasks.turn import Needs, Turn
 from shared.ids import digest
-from shared.sagas.requests import Answer, Asking, Request
+from shared.sagas.requests import Asking, Request
 
 ISSUES_MAX = 5_000
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
@@ -49,13 +49,6 @@ class PublishPack(Request):
         """Say what has to be read."""
         super().need(needs)
         needs.packs.packs.add(self.pack.name)
-
-    def decide(self, turn: Turn) -> Answer:
-        """Publish, once per key."""
-        bound = turn.bound(self.asking.bound_key, self.asking.terms)
-        if bound is not None:
-            turn.fetch(bound)
-        return super().decide(turn)
 
     def act(self, turn: Turn) -> UUID:
         """Publish; what says the same as the newest version is no new one."""

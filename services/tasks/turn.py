@@ -72,11 +72,6 @@ class Turn(SagaTurn):
         packs = self.packs.find(needs.packs)
         return partners | campaigns | packs | set(self.campaign_of_funding.values())
 
-    def fetch(self, stream: UUID) -> None:
-        """Read a stream that only this turn has led to, unless it is there."""
-        if stream not in self._aggregates:
-            self._read_streams({stream})
-
     def refuse_payment(self, partner: str, at: int) -> RefusedError | None:
         """Return why nothing may be given at a partner's cost at an instant, None if it may."""
         stream = UUID(hex=partner_stream(partner))

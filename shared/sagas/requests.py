@@ -60,6 +60,8 @@ class Request(Job[Answer]):
         key, terms = self.asking.bound_key, self.asking.terms
         bound = turn.bound(key, terms)
         if bound is not None:
+            # It may be about another thing than the key's own, which nobody has named.
+            turn.fetch(bound)
             return Answer(turn.get(bound), repeated=True)
         subject = self.act(turn)
         turn.bind(key, terms, subject)

@@ -114,6 +114,11 @@ class SagaTurn:
             of.setdefault(stream, []).append(event_of(stream, version, topic, state))
         self._aggregates |= {stream: rebuild(events) for stream, events in of.items()}
 
+    def fetch(self, stream: UUID) -> None:
+        """Read a stream that only this turn has led to, unless it is there."""
+        if stream not in self._aggregates:
+            self._read_streams({stream})
+
     def rows(self, statement: str, value: Any) -> list[Any]:
         """Return the rows of a query with one parameter."""
         cursor = self.conn.cursor(row_factory=tuple_row)

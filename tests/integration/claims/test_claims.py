@@ -30,6 +30,7 @@ from shared.contracts.tasks import ClaimClawedBack
 from shared.errors import RefusedError
 from shared.sagas.requests import Asking
 from tests.support.claims_world import RIDE, ClaimsWorld
+from tests.support.ledger import TOKENS
 from tests.support.memory import CALENDAR
 
 
@@ -332,6 +333,22 @@ def test_signing_in_has_a_streak_a_bonus_and_one_claim_a_day(world: ClaimsWorld)
     lots = world.lots("ann", "reward")
     assert len(lots) == 9
     assert 50 * MIB in {lot.granted for lot in lots}
+
+
+def test_what_is_done_again_by_the_same_key_is_answered_as_before(world: ClaimsWorld):
+    world.open("ann")
+    world.campaign("august", SignIn(name="hello"))
+    first, again = (
+        world.app.test_client().post(
+            "/v1/tasks/august/hello/done",
+            json={"subscriber": "ann"},
+            headers={"Authorization": f"Bearer {TOKENS['gateway']}", "Idempotency-Key": "today"},
+        )
+        for _ in range(2)
+    )
+    assert (first.status_code, first.headers.get("Idempotency-Hit")) == (202, None)
+    assert (again.status_code, again.headers.get("Idempotency-Hit")) == (202, "true")
+    assert again.json == first.json
 
 
 KINDS: dict[str, Kind] = {"one": "reward", "two": "award"}

@@ -251,6 +251,20 @@ def test_a_code_is_used_once_by_one_of_ten_at_once(supply: Supply, world) -> Non
     assert redeem(supply, other.lower().replace("-", ""), "s1").state == "issued"
 
 
+def test_a_redemption_and_a_draw_again_by_the_same_key_are_answered_as_before(supply, world):
+    code, _ = make_codes(supply, paid(supply))
+    pool = pool_id(paid(supply, "shared", 1))
+    for path, body in (
+        ("/v1/codes:redeem", {"code": code, "subscriber": "s0"}),
+        (f"/v1/pools/{pool.hex}/draws", {"subscriber": "s0", "bytes": MIB}),
+    ):
+        first, again = (world.post(path, body, key=path) for _ in range(2))
+        assert (first.status, first.headers.get("Idempotency-Hit")) == (202, None), first.body
+        assert (again.status, again.headers.get("Idempotency-Hit")) == (202, "true")
+        assert again.body == first.body
+    assert supply.pool_of(pool)[1] == MIB
+
+
 def test_codes_are_shown_once_and_nowhere_kept(supply: Supply, world) -> None:
     order = paid(supply)
     terms = CodesTerms(count=1, expires_at="2099-01-01T00:00:00")
