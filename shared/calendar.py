@@ -1,11 +1,15 @@
 """The bank's calendar: months and days in its own time zone, instants in milliseconds UTC."""
 
 import re
+from bisect import bisect_right
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 DURATION_PATTERN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+# So many months are remembered by their begin and end, of those that were met.
+MONTHS_MAX = 64
 UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 MONTH_PATTERN = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
@@ -19,6 +23,7 @@ class Calendar:
     def __init__(self, timezone: str) -> None:
         self.zone = ZoneInfo(timezone)
         self._month: tuple[int, int, str] = (0, 0, "")
+        self._months: list[tuple[int, int, str]] = []
         self.month_start = lru_cache(maxsize=4096)(self._month_start)
 
     def month_of(self, at: int) -> str:
@@ -26,9 +31,20 @@ class Calendar:
         start, end, month = self._month
         if start <= at < end:
             return month
+        found = self._month = self._month_at(at)
+        return found[2]
+
+    def _month_at(self, at: int) -> tuple[int, int, str]:
+        """Return a month's begin, end and name: of those that were met, or met now."""
+        known = self._months
+        place = bisect_right(known, at, key=itemgetter(0)) - 1
+        if place >= 0 and at < known[place][1]:
+            return known[place]
         month = datetime.fromtimestamp(at / 1000, self.zone).strftime("%Y-%m")
-        self._month = (self.month_start(month), self.month_end(month), month)
-        return month
+        found = (self.month_start(month), self.month_end(month), month)
+        # A new list: threads may share the calendar.
+        self._months = sorted({*known, found}) if len(known) < MONTHS_MAX else [found]
+        return found
 
     def day_of(self, at: int) -> str:
         """Return the day that holds this instant."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.ledger.domain.context import Meta
+from shared.collector import collect_rarely
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.data import MONTH
 from tests.benchmarks.ledger_process import CALLER, Timing, apart, close_ledger, open_ledger
@@ -42,6 +43,7 @@ def run(url: str, clock_file: Path, accounts: int) -> Timing:
     """Close the month of every account. Runs in a process of its own."""
     ledger = open_ledger(url, clock_file)
     try:
+        collect_rarely()  # As every process of the bank does once it has started.
         meta = Meta(actor=CALLER, correlation_id="close")
         counts: dict[str, int] = {}
         started, cpu = time.perf_counter(), time.process_time()

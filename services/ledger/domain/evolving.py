@@ -367,7 +367,11 @@ def _drop_closed(account: Account) -> None:
 
 
 def _is_remembered(account: Account, lot_id: str) -> bool:
-    return any(window.lot_id == lot_id for lot in account.lots.values() for window in lot.born_of)
+    for lot in account.lots.values():
+        for window in lot.born_of:
+            if window.lot_id == lot_id:
+                return True
+    return False
 
 
 _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
