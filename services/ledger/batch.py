@@ -23,7 +23,7 @@ from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.lots import Lot
 from services.ledger.domain.monitors import crossings, due_at, used_up
 from services.ledger.domain.opening import due_months, grant_due
-from services.ledger.domain.quotas import answer_deferred
+from services.ledger.domain.quotas import answer_deferred, give_back_reversed
 from services.ledger.domain.refusing import refusal_event
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX, charge, check_time, lots_for
 from services.ledger.items import AwaitedItem, Item, KeyRow, of_newer_version
@@ -240,8 +240,12 @@ class Batch:
     def _give_back(self, command: ReverseUsage, meta: Meta) -> None:
         """Put what a campaign paid of a reversed record back into its quota."""
         desk = self.desk(command.quota or "")
-        if desk.state is not None:
-            self.append(desk, reversed_quota(desk.state, command, self.context, meta))
+        if desk.state is None:
+            return
+        self.append(desk, reversed_quota(desk.state, command, self.context, meta))
+        back = give_back_reversed(desk.state, command.line.usage_id, self.context, meta)
+        if back is not None:
+            self.append(desk, back)
 
     def _refuse_undone(self, item: Item, once: bytes) -> None:
         """Refuse to undo what another command has undone before."""

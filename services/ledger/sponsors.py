@@ -19,6 +19,7 @@ from services.ledger.domain.evolving import spend_line, spend_nothing_kept
 from services.ledger.domain.lots import Lot
 from services.ledger.domain.offers import OfferBook, Room, covers
 from services.ledger.domain.quotas import quota_of_account, returned, spendable, take
+from services.ledger.domain.sponsor_state import CREDIT
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX
 from services.ledger.outcomes import RETRY
 from shared.contracts.ledger import (
@@ -40,7 +41,6 @@ from shared.ids import quota_of
 if TYPE_CHECKING:
     from services.ledger.batch import Batch
 
-CREDIT = "charge"
 Members = AbstractSet[tuple[str, str]]
 
 
@@ -138,8 +138,7 @@ class Sponsors:
         batch.flush(desk)
         legs = take(state, spendable(state, batch.context.now), batch.context)
         if legs:
-            quota = quota_of_account(state)
-            batch.append(desk, returned(state, quota, legs, 0, batch.context, HOUSEKEEPING))
+            batch.append(desk, returned(state, legs, 0, batch.context, HOUSEKEEPING))
 
     def _quota(self, batch: "Batch", offer: Offer) -> Desk:
         """Return the desk of an offer's quota here; its first use opens the account."""

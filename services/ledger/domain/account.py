@@ -13,7 +13,7 @@ from services.ledger.domain.lots import Crossing, Hold, Lot, PlanChange, Window
 from services.ledger.domain.quota_state import EscrowState, QuotaState
 from shared.contracts.ledger import Thresholds
 
-STATE_FORMAT = 8
+STATE_FORMAT = 9
 
 
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -95,6 +95,12 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         """
         shares = 0 if self.escrow is None else sum(self.escrow.shares.values())
         return self.available(at) + shares
+
+    @property
+    def has_quotas(self) -> bool:
+        """Say whether it is a campaign that has sent bytes to quotas, or a quota itself."""
+        out = self.escrow is not None and any(self.escrow.out.values())
+        return out or self.quota is not None
 
     def next_deadline(self) -> int | None:
         """Return when the first of the holds times out, None without holds."""

@@ -190,7 +190,7 @@ class Resume(Command, frozen=True, kw_only=True, tag="resume"):
 class CloseAccount(Command, frozen=True, kw_only=True, tag="close_account"):
     """End an account: holds are released, lots expire, arrivals are refused.
 
-    Refusals, in order: account_not_found, account_closed.
+    Refusals, in order: account_not_found, account_closed, campaign_has_quotas.
     """
 
 

@@ -55,6 +55,11 @@ class Context:
         """Return when what a partner buys, or is charged, now ends."""
         return self.calendar.month_end(add_months(self.month, self.rules.purchase_valid_months))
 
+    def is_sponsoring(self, campaign: str) -> bool:
+        """Say whether a campaign's offer has not ended: it may pay for traffic, or again later."""
+        offer = self._offers.get(campaign)
+        return offer is not None and offer.state != "ended"
+
     def day_cap(self, campaign: str) -> int | None:
         """Return what a campaign may pay for traffic on a bank day, None without a cap."""
         offer = self._offers.get(campaign)

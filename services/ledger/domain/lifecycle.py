@@ -41,6 +41,11 @@ def close_account(
 ) -> Iterator[Event]:
     """End an account for good: holds are released, lots expire."""
     account = not_closed(known(account, command.account))
+    if account.has_quotas:
+        raise RefusedError(
+            "campaign_has_quotas",
+            f"{account.account} pays for traffic: end the campaign, its quotas give back first",
+        )
     yield from release_all(account, context, meta)
     yield from expire_all(account, context, meta)
     yield AccountClosed(**facts(meta, context, account.account, command.reason))

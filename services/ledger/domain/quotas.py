@@ -24,7 +24,7 @@ from services.ledger.domain.commands import (
 from services.ledger.domain.context import Context, Meta, facts, known
 from services.ledger.domain.lots import leg_of
 from services.ledger.domain.quota_state import FOREVER, EscrowState, QuotaState
-from services.ledger.domain.sponsor_state import GIVE_BACK, REFILL, REFUND
+from services.ledger.domain.sponsor_state import CREDIT, GIVE_BACK, REFILL, REFUND
 from shared.contracts.ledger import (
     CampaignEnding,
     CampaignExhausted,
@@ -198,7 +198,7 @@ def _answer(
 ) -> Event:
     legs = take(account, FOREVER, context)
     if legs:
-        return returned(account, quota, legs, recall, context, meta)
+        return returned(account, legs, recall, context, meta)
     return RecallAnswered(
         **facts(meta, context, account.account), campaign=quota.campaign, round=recall
     )
@@ -212,11 +212,28 @@ def answer_deferred(account: Account, context: Context, meta: Meta) -> Event | N
     return _answer(account, quota, quota.recall, context, meta)
 
 
+def give_back_reversed(
+    account: Account, usage_id: str, context: Context, meta: Meta
+) -> DataTransferred | None:
+    """Return the departure of what a reversal brought to a quota whose campaign's offer has ended.
+
+    Nobody would recall it. What was charged on credit was never the campaign's: it stays.
+    """
+    quota = quota_of_account(account)
+    if context.is_sponsoring(quota.campaign):
+        return None
+    found = take(account, FOREVER, context)
+    legs = [leg for leg in found if account.lots[leg.lot_id].kind != CREDIT]
+    return returned(account, legs, 0, context, meta, usage_id) if legs else None
+
+
 def returned(
-    account: Account, quota: QuotaState, legs: list[Leg], recall: int, context: Context, meta: Meta
+    account: Account, legs: list[Leg], recall: int, context: Context, meta: Meta, after: str = ""
 ) -> DataTransferred:
-    """Return the departure of a quota's bytes for its campaign."""
-    name = digest("give-back", account.account, str(quota.requests), str(recall), quota.day or "")
+    """Return the departure of a quota's bytes for its campaign; `after` a record's reversal."""
+    quota = quota_of_account(account)
+    told = [account.account, str(quota.requests), str(recall), quota.day or ""]
+    name = digest("give-back", *told, *([after] if after else []))
     return DataTransferred(
         **facts(meta, context, account.account), transfer_id=name.hex(), to=quota.campaign,
         purpose=GIVE_BACK, legs=legs, partner=quota.partner, campaign=quota.campaign,

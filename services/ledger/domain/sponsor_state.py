@@ -28,6 +28,8 @@ from shared.contracts.ledger import (
 REFILL = "refill"
 GIVE_BACK = "give_back"
 REFUND = "refund"
+# What lots are of that a quota made as it charged its campaign on credit.
+CREDIT = "charge"
 # So long a refill is kept for the records that wait for it: their senders try again within seconds.
 KEPT_MS = 5_000
 # Late usage of a month that is closed longer than this counts against no cap any more.

@@ -26,6 +26,7 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.rules import RuleBook
 from shared.contracts.ledger import TransferReturned
+from shared.contracts.offers import Offer
 from shared.ids import account_kind
 from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
@@ -171,6 +172,18 @@ def _fields(**fields: Any) -> Change:
     return Change(fields)
 
 
+def _sponsor(world: World) -> None:
+    """Let the campaign c pay for ann's traffic."""
+    offer = Offer(
+        campaign="campaign:c", version=1, partner="partner:p", sponsor_id="s", asp_id="a",
+        rating_group="any", starts_at=0,
+    )  # fmt: skip
+    world.bank.sponsor(offer)
+    world.bank.do(usage(usage_id="paid", account="ann", bytes=1))
+    world.bank.settle()
+    world.bank.sponsor()
+
+
 CLOSED = Change(before=_end_all)
 SUSPENDED = Change(before=_suspend_all)
 USED_UP = Change(before=_use_up)
@@ -190,6 +203,7 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("open_account", "active_from_too_old"): Change({"active_from": "2013-07"}, kind="subscriber"),
     ("open_account", "partner_required"): Change({"partner": None}, kind="campaign"),
     ("open_account", "partner_not_allowed"): _fields(partner="partner:p"),
+    ("close_account", "campaign_has_quotas"): Change({"account": "campaign:c"}, _sponsor),
     ("change_plan", "plan_not_allowed"): _fields(account="partner:p"),
     ("change_plan", "plan_unknown"): _fields(plan="none-such"),
     ("buy", "account_kind"): _fields(account="campaign:c"),
@@ -250,7 +264,8 @@ def newer(command: str) -> Change:
 
 def _turn(change: Change) -> tuple[bool, bool, bool]:
     """Return when a change has its turn: what keeps anything from being done is last."""
-    return change.before is _meet_newer, change is FORGOTTEN, change is USED_UP
+    last = change is USED_UP or change.before is _sponsor
+    return change.before is _meet_newer, change is FORGOTTEN, last
 
 
 def provoke(command: str, changes: Sequence[Change]) -> Any:
