@@ -13,7 +13,7 @@ from services.ledger.domain.replay import Closing, Replay
 from services.ledger.domain.rules import Rules
 from services.ledger.partition import Partition
 from services.ledger.rulebooks import refuse_removed_plans, rules_now
-from shared.contracts.ledger import Event
+from shared.contracts.ledger import OFFERS_STREAM, Event, OfferPublished
 from shared.errors import RefusedError
 from shared.ids import stream_id
 from shared.pgarrays import uuids
@@ -69,7 +69,8 @@ def rehearse(ledger: Ledger, rules: Rules, *, every: bool = False) -> Iterator[d
         raise RefusedError("no_month_closed", "no month is closed yet: there is none to replay")
     sums, done = Sums(), 0
     for partition in ledger.partitions:
-        replay = Replay(month, rules, rules_now(partition), partition.calendar)
+        book, blocking = rules_now(partition), _blocking(partition)
+        replay = Replay(month, rules, book, partition.calendar, blocking)
         for names, states in scan_accounts(partition):
             for changes in _replay_all(partition, replay, states):
                 for change in changes:
@@ -88,6 +89,15 @@ def _last_closed(partition: Partition) -> str:
     for _, states in scan_accounts(partition):
         last = max((last, *(state.closed_through or "" for state in states)))
     return last
+
+
+def _blocking(partition: Partition) -> frozenset[tuple[str, int]]:
+    """Return the versions of offers that block what they do not pay, as (campaign, version)."""
+    published = _events_of(partition, [OFFERS_STREAM])[stream_id(OFFERS_STREAM)]
+    return frozenset(
+        (event.campaign, event.version) for event in published
+        if isinstance(event, OfferPublished) and event.offer.get("at_cap") == "block"
+    )  # fmt: skip
 
 
 def _replay_all(

@@ -3,22 +3,28 @@
 Plan lots get what the rules' plans grant, usage is charged in the rules' order, and the month is
 closed by the rules. What people did stays: gifts, holds, adjustments take as many bytes as they
 took, out of the same lots where those still have them, else in the order of use, and never more
-than there is.
+than there is. An account that was closed keeps nothing, however much more it had.
+
+What was bought, sent and received stays on the terms it had, so other rules change nothing of a
+partner or campaign. A quota pays for the same records in the rules' order, out of what was valid
+when they were charged; what a reversal gave back to it stays.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from services.ledger.domain.account import Account
-from services.ledger.domain.closing import close_month
+from services.ledger.domain.closing import close_month, expire_all
 from services.ledger.domain.commands import CloseMonth, Usage
 from services.ledger.domain.context import Context, Meta
 from services.ledger.domain.evolving import evolve
 from services.ledger.domain.lots import leg_of
 from services.ledger.domain.opening import plan_lot
+from services.ledger.domain.quotas import take
 from services.ledger.domain.rules import RuleBook, Rules
-from services.ledger.domain.usage import charge
+from services.ledger.domain.usage import charge, lots_for
 from shared.calendar import Calendar
 from shared.contracts.ledger import (
     DataAdjusted,
@@ -58,13 +64,21 @@ class Closing(msgspec.Struct):
 
 
 class Replay:
-    """A month under other rules; `book` is what was in force (it knows plans that are gone)."""
+    """A month under other rules; `book` is what was in force (it knows plans that are gone).
 
-    def __init__(self, month: str, rules: Rules, book: RuleBook, calendar: Calendar) -> None:
+    `blocking`: the offers' versions, as (campaign, version), that let nobody use what they do not
+    pay of a record.
+    """
+
+    def __init__(
+        self, month: str, rules: Rules, book: RuleBook, calendar: Calendar,
+        blocking: AbstractSet[tuple[str, int]] = frozenset(),
+    ) -> None:  # fmt: skip
         self.month = month
         newest = msgspec.structs.replace(rules, version=book.latest().version + 1)
         self._book = book.with_versions([(0, newest)])
         self._calendar = calendar
+        self._blocking = blocking
         self._starts_at = calendar.month_start(month)
         # What each record and transfer of the month took this time, on the terms of its lots: a
         # close may have forgotten those when it comes back.
@@ -102,11 +116,18 @@ class Replay:
             if event.month == self.month:  # type: ignore[attr-defined]
                 after.add(event)
 
-    def _again(self, account: Account | None, event: Event) -> Account | None:
-        """Let an event of the month happen once more."""
+    def _again(self, account: Account | None, event: Event) -> Account:
+        """Let an event of the month happen once more; a closed account keeps nothing of it."""
         if account is None:
             return evolve(account, event)
         context = Context(event.recorded_at, self._calendar, self._book)
+        account = self._happen(account, event, context)
+        if account.status == "closed":
+            for expired in expire_all(account, context, NOBODY):
+                account = evolve(account, expired)
+        return account
+
+    def _happen(self, account: Account, event: Event, context: Context) -> Account:
         if isinstance(event, CLOSES):
             event = _closed_again(account, event)
         elif isinstance(event, DataEarned):
@@ -132,15 +153,26 @@ class Replay:
 
     def _spend_again(self, account: Account, event: DataSpent, context: Context) -> Account:
         for line in event.lines:
-            usage = Usage(
-                usage_id=line.usage_id, account=account.account, bytes=line.bytes,
-                occurred_at=line.occurred_at, rating_group=line.rating_group,
-            )  # fmt: skip
-            order = context.rules.in_order(list(account.lots.values()))
-            charged: UsageLine = charge(order, usage, late=line.late, sponsored=line.sponsored)
-            self._taken[line.usage_id] = _legs_of(account, charged.slices)
+            if account.kind == "quota":
+                charged = _paid_again(account, line, context)
+            else:
+                charged = self._charged_again(account, line, context)
+                self._taken[line.usage_id] = _legs_of(account, charged.slices)
             account = evolve(account, msgspec.structs.replace(event, lines=[charged]))
         return account
+
+    def _charged_again(self, account: Account, line: UsageLine, context: Context) -> UsageLine:
+        usage = Usage(
+            usage_id=line.usage_id, account=account.account, bytes=line.bytes,
+            occurred_at=line.occurred_at, rating_group=line.rating_group,
+        )  # fmt: skip
+        paid = line.sponsored
+        if paid is not None and (paid.campaign, paid.offer_version) in self._blocking:
+            lots = []
+        else:
+            order = context.rules.in_order(list(account.lots.values()))
+            lots = lots_for(order, usage, context)
+        return charge(lots, usage, late=line.late, sponsored=paid)
 
     def _back_again(
         self, event: UsageReversed | TransferReturned
@@ -152,6 +184,13 @@ class Replay:
 
 def _legs_of(account: Account, slices: Iterable[Slice]) -> list[Leg]:
     return [leg_of(account.lots[part.lot_id], part.bytes) for part in slices]
+
+
+def _paid_again(quota: Account, line: UsageLine, context: Context) -> UsageLine:
+    """Return what a quota pays of a record this time, as it was charged at `context.now`."""
+    slices = [Slice(leg.lot_id, leg.bytes) for leg in take(quota, line.bytes, context)]
+    unfunded = line.bytes - sum(part.bytes for part in slices)
+    return msgspec.structs.replace(line, slices=slices, unfunded_bytes=unfunded)
 
 
 def _granted(account: Account, terms: LotTerms, context: Context) -> LotTerms:

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from services.ledger.domain.commands import Buy, Fund, OpenAccount, Usage
+from services.ledger.domain.commands import Buy, CloseMonth, Fund, OpenAccount, Usage
 from services.ledger.domain.context import Meta
 from services.ledger.offering import change_members, offers_of, put_offer
+from services.ledger.rehearsal import rehearse
 from shared.contracts.offers import Caps, Offer
 from shared.errors import RefusedError
 from tests.support.ledger import MIB, NOON, LedgerWeb, sandbox_clock
-from tests.support.memory import CALENDAR
+from tests.support.memory import CALENDAR, RULEBOOK
 
 RIDES, PARTNER = "campaign:rides", "partner:didi"
 BY_TASKS = Meta(actor="tasks", correlation_id="request")
@@ -149,3 +150,18 @@ def test_offers_and_sponsored_usage_over_http(server, tmp_path):
         assert why["sponsored"]["campaign"] == RIDES
     finally:
         web.close()
+
+
+def test_the_dry_run_of_rules_knows_what_an_offer_blocked(bank):
+    capped = Caps(per_subscriber_bytes=3 * MIB)
+    put_offer(bank.ledger, offer(budget="unlimited", caps=capped, at_cap="block"), BY_TASKS)
+    (outcome,) = bank.do(use("u1", PEOPLE[0], 5 * MIB))
+    assert (outcome.sponsored_bytes, outcome.unfunded_bytes) == (3 * MIB, 2 * MIB)
+    # A later version blocks nothing; what the first has blocked was nobody's all the same.
+    put_offer(bank.ledger, offer(budget="unlimited", caps=capped, version=2), BY_TASKS)
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account=PEOPLE[0], month="2015-08"))
+
+    *_, end = rehearse(bank.ledger, RULEBOOK.latest())
+
+    assert (end["result"]["accounts"], end["result"]["changed_accounts"]) == (1, 0)

@@ -1,15 +1,20 @@
 """The dry run's replay: the same rules change nobody, others change what they say."""
 
 from random import Random
+from typing import Any
 
 import msgspec
+import pytest
 
 from services.ledger.codec import decode_event
 from services.ledger.domain.commands import (
     Adjust,
     AnyCommand,
+    AwardOnTerms,
     Buy,
+    CloseAccount,
     CloseMonth,
+    Fund,
     Hold,
     OpenAccount,
     Post,
@@ -21,13 +26,14 @@ from services.ledger.domain.commands import (
 from services.ledger.domain.replay import Closing, Replay
 from services.ledger.domain.rules import CarryOver, Plan, Rules
 from shared.contracts.ledger import Event
-from shared.contracts.offers import Offer
-from shared.ids import digest, stream_id
+from shared.contracts.offers import AtCap, Caps, Hours, Offer, RewardTerms
+from shared.ids import digest, quota_of, stream_id
 from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
 MIB = 1 << 20
 RULES = RULEBOOK.latest()
 PEOPLE = ["ann", "bob", "cat"]
+PARTNER, RIDES = "partner:rides", "campaign:rides"
 
 
 def events_of(bank: MemoryBank, name: str) -> list[Event]:
@@ -35,8 +41,11 @@ def events_of(bank: MemoryBank, name: str) -> list[Event]:
     return [decode_event(*row[2:]) for row in bank.of(name).log if row[0] == stream]
 
 
-def replayed(bank: MemoryBank, name: str, month: str, rules: Rules) -> tuple[Closing, Closing]:
-    found = Replay(month, rules, RULEBOOK, CALENDAR).of(events_of(bank, name))
+def replayed(
+    bank: MemoryBank, name: str, month: str, rules: Rules, *, blocked: bool = False
+) -> tuple[Closing, Closing]:
+    blocking = {(RIDES, 1)} if blocked else set()
+    found = Replay(month, rules, RULEBOOK, CALENDAR, blocking).of(events_of(bank, name))
     assert found is not None
     return found
 
@@ -110,26 +119,122 @@ def test_a_cap_and_a_share_take_their_part() -> None:
     assert after == Closing(carried=8 * MIB, expired=12 * MIB)
 
 
+def with_plan_of(bytes_per_month: int) -> Rules:
+    """Return the rules with this much in the plan that everybody has."""
+    plan = Plan(bytes_per_month, RULES.plans["std-30mb"].carry_over)
+    return msgspec.structs.replace(RULES, plans={**RULES.plans, "std-30mb": plan})
+
+
 def test_a_larger_plan_leaves_more_to_carry_over() -> None:
-    plans = {**RULES.plans, "std-30mb": Plan(50 * MIB, RULES.plans["std-30mb"].carry_over)}
-    larger = msgspec.structs.replace(RULES, plans=plans)
-    _, after = replayed(story(), "ann", "2015-08", larger)
+    _, after = replayed(story(), "ann", "2015-08", with_plan_of(50 * MIB))
     assert after == Closing(carried=40 * MIB)
 
 
-def test_what_a_campaign_paid_stays_paid() -> None:
-    bank = story_of(
-        Usage(usage_id="s", account="ann", bytes=5 * MIB, occurred_at=0), sponsored=True
+@pytest.mark.parametrize("used", [10 * MIB, 30 * MIB])
+def test_of_a_closed_account_nothing_would_have_been_carried_over(used: int) -> None:
+    bank = MemoryBank(now="2015-08-01T00:00:00")
+    bank.do(OpenAccount(key="o", account="ann", plan="std-30mb"))
+    bank.do(Usage(usage_id="u", account="ann", bytes=used, occurred_at=bank.clock.at))
+    bank.do(CloseAccount(key="end", account="ann"))
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    before, after = replayed(bank, "ann", "2015-08", with_plan_of(50 * MIB))
+    assert before == after == Closing()
+
+
+def test_what_comes_back_to_a_closed_account_would_have_expired_too() -> None:
+    bank = MemoryBank(now="2015-08-01T00:00:00")
+    bank.do(OpenAccount(key="o", account="ann", plan="std-30mb"))
+    bank.do(Usage(usage_id="u", account="ann", bytes=40 * MIB, occurred_at=bank.clock.at))
+    bank.do(CloseAccount(key="end", account="ann"))
+    bank.do(Reverse(key="undo", account="ann", usage_id="u", reason="wrong"))
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    before, after = replayed(bank, "ann", "2015-08", with_plan_of(50 * MIB))
+    assert before == after == Closing()
+
+
+def funded(now: str) -> MemoryBank:
+    """A subscriber, and a campaign of 10 MiB that end with September."""
+    bank = MemoryBank(now=now)
+    bank.do(
+        OpenAccount(key="o", account="ann", plan="std-30mb"),
+        OpenAccount(key="o", account=PARTNER),
+        OpenAccount(key="o", account=RIDES, partner=PARTNER),
+        Buy(key="b", account=PARTNER, bytes=10 * MIB, expires_at="2015-10-01T00:00:00"),
+        Fund(key="f", account=PARTNER, campaign=RIDES, bytes=10 * MIB),
     )
+    bank.settle()
+    return bank
+
+
+def test_at_noon_a_pack_for_the_night_pays_nothing() -> None:
+    bank = funded("2015-08-01T00:00:00")
+    night = RewardTerms(
+        kind="pack", valid_from=bank.clock.at, expires_at=CALENDAR.parse("2015-08-25T00:00:00"),
+        hours=Hours(begins=22 * 60, ends=6 * 60),
+    )  # fmt: skip
+    bank.do(AwardOnTerms(key="a", account=RIDES, subscriber="ann", bytes=4 * MIB, terms=night))
+    bank.settle()
+    bank.at("2015-08-20T12:00:00")
+    bank.do(Usage(usage_id="u", account="ann", bytes=10 * MIB, occurred_at=bank.clock.at))
+    bank.at("2015-09-01T06:00:00")
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    before, after = replayed(bank, "ann", "2015-08", RULES)
+    assert before == after == Closing(carried=20 * MIB, expired=4 * MIB)
+
+
+def test_a_quota_pays_late_records_out_of_what_it_had_when_they_were_charged() -> None:
+    bank = funded("2015-09-01T00:05:00")
+    bank.sponsor(offer(budget="escrow"))
+    at = CALENDAR.parse("2015-08-31T23:55:00")
+    late = Usage(usage_id="late", account="ann", bytes=4 * MIB, occurred_at=at)
+    assert bank.do(late)[0].status == "retry"
+    bank.settle()
+    assert bank.do(late)[0].sponsored_bytes == 4 * MIB
+    bank.settle()
+    quota = quota_of(RIDES, bank.of("ann").number)
+    has = sum(lot.free for lot in bank.account(quota).lots.values())
+    assert has > 0
+    bank.at("2015-10-01T06:00:00")
+    bank.do(CloseMonth(key="c", account=quota, month="2015-09"))
+    before, after = replayed(bank, quota, "2015-09", RULES)
+    assert before == after == Closing(expired=has)
+
+
+def test_what_a_reversal_gave_back_to_a_quota_stays() -> None:
+    bank = funded("2015-09-01T00:05:00")
+    bank.sponsor(offer(budget="escrow"))
+    # All there is: what comes back finds no lot, and gets one that outlives the month.
+    record = Usage(usage_id="u", account="ann", bytes=10 * MIB, occurred_at=bank.clock.at)
+    assert bank.do(record)[0].status == "retry"
+    bank.settle()
+    assert bank.do(record)[0].sponsored_bytes == 10 * MIB
+    bank.do(Reverse(key="undo", account="ann", usage_id="u", reason="wrong"))
+    quota = quota_of(RIDES, bank.of("ann").number)
+    bank.at("2015-10-01T06:00:00")
+    bank.do(CloseMonth(key="c", account=quota, month="2015-09"))
+    before, after = replayed(bank, quota, "2015-09", RULES)
+    assert before == after == Closing()
+
+
+def test_what_a_campaign_paid_stays_paid() -> None:
+    bank = story_of(Usage(usage_id="s", account="ann", bytes=5 * MIB, occurred_at=0), offer())
     before, after = replayed(bank, "ann", "2015-08", RULES)
     assert before == after == Closing(carried=30 * MIB)
 
 
+@pytest.mark.parametrize(("at_cap", "left"), [("block", 30 * MIB), ("fallback_to_user", 28 * MIB)])
+def test_what_a_campaign_blocked_is_nobodys_this_time_either(at_cap: AtCap, left: int) -> None:
+    capped = offer(caps=Caps(per_subscriber_bytes=3 * MIB), at_cap=at_cap)
+    bank = story_of(Usage(usage_id="s", account="ann", bytes=5 * MIB, occurred_at=0), capped)
+    before, after = replayed(bank, "ann", "2015-08", RULES, blocked=at_cap == "block")
+    assert before == after == Closing(carried=left)
+
+
 def test_a_reversed_record_gives_back_what_it_took_this_time() -> None:
     bank = story_of(Usage(usage_id="r", account="ann", bytes=20 * MIB, occurred_at=0), undo=True)
-    plans = {**RULES.plans, "std-30mb": Plan(10 * MIB, RULES.plans["std-30mb"].carry_over)}
-    smaller = msgspec.structs.replace(RULES, plans=plans)
-    before, after = replayed(bank, "ann", "2015-08", smaller)
+    before, after = replayed(bank, "ann", "2015-08", with_plan_of(10 * MIB))
     assert before == Closing(carried=30 * MIB)
     assert after == Closing(carried=10 * MIB)
 
@@ -152,17 +257,21 @@ def test_a_record_is_undone_after_the_close_that_forgot_its_lot() -> None:
     assert before.carried + before.expired > 0
 
 
-def story_of(record: Usage, *, sponsored: bool = False, undo: bool = False) -> MemoryBank:
+def offer(**changes: Any) -> Offer:
+    """An offer of a campaign that pays for everything."""
+    terms: dict[str, Any] = {
+        "campaign": RIDES, "version": 1, "partner": PARTNER, "sponsor_id": "s", "asp_id": "a",
+        "rating_group": "any", "starts_at": 0, "budget": "unlimited",
+    }  # fmt: skip
+    return Offer(**(terms | changes))
+
+
+def story_of(record: Usage, sponsor: Offer | None = None, *, undo: bool = False) -> MemoryBank:
     """A month with one record, that a campaign pays, or that is reversed."""
     bank = MemoryBank(now="2015-08-01T00:00:00")
     bank.do(OpenAccount(key="o", account="ann", plan="std-30mb"))
-    if sponsored:
-        bank.sponsor(
-            Offer(
-                campaign="campaign:any", version=1, partner="partner:any", sponsor_id="s",
-                asp_id="a", rating_group="any", starts_at=0, budget="unlimited",
-            )
-        )  # fmt: skip
+    if sponsor is not None:
+        bank.sponsor(sponsor)
     bank.at("2015-08-20T00:00:00")
     bank.do(msgspec.structs.replace(record, occurred_at=bank.clock.at))
     if undo:
