@@ -1,6 +1,5 @@
 """Didi pays for Didi on the real month: each record once, to the byte, within its budget."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from infra.cli.client import ledger_of
-from infra.cli.usage_file import COLUMNS, HOST, UsageFile, UsageRow
+from infra.cli.usage_file import HOST, UsageFile, UsageRow
 from tests.acceptance.real_month import FILES, IMPORT, require_real_month
 from tests.acceptance.steps import (
     end,
@@ -45,7 +44,6 @@ class Month(NamedTuple):
 
     didi: list[UsageRow]
     used: Counter[str]
-    rows: list[list[str]]
 
 
 def is_didi(host: str) -> bool:
@@ -64,21 +62,12 @@ def month() -> Month:
                     accepted.setdefault(row.usage_id, row)
     didi = [row for row in accepted.values() if is_didi(row.columns[HOST])]
     people = {row.subscriber for row in didi}
-    theirs = [row for row in accepted.values() if row.subscriber in people]
     used: Counter[str] = Counter()
-    for row in theirs:
-        used[row.subscriber] += row.bytes
+    for row in accepted.values():
+        if row.subscriber in people:
+            used[row.subscriber] += row.bytes
     assert (len(didi), len(people)) == (RECORDS, SUBSCRIBERS)
-    return Month(didi, used, [row.columns for row in theirs])
-
-
-@pytest.fixture
-def theirs(month: Month, tmp_path: Path) -> tuple[str, ...]:
-    """The import of what Didi's subscribers alone used, of all hosts."""
-    path = tmp_path / "theirs.csv"
-    with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *month.rows])
-    return ("import-usage", str(path), *IMPORT[-4:])
+    return Month(didi, used)
 
 
 def written(bank: LocalBank, name: str, **document: Any) -> str:
@@ -208,7 +197,11 @@ def assert_a_subscriber_sees_it(bank: LocalBank, paid: Counter[str]) -> None:
 
 @pytest.mark.parametrize(("transport", "partitions"), [("log", 1), ("rabbitmq", 4)])
 def test_a_budget_is_charged_to_the_byte_whatever_is_killed(
-    request, make_local_bank: MakeBank, month: Month, theirs: tuple[str, ...], transport, partitions
+    request: pytest.FixtureRequest,
+    make_local_bank: MakeBank,
+    month: Month,
+    transport: str,
+    partitions: int,
 ) -> None:
     broker: Broker | None = None
     settings = {}
@@ -216,7 +209,7 @@ def test_a_budget_is_charged_to_the_byte_whatever_is_killed(
         broker = request.getfixturevalue("private_broker")
         settings["AMQP_URL"] = broker.url
     bank = running(make_local_bank, partitions, BUDGET, **settings)
-    importing = start(bank, *theirs)
+    importing = start(bank, *IMPORT)
     stored = 0
     for services in ALL_DIE:
         stored = wait_for_progress(bank, importing, stored)
@@ -227,7 +220,7 @@ def test_a_budget_is_charged_to_the_byte_whatever_is_killed(
             broker.start()
     end(importing)
     wait_until_ready(bank)
-    again = bank.json(*theirs)
+    again = bank.json(*IMPORT)
     assert (again["accepted"], again["sponsored_bytes"]) == (0, 0)
     assert_budget_is_spent(bank, month)
 
