@@ -26,7 +26,7 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.rules import RuleBook
 from shared.contracts.ledger import TransferReturned
-from shared.contracts.offers import Offer
+from shared.contracts.offers import Caps, Offer
 from shared.ids import account_kind
 from tests.support.memory import CALENDAR, RULEBOOK, MemoryBank
 
@@ -168,17 +168,34 @@ def _claw_back_by_other(world: World) -> None:
     assert world.ask(other).status == "done"
 
 
+def _offer(**terms: Any) -> Offer:
+    """Return an offer by which the campaign c pays for all traffic."""
+    given: dict[str, Any] = {
+        "campaign": "campaign:c", "version": 1, "partner": "partner:p", "sponsor_id": "s",
+        "asp_id": "a", "rating_group": "any", "starts_at": 0,
+    }  # fmt: skip
+    return Offer(**given | terms)
+
+
+def _leave_short(world: World) -> None:
+    """Let the campaign c pay out of quotas that have nothing yet."""
+    world.bank.sponsor(_offer())
+
+
+def _block(world: World) -> None:
+    """Use up what the campaign c pays for ann's traffic."""
+    caps = Caps(per_subscriber_bytes=1)
+    world.bank.sponsor(_offer(budget="unlimited", caps=caps, at_cap="block"))
+    assert world.ask(usage(usage_id="first", bytes=1)).status == "done"
+
+
 def _fields(**fields: Any) -> Change:
     return Change(fields)
 
 
 def _sponsor(world: World) -> None:
     """Let the campaign c pay for ann's traffic."""
-    offer = Offer(
-        campaign="campaign:c", version=1, partner="partner:p", sponsor_id="s", asp_id="a",
-        rating_group="any", starts_at=0,
-    )  # fmt: skip
-    world.bank.sponsor(offer)
+    world.bank.sponsor(_offer())
     world.bank.do(usage(usage_id="paid", account="ann", bytes=1))
     world.bank.settle()
     world.bank.sponsor()
@@ -236,6 +253,8 @@ CHANGES: dict[tuple[str, str], Change] = {
     (USAGE, "account_suspended"): SUSPENDED,
     (USAGE, "usage_in_future"): _fields(occurred_at=CALENDAR.parse("2015-09-10T12:05:01")),
     (USAGE, "plan_unknown"): FORGOTTEN,
+    (USAGE, "quota_refilling"): Change(before=_leave_short),
+    (USAGE, "sponsorship_blocked"): Change(before=_block),
     (ARRIVAL, "account_not_found"): _fields(campaign="campaign:nobody"),
     (ARRIVAL, "account_closed"): Change(before=_end_receivers),
     (ARRIVAL, "account_kind"): _fields(campaign="ann"),
