@@ -41,8 +41,8 @@ class Budget(Part, frozen=True, omit_defaults=True, kw_only=True):
 
     `total_bytes`: it can't be funded with more. `unlimited`: it needs no funding, the partner is
     charged on credit for what its offer sponsors (rewards are paid from funding alone).
-    `per_day_bytes`: of a bank day. `per_subscriber_bytes`: of claims. `per_device_claims`,
-    `per_address_claims`: acts that earn, each with all that it brings.
+    `per_day_bytes`: of a bank day, of claims or of an offer. `per_subscriber_bytes`: of claims.
+    `per_device_claims`, `per_address_claims`: acts that earn, each with all that it brings.
     """
 
     total_bytes: Amount | None = None
@@ -189,6 +189,7 @@ def _mistake(draft: DraftTerms, starts_at: int, ends_at: int | None) -> str | No
     listed = not draft.audience.all
     return (
         (draft.offer and _offer_mistake(draft.offer, draft.budget, listed=listed))
+        or _budget_mistake(draft)
         or task_mistake(draft.tasks)
         or grant_mistake(draft.grants, listed=listed)
     )
@@ -205,6 +206,22 @@ def _offer_mistake(offer: OfferTerms, budget: Budget, *, listed: bool) -> str | 
         return "an offer of a campaign that is not for all must be `listed`: true"
     if budget.unlimited and (offer.caps.per_day_bytes or budget.per_day_bytes):
         return "a cap of a day for all together needs a budget of `total_bytes`"
+    return None
+
+
+def _budget_mistake(draft: DraftTerms) -> str | None:
+    """Return which limit of the budget would not hold for all that the campaign gives."""
+    budget, offers = draft.budget, draft.offer is not None
+    if budget.per_day_bytes is not None and (draft.grants or (draft.tasks and offers)):
+        return (
+            "`budget.per_day_bytes` is for a campaign of `tasks` alone or of an `offer` alone:"
+            " each counts for itself, and `grants` are given whatever the day"
+        )
+    if budget.per_subscriber_bytes is not None and not draft.tasks:
+        return (
+            "`budget.per_subscriber_bytes` limits `tasks`, and there are none: an `offer` has"
+            " `caps` of its own, `grants` have their `bytes`"
+        )
     return None
 
 

@@ -34,6 +34,7 @@ DIDI: dict[str, Any] = {
     "budget": {"total_bytes": 1_000_000},
     "offer": {"rating_group": "didi", "hosts": HOSTS},
 }
+CLUB: dict[str, Any] = {"audience": {"list": "club"}, "grants": [{"name": "g", "bytes": 1}]}
 
 
 def draft(**changes: Any) -> DraftTerms:
@@ -171,6 +172,11 @@ def test_a_list_of_hosts_keeps_its_version_until_it_says_something_else():
           "budget": {"unlimited": True, "per_day_bytes": 5}}, "cap of a day"),
         ({"offer": {"rating_group": "didi", "caps": {"per_day_bytes": 5}},
           "budget": {"unlimited": True}}, "cap of a day"),
+        ({"budget": {"per_day_bytes": 5}, "tasks": [{"kind": "sign_in", "name": "a"}]},
+         "`tasks` alone or of an `offer` alone"),
+        ({"budget": {"per_day_bytes": 5}, "offer": None, **CLUB}, "`grants` are given whatever"),
+        ({"budget": {"per_subscriber_bytes": 5}, "offer": None, **CLUB}, "`grants` have their"),
+        ({"budget": {"per_subscriber_bytes": 5}}, "an `offer` has `caps` of its own"),
         ({"offer": {"rating_group": "didi", "content": {"version": 1, "hosts_digest": "",
                                                         "count": 1}}}, "made by the bank"),
         ({"tasks": [{"kind": "sign_in", "name": "a"}] * 2}, "two tasks"),
@@ -179,6 +185,17 @@ def test_a_list_of_hosts_keeps_its_version_until_it_says_something_else():
 def test_terms_that_mean_nothing_are_refused(change, said):
     with pytest.raises(InvalidError, match=said):
         terms(**change)
+
+
+def test_a_budgets_limits_are_taken_where_they_hold_for_all_that_is_given():
+    tasks = [{"kind": "sign_in", "name": "a"}]
+    for change in (
+        {"budget": {"per_day_bytes": 5, "total_bytes": 9}},
+        {"budget": {"per_day_bytes": 5, "per_subscriber_bytes": 5}, "tasks": tasks, "offer": None},
+        {"budget": {"per_subscriber_bytes": 5}, "tasks": tasks},
+    ):
+        made = terms(**change).budget
+        assert msgspec.to_builtins(made) == change["budget"]
 
 
 @pytest.mark.parametrize("host", ["com", "*.didi.com", "Didi.com", "di di.com", "http://di.com"])
