@@ -131,20 +131,25 @@ class Desk:
             whose.campaign, whose.task, earned.step, earned.subscriber, earned.occurrence
         )
         self._check_new(claim_id)
-        if earned.reward is not None:
-            used = self.turn.claims.tallies.used(
-                whose.campaign, earned.subscriber, where.device, where.address
-            )
-            earning = Earning(earned.bytes, self.turn.now)
-            refusal = refuse_earning(
-                earning, self.running.limits, self.turn.rules, used, self.turn.calendar
-            )
-            if refusal is not None:
-                earned = over_budget(earned, refusal)
+        refusal = self._over_limit(earned, where)
+        if refusal is not None:
+            earned = over_budget(earned, refusal)
         claim = Claim.begin(whose, earned, self.meta)
         self.turn.add(claim)
         self.turn.claims.begin(claim, where.device, where.address)
         return claim
+
+    def _over_limit(self, earned: Earned, where: Where) -> RefusedError | None:
+        """Return which limit refuses that this is earned now, None if none does."""
+        if earned.reward is None:
+            return None
+        used = self.turn.claims.tallies.used(
+            self.running.campaign, earned.subscriber, where.device, where.address
+        )
+        earning = Earning(earned.bytes, self.turn.now)
+        return refuse_earning(
+            earning, self.running.limits, self.turn.rules, used, self.turn.calendar
+        )
 
     def refer(
         self, task: Referral, friend: str, entrance: Token | None, seed: bytes, where: Where
@@ -153,21 +158,27 @@ class Desk:
 
         Raises RefusedError as `referral` and limits do.
         """
+        return self.take(task, self._sides(task, friend, entrance, seed), where)
+
+    def _sides(
+        self, task: Referral, friend: str, entrance: Token | None, seed: bytes
+    ) -> list[Earned]:
+        """Return what the friend and the referrer earn. Raises RefusedError as `referral`."""
         inviter = None if entrance is None else entrance.invited_by
         month_count = 0
         if inviter is not None:
             campaign, claims = self.running.campaign, self.turn.claims
             claims.read_person(campaign, inviter)
             month_count = claims.tallies.earned_this_month(campaign, task.name, "referrer", inviter)
-        found = referral(task, friend, entrance, month_count, seed)
-        return self.take(task, found, where)
+        return referral(task, friend, entrance, month_count, seed)
 
     def refer_after(
         self, done: str, friend: str, entrance: Token | None, seed: bytes
     ) -> list[Claim]:
         """Reward the referrals that a friend's completion of the task `done` brings, if any.
 
-        They are part of that act, which has been held against the limits of its device.
+        They are part of that act, which has been held against the limits of its device. A limit
+        that only the friend meets costs the referrer nothing.
         """
         claims: list[Claim] = []
         if entrance is None or entrance.invited_by is None:
@@ -175,10 +186,22 @@ class Desk:
         for task in self.running.tasks.values():
             if isinstance(task, Referral) and done in task.after:
                 try:
-                    claims += self.refer(task, friend, entrance, seed, NOWHERE)
+                    sides = self._sides(task, friend, entrance, seed)
+                    claims += self.take(task, self._noted_friend(sides), NOWHERE)
                 except RefusedError:
                     continue
         return claims
+
+    def _noted_friend(self, sides: list[Earned]) -> list[Earned]:
+        """Return both sides of a referral, the friend's noted where a limit refuses it alone.
+
+        Noted it counts as rewarded: by whatever the friend does later nobody else invited it.
+        """
+        friend, referrer = sides
+        refusal = self._over_limit(friend, NOWHERE)
+        if refusal is None or referrer.reward is None or self._over_limit(referrer, NOWHERE):
+            return sides
+        return [msgspec.structs.replace(friend, reward=None, bytes=0, code=refusal.code), referrer]
 
 
 def seed_for(seed: bytes, *of: str) -> bytes:

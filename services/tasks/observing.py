@@ -107,7 +107,7 @@ class DoTask(Request):
         if isinstance(task, AdWatched):
             token = self._token_of("ad", task)
             desk.check_new(task, "watched", who, token.token_id)
-            before = done.Watched(tallies.today(*of), tallies.last_at(*of))
+            before = done.Watched(tallies.today(*of), tallies.last_watched(who))
             return [done.ad_watched(task, token, before, desk.on, seed)]
         if isinstance(task, Share):
             token = self._token_of("share", task)

@@ -138,10 +138,10 @@ class Tallies:
         rows = self._of(campaign, task, subscriber)
         return sum(row.claimed_at >= self._day_at for row in rows)
 
-    def last_at(self, campaign: str, task: str, subscriber: str) -> int:
-        """Return when somebody's last claim of a task was made, 0 where there is none lately."""
-        rows = self._of(campaign, task, subscriber)
-        return max((row.claimed_at for row in rows), default=0)
+    def last_watched(self, subscriber: str) -> int:
+        """Return when somebody watched an ad last, of any task and campaign; 0: none lately."""
+        rows = self._recent[subscriber]
+        return max((row.claimed_at for row in rows if row.step == "watched"), default=0)
 
     def earned_this_month(self, campaign: str, task: str, step: str, subscriber: str) -> int:
         """Return how many claims of a step somebody was given this month."""

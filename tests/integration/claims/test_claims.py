@@ -412,6 +412,24 @@ def test_ads_that_were_started_at_once_are_watched_one_after_the_other(world: Cl
     assert again == {"accepted": 1, "already_claimed": 1, "ad_not_watched": 1}
 
 
+def test_ads_of_several_tasks_and_campaigns_are_watched_one_after_the_other(world: ClaimsWorld):
+    world.open("ann")
+    ads = [AdWatched(name=name, reward=Reward(bytes=MIB)) for name in ("one", "two")]
+    world.campaign("august", *ads)
+    world.campaign("autumn", ads[0])
+    started = [
+        (campaign, task, world.claims.start(
+            Issue(use="ad", campaign=campaign, task=task, subscriber="ann", key=("k",))
+        )[0])
+        for campaign, task in (("august", "one"), ("august", "two"), ("autumn", "one"))
+    ]  # fmt: skip
+    for place, (campaign, task, text) in enumerate(started):
+        if place:
+            assert code_of(world.do, campaign, task, "ann", token=text) == "ad_not_watched"
+        world.clock.at += 15_000  # type: ignore[attr-defined]
+        assert world.do(campaign, task, "ann", token=text).state == "accepted"
+
+
 def test_what_partners_were_answered_is_kept_for_180_days_and_no_longer(world: ClaimsWorld):
     world.open("ann")
     world.campaign("august", RIDE)
@@ -465,6 +483,27 @@ def test_a_referral_that_the_bank_tells_is_of_who_was_invited_once(world: Claims
     assert code_of(world.do, "august", "bring", "bob") == "already_claimed"
     world.settle()
     assert [len(world.lots(who, "reward")) for who in ("ann", "bob")] == [1, 1]
+
+
+def test_a_limit_that_only_the_friend_meets_costs_the_referrer_nothing(world: ClaimsWorld):
+    world.open("ann", "bob", "cat")
+    hello = SignIn(name="hello", reward=Reward(bytes=MIB))
+    bring = Referral(name="bring", after=("hello",))
+    world.campaign("august", hello, bring, per_subscriber_bytes=10 * MIB)
+    world.enter("august", "bob", invited_by="ann")
+    world.do("august", "hello", "bob")
+    world.settle()
+    assert [lot.granted for lot in world.lots("ann", "reward")] == [10 * MIB]
+    assert [lot.granted for lot in world.lots("bob", "reward")] == [MIB]
+    asked = {"subscriber": "bob", "campaign": "august", "task": "bring", "state": None}
+    (noted,), _ = world.claims.page(asked | {"after": None}, 9)
+    assert (noted.step, noted.state, noted.code) == ("friend", "noted", "campaign_subscriber_limit")
+    # It has been brought: another's invitation pays nobody.
+    world.enter("august", "bob", invited_by="cat")
+    world.clock.at += DAY_MS  # type: ignore[attr-defined]
+    world.do("august", "hello", "bob")
+    world.settle()
+    assert world.lots("cat", "reward") == []
 
 
 @pytest.mark.parametrize("told_by", ["entrance", "partner"])

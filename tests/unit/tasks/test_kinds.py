@@ -203,6 +203,8 @@ def test_an_ad_is_paid_once_it_has_run_and_no_more_than_twenty_a_day():
     assert code_of(watched, 14_999) == "ad_not_watched"
     assert watched(15_000).occurrence == "t1"
     assert code_of(watched, 3_600_001) == "token_expired"
+    # However long it must be waited: what is over is not begun by waiting.
+    assert code_of(watched, 3_600_001, 1, 14_999) == "token_expired"
     assert code_of(watched, 60_000, 1, 14_999) == "ad_not_watched"
     assert watched(60_000, 1, 15_000).bytes == 30 * MIB
     assert watched(15_000, 19).bytes == 30 * MIB

@@ -190,7 +190,7 @@ def sign_in(
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """How many ads of a task somebody watched today, and when the last one (0: none lately)."""
+    """How many ads of a task somebody watched today; when the last of any task (0: none lately)."""
 
     today: int = 0
     last_at: int = 0
@@ -200,14 +200,14 @@ def ad_watched(task: AdWatched, token: Token, before: Watched, on: Occasion, see
     """Return what an ad earns that was watched from its token's start until now.
 
     One is watched after the other: its time begins when the one before was watched, however many
-    tokens were given out at once. Raises RefusedError ad_not_watched, token_expired, ads_day_limit.
+    tokens were given out at once. Raises RefusedError token_expired, ad_not_watched, ads_day_limit.
     """
+    if on.now - token.issued_at > task.redeem_within_s * 1000:
+        raise RefusedError("token_expired", f"a token is good for {task.redeem_within_s} s")
     watched_ms = on.now - max(token.issued_at, before.last_at)
     if watched_ms < task.watch_s * 1000:
         left_s = -(-(task.watch_s * 1000 - watched_ms) // 1000)
         raise RefusedError("ad_not_watched", f"the ad runs for {left_s} s more", left_s=left_s)
-    if on.now - token.issued_at > task.redeem_within_s * 1000:
-        raise RefusedError("token_expired", f"a token is good for {task.redeem_within_s} s")
     check_day("ads_day_limit", before.today, task.per_day, "ads", on)
     return _earn("watched", token.subscriber, task.reward, seed, occurrence=token.token_id)
 
