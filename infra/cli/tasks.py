@@ -15,13 +15,19 @@ Document = dict[str, Any]
 CLAIM_ID = re.compile(r"[0-9a-f]{32}")
 
 
+def device_option(command: Any) -> Any:
+    """Give a command `--device`."""
+    return _hash_option("device", command)
+
+
 def where_options(command: Any) -> Any:
     """Give a command `--device` and `--address`."""
-    for what in ("address", "device"):
-        command = click.option(
-            f"--{what}", help=f"From which {what}: a hash (16 hex digits or more)."
-        )(command)
-    return command
+    return device_option(_hash_option("address", command))
+
+
+def _hash_option(what: str, command: Any) -> Any:
+    text = f"From which {what}: a hash (16 hex digits or more)."
+    return click.option(f"--{what}", help=text)(command)
 
 
 @click.group()
@@ -64,15 +70,17 @@ def enter(
 @click.argument("campaign")
 @click.argument("name", metavar="TASK")
 @click.argument("subscriber")
+@device_option
 @key_option
 @bank_option
 def start(
-    bank: Bank, output: Output, campaign: str, name: str, subscriber: str, key: str | None
-) -> None:
+    bank: Bank, output: Output, campaign: str, name: str, subscriber: str, *, device: str | None,
+    key: str | None,
+) -> None:  # fmt: skip
     """Start an ad, or make today's link to share; prints its token."""
+    body = {"subscriber": subscriber} | _given(device=device)
     with tasks_of(bank, output) as tasks:
-        path = f"/v1/tasks/{campaign}/{name}/start"
-        answer = _write(tasks, path, {"subscriber": subscriber}, key)
+        answer = _write(tasks, f"/v1/tasks/{campaign}/{name}/start", body, key)
     output.show(answer, lambda: output.line(answer["token"]))
 
 
