@@ -98,9 +98,10 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
     @property
     def has_quotas(self) -> bool:
-        """Say whether it is a campaign that has sent bytes to quotas, or a quota itself."""
-        out = self.escrow is not None and any(self.escrow.out.values())
-        return out or self.quota is not None
+        """Say whether it is a quota, or a campaign that has sent bytes to quotas and not ended."""
+        if self.escrow is None or (self.escrow.ending and not self.escrow.awaited):
+            return self.quota is not None
+        return any(self.escrow.out.values())
 
     def next_deadline(self) -> int | None:
         """Return when the first of the holds times out, None without holds."""

@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from services.ledger.codec import encode
-from services.ledger.domain.commands import Adjust, Buy, Fund, OpenAccount, Reverse, Usage
+from services.ledger.domain.commands import (
+    Adjust,
+    Buy,
+    CloseAccount,
+    EndCampaign,
+    Fund,
+    OpenAccount,
+    Reverse,
+    Usage,
+)
 from shared.contracts.ledger import DataEarned, DataSpent, SponsorshipCapped
 from shared.contracts.offers import Caps, Hours, Offer
 from shared.ids import quota_of
@@ -317,4 +326,16 @@ def test_an_adjustment_or_purchase_meanwhile_changes_nothing_for_the_quota(bank)
     bank.do(use(MIB, "u1"), Adjust(key="a", account="ann", direction="give", bytes=5, reason="x"))
 
     assert bank.account(quota(bank)).spent == MIB
+    assert sums_agree(bank)
+
+
+def test_a_campaign_with_quotas_is_closed_only_after_it_has_ended(bank):
+    bank.sponsor(offer(budget="escrow"))
+    settled(bank, use(1 * MIB, "u1"))
+    (refused,) = bank.do(CloseAccount(key="c", account=RIDES))
+    assert refused.code == "campaign_has_quotas"
+    bank.do(EndCampaign(key="end", account=RIDES))
+    bank.settle()
+    (done,) = bank.do(CloseAccount(key="c", account=RIDES))
+    assert done.status == "done"
     assert sums_agree(bank)
