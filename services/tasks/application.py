@@ -52,14 +52,14 @@ class Keyring:
         self._secrets = secrets
 
     def partner(self, name: str) -> Caller | None:
-        """Return a partner with its keys and the contract in force, None where there is none."""
+        """Return a partner with its keys and contract, in force or ended; None of no partner."""
         stream = UUID(hex=partner_stream(name))
         found = rebuild(self._store.events([stream]).get(stream, []))
         if not isinstance(found, Partner):
             return None
         with self._store.connection() as conn:
             rows = conn.cursor(row_factory=tuple_row).execute(SELECT_KEYS, (name,)).fetchall()
-        contract = found.contract_at(self._store.clock.now())
+        contract = found.last_contract(self._store.clock.now())
         return Caller(
             partner=name, state=found.state,
             starts_at=contract.starts_at if contract else None,

@@ -192,6 +192,9 @@ class TakeCompletions(Job[list[Outcome]]):
 
     def _take(self, turn: Turn, asked: Asked) -> list[Claim]:
         told = asked.completion
+        refusal = turn.refuse_payment(self._partner, min(asked.happened_at, turn.now))
+        if refusal is not None:
+            raise refusal
         running = self._running(turn, told.campaign)
         task = running.task(told.task)
         if not isinstance(task, PartnerTask):

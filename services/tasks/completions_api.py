@@ -35,7 +35,9 @@ def signed_call(partner: str) -> tuple[Signed, Key]:
     call = Signed(request_id, timestamp, signatures, body())
     wall_ms = time.time_ns() // 1_000_000
     try:
-        key = check_call(tasks().keyring.partner(partner), call, wall_ms, bank().clock.now())
+        found = tasks().keyring.partner(partner)
+        late_ms = tasks().store.rules().told_late_ms
+        key = check_call(found, call, wall_ms, bank().clock.now(), late_ms)
     except RefusedError as error:
         CALLS_REFUSED.labels(error.code).inc()
         raise

@@ -36,18 +36,20 @@ class Keyring(Protocol):
         ...
 
 
-def check_call(found: Partner | None, call: Signed, wall_ms: int, now: int) -> Key:
+def check_call(found: Partner | None, call: Signed, wall_ms: int, now: int, late_ms: int) -> Key:
     """Return the key that signed a call of a partner that may call at bank time `now`.
 
-    Refusals, in order: those of `signer`, partner_suspended, contract_not_in_force.
+    It may for `late_ms` after its contract's end: what happened before is told, asked for and taken
+    back. Refusals, in order: those of `signer`, partner_suspended, contract_not_in_force.
     """
     key = signer(call, found.keys if found else (), wall_ms)
     assert found is not None
     if found.state != "active":
         raise RefusedError("partner_suspended", f"partner {found.partner} is {found.state}", 403)
     begun = found.starts_at is not None and found.starts_at <= now
-    if not begun or (found.ends_at is not None and found.ends_at <= now):
-        raise RefusedError("contract_not_in_force", "no contract is in force now", 403)
+    if not begun or (found.ends_at is not None and found.ends_at + late_ms <= now):
+        detail = "no contract is in force, nor has one just ended"
+        raise RefusedError("contract_not_in_force", detail, 403)
     return key
 
 

@@ -12,8 +12,9 @@ def running_campaign(
 ) -> Running:  # fmt: skip
     """Return a campaign whose tasks can be done in this turn.
 
-    `of` a partner's app: that of another looks like an unknown one. `told_late_ms`: for so long
-    after its end it may be told what was done before. Refusals, in order: campaign_not_found,
+    `of` a partner's app: that of another looks like an unknown one, and whether the partner may pay
+    depends on when each thing was done: that is asked before. `told_late_ms`: for so long after its
+    end it may be told what was done before. Refusals, in order: campaign_not_found,
     partner_suspended, contract_not_in_force, campaign_not_running, campaign_not_begun,
     campaign_over.
     """
@@ -21,7 +22,7 @@ def running_campaign(
     if campaign is None or of not in (None, (campaign.partner, campaign.asp_id)):
         raise unknown_campaign(name)
     if must_run:
-        refusal = turn.refuse_payment(campaign.partner, turn.now)
+        refusal = None if of else turn.refuse_payment(campaign.partner, turn.now)
         if refusal is not None:
             raise refusal
         _check_running(campaign, turn.now, told_late_ms)

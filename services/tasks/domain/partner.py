@@ -114,6 +114,11 @@ class Partner(Aggregate):
         found = [each for each in self.contracts if each.starts_at <= at < each.ends_at]
         return found[-1] if found else None
 
+    def last_contract(self, at: int) -> Contract | None:
+        """Return the contract in force at an instant, else the one that ended last before."""
+        over = [each for each in self.contracts if each.ends_at <= at]
+        return self.contract_at(at) or max(over, key=lambda each: each.ends_at, default=None)
+
     def prices_at(self, day: str) -> Prices | None:
         """Return the prices of a bank day: those set last of all that were in force by then."""
         found = [each for each in self.prices if each.from_day <= day]

@@ -196,9 +196,31 @@ def test_a_suspended_partner_or_one_without_a_contract_is_refused(
     answer = caller.complete(token, "r1")
     assert (answer.status_code, answer.json["code"]) == (403, "partner_suspended")
     operator(world, "/v1/partners/didi/resume", {"reason": "paid"}, "s2")
-    world.ledger.at("2016-01-01T00:00:00+08:00")
+    world.ledger.at("2016-01-11T00:00:00+08:00")
     answer = caller.complete(token, "r1")
     assert (answer.status_code, answer.json["code"]) == (403, "contract_not_in_force")
+
+
+def test_after_a_contract_what_happened_under_it_is_told_asked_for_and_taken_back(
+    world: ClaimsWorld, caller: Caller
+):
+    world.ledger.at("2015-12-31T23:00:00+08:00")
+    tokens = [world.enter("august", "ann")[0], world.enter("august", "bob")[0]]
+    world.ledger.at("2016-01-03T22:00:00+08:00")
+    before, after = (
+        {"happened_at": f"{day}:00+08:00"} for day in ("2015-12-31T23:30", "2016-01-01T00:00")
+    )
+    late = caller.complete(tokens[1], "r1", body=after)
+    assert (late.json["status"], late.json["code"]) == ("refused", "contract_not_in_force")
+    assert caller.complete(tokens[0], "r2", body=before).status_code == 202
+    world.settle()
+    world.ledger.at("2016-01-10T21:00:00+08:00")
+    assert caller.ask("r2")["claims"][0]["state"] == "paid"
+    answer = caller.send("clawbacks", {"request_id": "r2", "reason": "refunded"}, "c1")
+    assert (answer.status_code, answer.json["claims"][0]["state"]) == (202, "clawing_back")
+    operator(world, "/v1/partners/didi/suspend", {"reason": "unpaid"}, "s1")
+    refused = caller.send("completions/r2", None, "r2", method="GET")
+    assert (refused.status_code, refused.json["code"]) == (403, "partner_suspended")
 
 
 def test_a_partner_claws_back_what_is_left(world: ClaimsWorld, caller: Caller):

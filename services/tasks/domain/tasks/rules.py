@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.tasks.domain.tasks.rewards import MIB, Part
+from services.tasks.domain.tasks.rewards import DAY_MS, MIB, Part
 from shared.calendar import Calendar
 from shared.contracts.offers import Amount
 from shared.rulebook import Rulebook, read_rulebook
@@ -32,6 +32,11 @@ class TaskRules(Part, frozen=True):
     arrive_within_hours: Hours = 72
     attribution_days: Days = 30
     clawback_days: Days = 7
+
+    @property
+    def told_late_ms(self) -> int:
+        """Return how long after its contract a partner has something to tell: the last clawback."""
+        return self.arrive_within_hours * 3_600_000 + self.clawback_days * DAY_MS
 
 
 BUILT_IN = TaskRules(version=1, effective_from="2000-01-01T00:00:00")
