@@ -8,6 +8,7 @@ import secrets
 from typing import Any
 from uuid import UUID
 
+from services.tasks.claim_rows import SELECT_SEED
 from services.tasks.domain.campaign import Campaign
 from services.tasks.domain.tasks.draws import SEED_BYTES, commitment_of
 from services.tasks.domain.tasks.kinds import LuckyDraw
@@ -17,7 +18,6 @@ from shared.errors import RefusedError
 from shared.sagas.aggregate import rebuild
 
 INSERT = "INSERT INTO draw_seeds VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
-SELECT = "SELECT seed FROM draw_seeds WHERE campaign = %s AND task = %s AND day = %s"
 SELECT_RUNNING = "SELECT id, version FROM campaigns WHERE state = 'running' ORDER BY id"
 
 
@@ -42,7 +42,7 @@ class DrawSeeds:
 
     def is_committed(self, campaign: str, task: str, day: str) -> bool:
         """Say whether a day has its seed."""
-        return bool(self._store.rows(SELECT, (campaign, task, day)))
+        return bool(self._store.rows(SELECT_SEED, (campaign, task, day)))
 
     def commit_ahead(self) -> None:
         """Make the seeds of today and tomorrow for the draws of campaigns that run."""
@@ -63,7 +63,7 @@ class DrawSeeds:
         day = day or today
         if day in (today, tomorrow):
             self.commit(campaign, task, day)
-        found = self._store.rows(SELECT, (campaign, task, day))
+        found = self._store.rows(SELECT_SEED, (campaign, task, day))
         if not found:
             raise RefusedError("no_draw", f"nothing was drawn on {day}", 404)
         seed = bytes(found[0][0])
