@@ -281,27 +281,9 @@ def _clawed_back(account: Account, event: DataClawedBack) -> None:
 def _put_back(account: Account, leg: Leg, at: int) -> None:
     lot = account.lots.get(leg.lot_id)
     if lot is None:
-        account.lots[leg.lot_id] = _restored(leg, at)
+        account.lots[leg.lot_id] = open_lot(leg, at)
     else:
         lot.remaining += leg.bytes
-
-
-def _restored(leg: Leg, at: int) -> Lot:
-    return Lot(
-        lot_id=leg.lot_id,
-        kind=leg.kind,
-        granted=leg.bytes,
-        remaining=leg.bytes,
-        valid_from=leg.valid_from,
-        expires_at=leg.expires_at,
-        granted_at=at,
-        scope=leg.scope,
-        giftable=leg.giftable,
-        carries=leg.carries,
-        source=leg.source,
-        parent_lot=leg.parent_lot,
-        hours=leg.hours,
-    )
 
 
 def _add_lot(account: Account, terms: LotTerms, at: int) -> Lot:

@@ -79,13 +79,14 @@ class Crossing(msgspec.Struct, array_like=True, gc=False):
     at: int = 0
 
 
-def open_lot(terms: LotTerms, granted_at: int) -> Lot:
-    """Return a full lot on these terms."""
+def open_lot(terms: LotTerms | Leg, granted_at: int) -> Lot:
+    """Return a full lot on these terms: a new one, or of a leg that has come back."""
+    granted = terms.bytes if isinstance(terms, Leg) else terms.granted
     return Lot(
         lot_id=terms.lot_id,
         kind=terms.kind,
-        granted=terms.granted,
-        remaining=terms.granted,
+        granted=granted,
+        remaining=granted,
         valid_from=terms.valid_from,
         expires_at=terms.expires_at,
         granted_at=granted_at,
