@@ -1,12 +1,13 @@
 """One batch on one partition, decided in memory: from items to events, keys, states, outcomes."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import msgspec
 
 from services.ledger.codec import encode
 from services.ledger.desk import Desk
 from services.ledger.domain.account import Account
+from services.ledger.domain.closing import Ending
 from services.ledger.domain.commands import (
     FROM_LOG,
     AnyCommand,
@@ -21,7 +22,7 @@ from services.ledger.domain.decide import decide
 from services.ledger.domain.evolving import arm_again, evolve, spend_line
 from services.ledger.domain.holds import time_out_due
 from services.ledger.domain.lots import Lot
-from services.ledger.domain.monitors import crossings, due_at, used_up
+from services.ledger.domain.monitors import crossings, due_at, used_up, watched
 from services.ledger.domain.opening import due_months, grant_due
 from services.ledger.domain.quotas import answer_deferred, give_back_reversed
 from services.ledger.domain.refusing import refusal_event
@@ -53,7 +54,6 @@ from shared.recorder import EventRow
 AS_BEFORE = -1
 # What a batch has loaded: accounts with their versions; None for one that it cannot read.
 Loaded = dict[bytes, tuple[Account, int] | None]
-Look = Callable[[Account, Context, Meta], list[ThresholdCrossed]]
 CONFLICT = "this key was used before with other terms"
 
 
@@ -294,6 +294,7 @@ class Batch:
     def _store(self, desk: Desk, event: Event) -> None:
         desk.version += 1
         desk.changed = desk.unwatched = True
+        desk.parts = None
         self.rows.append((desk.stream, desk.version, event.TYPE, encode(event)))
 
     def flush(self, desk: Desk) -> None:
@@ -310,7 +311,8 @@ class Batch:
         desk.lines, desk.line_items = [], []
         if desk.state is not None and desk.state.crossed:
             arm_again(desk.state, self.context.now)
-        self._watch(desk, meta, used_up)
+        if desk.state is not None:
+            self._cross(desk, used_up(desk.state, self.context, meta))
 
     def _store_paid(self, desk: Desk, offer: Offer, meta: Meta) -> None:
         """Write what a quota paid, after what it created for that on credit."""
@@ -327,17 +329,28 @@ class Batch:
         desk.lines = []
         desk.unwatched = False
 
-    def _watch(self, desk: Desk, meta: Meta, look: Look = crossings) -> None:
+    def _watch(self, desk: Desk, meta: Meta) -> None:
         """Tell the thresholds that the account has crossed since the last look."""
-        if desk.state is not None:
-            for event in look(desk.state, self.context, meta):
-                self.append(desk, event)
+        state = desk.state
+        if state is not None:
+            parts = self._parts(desk, state)
+            self._cross(desk, crossings(state, parts, self.context, meta))
+
+    def _cross(self, desk: Desk, crossed: Iterable[ThresholdCrossed]) -> None:
+        for event in crossed:
+            self.append(desk, event)
         desk.unwatched = False
 
+    def _parts(self, desk: Desk, state: Account) -> list[Ending]:
+        if desk.parts is None:
+            desk.parts = watched(state, self.context)
+        return desk.parts
+
     def _due(self, desk: Desk) -> int:
-        if desk.state is None or desk.only_spent:
+        state = desk.state
+        if state is None or desk.only_spent:
             return AS_BEFORE
-        return due_at(desk.state, self.context) or 0
+        return due_at(state, self._parts(desk, state), self.context) or 0
 
     def states(self) -> tuple[list[bytes], list[str], list[int], list[int], list[bytes]]:
         """Return the changed accounts as columns.

@@ -1,6 +1,7 @@
 """An account on a batch's desk: its state as the batch changes it, and lines not written yet."""
 
 from services.ledger.domain.account import Account
+from services.ledger.domain.closing import Ending
 from services.ledger.domain.context import Meta
 from services.ledger.domain.lots import Lot
 from services.ledger.items import Item
@@ -24,6 +25,7 @@ class Desk:
         "offer",
         "only_spent",
         "order",
+        "parts",
         "state",
         "stream",
         "unwatched",
@@ -39,6 +41,8 @@ class Desk:
         self.only_spent = True
         self.unwatched = False
         self.order: list[Lot] | None = None
+        # What is about to end of it, as long as no event has come between.
+        self.parts: list[Ending] | None = None
         self.lines: list[UsageLine] = []
         self.line_items: list[Item] = []
         self.line_meta: Meta | None = None

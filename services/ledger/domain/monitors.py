@@ -34,14 +34,28 @@ def set_thresholds(
         yield ThresholdsSet(**facts(meta, context, account.account, command.reason), thresholds=own)
 
 
-def crossings(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:
-    """Return the edges that were crossed and are not told yet; each is to be taken at once."""
+def watched(account: Account, context: Context) -> list[Ending]:
+    """Return what is about to end of an account whose subscriber is to be told of it.
+
+    `crossings` and `due_at` both take it, so that an account is divided only once for the two.
+    """
+    if account.kind != "subscriber" or account.status == "closed":
+        return []
+    return ending(account, context)
+
+
+def crossings(
+    account: Account, parts: list[Ending], context: Context, meta: Meta
+) -> list[ThresholdCrossed]:
+    """Return the edges that were crossed and are not told yet; each is to be taken at once.
+
+    `parts` is what `watched` returns of the account as it is.
+    """
     if account.status == "closed":
         return []
     if account.kind != "subscriber":
         return _funds_left(account, context, meta) if account.topped_up else []
     found = used_up(account, context, meta)
-    parts = ending(account, context)
     if not parts:
         return found
     for days in (account.thresholds or context.rules.thresholds).expiring_days:
@@ -107,18 +121,16 @@ def _funds_left(account: Account, context: Context, meta: Meta) -> list[Threshol
     return found
 
 
-def due_at(account: Account, context: Context) -> int | None:
+def due_at(account: Account, parts: list[Ending], context: Context) -> int | None:
     """Return when the clock alone has something to do here, None where never.
 
-    That is a hold's end, bytes about to expire, a quota's answer that it has deferred.
+    That is a hold's end, bytes about to expire, a quota's answer that it has deferred. `parts` is
+    what `watched` returns of the account as it is.
     """
     if account.quota is not None:
         return account.quota.due_at
     best = account.next_deadline()
-    if account.kind != "subscriber" or account.status == "closed":
-        return best
     wanted: Thresholds = account.thresholds or context.rules.thresholds
-    parts = ending(account, context)
     for days in wanted.expiring_days if parts else ():
         for part in _untold(account, parts, days):
             at = part.lot.expires_at - days * DAY_MS

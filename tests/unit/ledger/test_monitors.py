@@ -20,7 +20,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import HOUSEKEEPING, Context
-from services.ledger.domain.monitors import DAY_MS, crossings, due_at
+from services.ledger.domain.monitors import DAY_MS, crossings, due_at, watched
 from services.ledger.domain.rules import CarryOver, GivenThresholds, Rules
 from shared.calendar import add_months
 from shared.contracts.ledger import ThresholdCrossed
@@ -114,7 +114,8 @@ def touch(bank: MemoryBank, at: str) -> int | None:
     bank.at(at)
     bank.do(Touch(key="due", account="ann"))
     context = Context(bank.clock.at, CALENDAR, bank.partitions[0].rulebook)
-    return due_at(bank.account("ann"), context)
+    account = bank.account("ann")
+    return due_at(account, watched(account, context), context)
 
 
 def test_bytes_that_end_are_told_seven_and_three_days_before(bank):
@@ -129,6 +130,14 @@ def test_bytes_that_end_are_told_seven_and_three_days_before(bank):
     assert told(bank) == ["expiring:7", "expiring:3"]
     assert touch(bank, "2015-08-29T00:00:00") is None
     assert len(told(bank)) == 2
+
+
+def test_what_a_batch_brings_after_its_first_look_is_told_too(bank):
+    bank.do(
+        Buy(key="b1", account="ann", bytes=MIB, expires_at="2015-08-28T00:00:00"),
+        Buy(key="b2", account="ann", bytes=MIB, expires_at="2015-08-15T00:00:00"),
+    )
+    assert told(bank) == ["expiring:7"]
 
 
 def test_what_the_close_will_carry_over_does_not_end(bank):
@@ -229,7 +238,7 @@ def test_what_is_told_to_end_is_what_the_close_lets_expire(seed: int, limit: Car
         # As if nothing had been told before.
         account.crossed.clear()
         context = Context(bank.clock.at, CALENDAR, bank.partitions[0].rulebook)
-        events = crossings(account, context, HOUSEKEEPING)
+        events = crossings(account, watched(account, context), context, HOUSEKEEPING)
         parts = {
             part.lot_id: part.bytes
             for event in events
