@@ -110,6 +110,9 @@ def duration_ms(text: str) -> int:
     """Read a duration such as `7d`, `36h` or `90m` in milliseconds. Raises ValueError."""
     found = DURATION_PATTERN.fullmatch(text)
     if found is None:
-        msg = f"{text!r} is no duration such as 7d, 36h or 90m"
+        msg = (
+            f"{text!r} is no duration such as 7d, 36h or 90m:"
+            " a whole number, 1 to 99999, and d, h or m"
+        )
         raise ValueError(msg)
     return int(found[1]) * UNIT_MS[found[2]]

@@ -11,7 +11,7 @@ from uuid import uuid4
 import orjson
 from flask import Flask, Response, g, request, stream_with_context
 from marshmallow import Schema, ValidationError, fields
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from shared.auth import Tokens, identify, is_signed
 from shared.calendar import duration_ms
@@ -22,6 +22,7 @@ from shared.metrics import CONTENT_TYPE, Measure, exposition, nothing, observe_r
 PROBLEM = "application/problem+json"
 NDJSON = "application/x-ndjson"
 OPEN_PATHS = ("/health", "/ready")
+READS = ("GET", "HEAD")
 METRICS_PATH = "/metrics"
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -29,6 +30,9 @@ BODY_BYTES_MAX = 4 << 20
 # How much of a refused body is read and thrown away, and by how much at a time.
 DRAIN_BYTES_MAX = 32 << 20
 DRAIN_CHUNK_BYTES = 1 << 16
+ROUTES_ARE = "docs/http.md has them all, with examples"
+# How much of a path that is no route's is told.
+PATH_SHOWN_MAX = 200
 
 Check = Callable[[], dict[str, str]]
 
@@ -146,6 +150,8 @@ def headers_of(error: DatabankError) -> dict[str, str]:
         return {"Retry-After": "1"}
     if error.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
+    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return {"Allow": ", ".join(error.extra["allowed"])}
     return {}
 
 
@@ -162,6 +168,18 @@ def _drain() -> None:
 class RouteError(DatabankError):
     """This request does not fit any route here."""
 
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__(error.description)
+        self.status = error.code or 500
+        self.code = (error.name or "error").lower().replace(" ", "_")
+        asked = f"{request.method} {request.path[:PATH_SHOWN_MAX]}"
+        if isinstance(error, MethodNotAllowed):
+            self.extra = {"allowed": sorted(error.valid_methods or ())}
+            allowed = ", ".join(self.extra["allowed"])
+            self.detail = f"{asked} is no route; this path takes {allowed}; {ROUTES_ARE}"
+        elif isinstance(error, NotFound):
+            self.detail = f"{asked} is no route of this process; {ROUTES_ARE}"
+
 
 def _known(error: Exception) -> DatabankError:
     if isinstance(error, DatabankError):
@@ -169,10 +187,7 @@ def _known(error: Exception) -> DatabankError:
     if isinstance(error, HTTPException):
         if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return _too_large()
-        known = RouteError(error.description)
-        known.status = error.code or 500
-        known.code = (error.name or "error").lower().replace(" ", "_")
-        return known
+        return RouteError(error)
     return DatabankError("an unexpected error; the log has the details under this request's id")
 
 
@@ -189,8 +204,31 @@ def body() -> bytes:
     return data
 
 
+def no_body() -> None:
+    """Refuse a body: there may be none, or an empty object. Raises InvalidError, TooLargeError."""
+    text = body()
+    try:
+        said = orjson.loads(text) if text.strip() else {}
+    except orjson.JSONDecodeError:
+        said = None
+    if said == {}:
+        return
+    names = ", ".join(f"`{name}`" for name in said) if isinstance(said, dict) else ""
+    what = f"; {names} would have been ignored" if names else ""
+    raise InvalidError(f"this route takes no body{what}", pointer="$")
+
+
 def query(schema: Schema) -> dict[str, Any]:
-    """Read the query string; an unknown or malformed parameter is refused. Raises InvalidError."""
+    """Read the query string. Raises InvalidError.
+
+    What is unknown, malformed or given twice is refused, and so is a body that says what a read
+    would have in its query.
+    """
+    if request.method in READS:
+        no_body()
+    if twice := [name for name, given in request.args.lists() if len(given) > 1]:
+        messages = {name: ["Given more than once; once is right."] for name in twice}
+        raise InvalidError(_mistakes(messages), errors=messages)
     try:
         loaded: dict[str, Any] = schema.load(request.args.to_dict())
     except ValidationError as error:

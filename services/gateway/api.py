@@ -14,7 +14,7 @@ from services.gateway.schemas import (
 )
 from shared.auth import allow
 from shared.errors import InvalidError
-from shared.http import json_response, query, stream
+from shared.http import json_response, no_body, query, stream
 from shared.ids import account_kind
 
 blueprint = Blueprint("gateway", __name__)
@@ -118,6 +118,7 @@ def get_clock() -> Response:
 def rebuild(view: str) -> Response:
     """Build a view, or all, anew from the logs; answers with progress, line by line."""
     query(NoQuery())
+    no_body()
     return stream(gateway().rebuild(view))
 
 
@@ -126,6 +127,7 @@ def rebuild(view: str) -> Response:
 def verify() -> Response:
     """Compare every view with a fold of the logs; answers with progress, line by line."""
     query(NoQuery())
+    no_body()
     return stream(gateway().verify())
 
 
@@ -142,4 +144,5 @@ def get_parked() -> Response:
 def retry_parked() -> Response:
     """Apply parked events again, each account's in order."""
     query(NoQuery())
+    no_body()
     return json_response({"views": gateway().retry_parked()})

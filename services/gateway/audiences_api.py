@@ -34,7 +34,8 @@ def asked_rule() -> AudienceRule:
 def post_count() -> Response:
     """Tell how many subscribers a rule finds now."""
     query(NoQuery())
-    return json_response(gateway().audience_count(asked_rule()))
+    rule = asked_rule()
+    return json_response(gateway().audience_count(rule))
 
 
 @blueprint.post("/v1/audiences:list")
@@ -42,7 +43,8 @@ def post_count() -> Response:
 def post_list() -> Response:
     """Name the subscribers whom a rule finds now, some thousands a line; the last line counts."""
     query(NoQuery())
-    search = gateway().audience_search(asked_rule())
+    rule = asked_rule()
+    search = gateway().audience_search(rule)
     return stream(lines(search))
 
 

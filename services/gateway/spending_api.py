@@ -15,7 +15,7 @@ from services.gateway.schemas import (
 from services.gateway.settlement import settlement_csv
 from services.gateway.spend_queries import KEY
 from shared.auth import allow
-from shared.http import json_response, query, stream
+from shared.http import json_response, no_body, query, stream
 from shared.paging import parts_of
 
 blueprint = Blueprint("spending", __name__)
@@ -70,6 +70,7 @@ def get_settlement(partner: str, day: str) -> Response:
 def check_settlement(partner: str, day: str) -> Response:
     """Compare a settlement with the ledger's log; answers with progress, line by line."""
     query(NoQuery())
+    no_body()
     return stream(gateway().spending.check(partner, day))
 
 

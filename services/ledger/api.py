@@ -31,7 +31,7 @@ from shared.auth import allow, only_for
 from shared.calendar import is_month
 from shared.errors import InvalidError
 from shared.front import Small
-from shared.http import body, json_response, query, stream
+from shared.http import body, json_response, no_body, query, stream
 from shared.ids import account_kind
 from shared.log_api import Served
 from shared.paging import cursor_of, parts_of
@@ -212,6 +212,7 @@ def get_clock() -> Response:
 def close_month(month: str) -> Response:
     """Close a month for every account; answers with progress, line by line."""
     query(NoQuery())
+    no_body()
     if not is_month(month):
         raise InvalidError("a month is written YYYY-MM")
     by = meta()
@@ -234,6 +235,7 @@ def _close_steps(
 def verify() -> Response:
     """Refold every log and compare it with the stored states."""
     query(NoQuery())
+    no_body()
     return stream(_verify_steps())
 
 
@@ -287,5 +289,6 @@ def _place(row: dict[str, Any]) -> tuple[str, str, int]:
 def retry_parked() -> Response:
     """Handle parked events again, in order."""
     query(NoQuery())
+    no_body()
     results = {consumer.name: consumer.retry_parked() for consumer in bank().consumers}
     return json_response({"partitions": results})

@@ -13,7 +13,7 @@ from shared.auth import allow
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.errors import InvalidError
-from shared.http import body, json_response, query, stream
+from shared.http import body, json_response, no_body, query, stream
 from shared.paging import CURSOR_LENGTH_MAX
 from shared.sagas.inbox import LedgerConsumer
 from shared.sagas.requests import Answer, Asking
@@ -147,6 +147,7 @@ def operating_blueprint(
     def verify() -> Response:
         """Refold every stream and compare it with its rows; answers line by line."""
         query(NoQuery())
+        no_body()
         return stream(verify_store())
 
     @blueprint.get("/v1/parked")
@@ -161,6 +162,7 @@ def operating_blueprint(
     def retry_parked() -> Response:
         """Take in again what was put aside, each saga's in order."""
         query(NoQuery())
+        no_body()
         consumer = bank().consumer
         return json_response({"partitions": {consumer.name: consumer.retry_parked()}})
 

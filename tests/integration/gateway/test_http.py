@@ -226,7 +226,8 @@ def test_what_does_not_come_within_two_seconds_is_answered_as_stale(
     assert 1.9 < time.monotonic() - began < 4.0
     assert answer["stale"] is True
     assert answer["available_bytes"] == 30 * MIB
-    assert api.get("/v1/trial-balance", at_least="7/ledger_00:999999")["stale"] is False
+    assert api.get("/v1/trial-balance", at_least="0/ledger_00:999999")["stale"] is False
+    assert api.get("/v1/trial-balance", 422, at_least="7/ledger_00:999999")["at_least"]
 
 
 def test_rebuild_and_verify_answer_line_by_line(api, gateway, reader) -> None:

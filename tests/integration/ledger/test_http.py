@@ -294,6 +294,14 @@ def test_an_unknown_parameter_is_refused_before_anything_is_done(web, path, body
     assert heads(web) == before
 
 
+@pytest.mark.parametrize("path", ["/v1/months/2015-07:close", "/v1/verify", "/v1/parked:retry"])
+def test_a_body_that_would_be_ignored_is_refused_before_anything_is_done(web, path):
+    before = heads(web)
+    answer = web.client.post(path, json={"dry_run": True})
+    assert "`dry_run`" in check_problem(answer, 422, "invalid_request")["detail"]
+    assert heads(web) == before
+
+
 def test_what_is_not_there_is_not_found(web):
     for path in ("/log/2", "/log/-1", "/log/x", "/v2/heads", "/"):
         check_problem(web.client.get(path), 404, "not_found")

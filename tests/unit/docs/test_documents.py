@@ -4,21 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from flask import Blueprint, Flask
 
 from infra.cli.main import COMMANDS
-from services.gateway import api as gateway_api
-from services.gateway import audiences_api, spending_api
 from services.gateway.history import KINDS
-from services.gifting import api as gifting_api
-from services.gifting import asks_api, packets_api
-from services.ledger import api as ledger_api
-from services.ledger import gifting_api as ledger_gifting_api
-from services.ledger import offers_api, rules_api
-from services.tasks import api as tasks_api
-from services.tasks import campaigns_api, completions_api, lists_api, partners_api, supply_api
-from services.tasks import tasks_api as claims_api
-from shared.log_api import log_blueprint
+from tests.support.routes import app_of, blueprints
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -94,48 +83,15 @@ def test_every_test_that_is_named_exists():
 
 def test_every_route_is_documented_and_no_other():
     documented = {(method, plain(path)) for method, path in ROUTE.findall(HTTP)}
-    log = log_blueprint(ledger_api.served)
-    services: list[list[Blueprint]] = [
-        [
-            ledger_api.blueprint,
-            rules_api.blueprint,
-            ledger_gifting_api.blueprint,
-            offers_api.blueprint,
-            log,
-        ],
-        [gateway_api.blueprint, audiences_api.blueprint, spending_api.blueprint],
-        [
-            *(each.blueprint for each in (gifting_api, packets_api, asks_api)),
-            gifting_api.operating,
-        ],
-        [
-            *(
-                each.blueprint
-                for each in (
-                    tasks_api,
-                    partners_api,
-                    campaigns_api,
-                    claims_api,
-                    completions_api,
-                    supply_api,
-                    lists_api,
-                )
-            ),
-            tasks_api.operating,
-        ],
-    ]
-    there = set().union(*map(routes, services))
+    there = set().union(*map(routes, blueprints()))
     assert documented == there | COMMON_ROUTES
 
 
-def routes(blueprints: list[Blueprint]) -> set[tuple[str, str]]:
+def routes(service: str) -> set[tuple[str, str]]:
     """Return the methods and paths of a service."""
-    app = Flask("documents")
-    for blueprint in blueprints:
-        app.register_blueprint(blueprint)
     return {
         (method, plain(path))
-        for rule in app.url_map.iter_rules()
+        for rule in app_of(service).url_map.iter_rules()
         for path in verbs(rule.rule)
         for method in (rule.methods or set()) & {"GET", "POST"}
         if rule.endpoint != "static"
