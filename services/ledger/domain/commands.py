@@ -1,4 +1,4 @@
-"""What can be asked of the ledger. The first five are public; the rest are its own."""
+"""What can be asked of the ledger. Those in `PUBLIC` are anybody's; the rest are its own."""
 
 from typing import Annotated, Literal
 
@@ -207,9 +207,9 @@ class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
     """Give or take bytes by hand; the reason is kept with the actor's name.
 
     Given bytes are a lot of kind adjustment, to the end of the month without `expires_at`.
-    Taking is refused where there is not as much.
-    Refusals, in order: account_not_found, account_closed, insufficient_data, time_invalid,
-    expires_in_past.
+    Taking is refused where there is not as much, and knows no `expires_at`.
+    Refusals, in order: account_not_found, account_closed, expires_at_not_allowed,
+    insufficient_data, time_invalid, expires_in_past.
     """
 
     direction: Literal["give", "take"]

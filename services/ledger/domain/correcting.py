@@ -34,6 +34,8 @@ def adjust(
     account = not_closed(known(account, command.account))
     common = facts(meta, context, account.account, command.reason)
     if command.direction == "take":
+        if command.expires_at is not None:
+            raise RefusedError("expires_at_not_allowed", "what is taken has no expires_at")
         yield DataAdjusted(**common, slices=_to_take(account, command.bytes, context))
         return
     expires_at = context.calendar.month_end(context.month)
