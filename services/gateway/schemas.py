@@ -9,16 +9,13 @@ from services.gateway.history import KINDS
 from services.gateway.queries import LOTS_MAX
 from services.gateway.spend import KINDS as SPEND_KINDS
 from shared.bus.parking import LIST_MAX
+from shared.contracts.ledger import LOT_KINDS
 from shared.http import Duration
 from shared.paging import CURSOR_LENGTH_MAX
 
 TOKEN_LENGTH_MAX = 8_192
 PAGE_MAX = 500
 SPEND_ROWS_MAX = 20_000
-LOT_KINDS = (
-    "plan", "pack", "carry", "voucher", "gift", "red_packet", "reward", "award", "adjustment",
-    "fee",
-)  # fmt: skip
 LOT_STATES = ("available", "upcoming", "lapsed")
 LOT_CURSOR = r"^[0-9]{1,16}\.[0-9]{1,16}\.[^\x00]{1,200}$"
 

@@ -15,14 +15,14 @@ from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.questions import ahead, why
 from services.ledger.schemas import (
     ClockQuery,
+    CommandsBody,
     EventsQuery,
     ForecastQuery,
     NoQuery,
     ParkedQuery,
+    UsageBody,
     UsageQuery,
     WriteQuery,
-    decode_commands,
-    decode_usage,
     instant,
     read_body,
 )
@@ -71,7 +71,7 @@ def encoded(answer: Any) -> Response:
 def post_commands() -> Response:
     """Execute up to 1,000 commands, or rehearse them; each has its own outcome."""
     dry_run = query(WriteQuery())["dry_run"]
-    asked = read_body(decode_commands, body())
+    asked = read_body(CommandsBody, body())
     if dry_run:
         rehearsed = bank().ledger.rehearse(asked.commands, g.caller, meta())
         return encoded({"outcomes": rehearsed, "dry_run": True})
@@ -83,7 +83,7 @@ async def answer_commands(ledger: Ledger, epoch: int, asked: Small) -> bytes:
     """Answer `POST /v1/commands` on the event loop: the same as `post_commands`."""
     if asked.caller not in WRITERS:
         raise only_for(WRITERS)
-    commands = read_body(decode_commands, asked.body).commands
+    commands = read_body(CommandsBody, asked.body).commands
     meta = Meta(actor=asked.caller, correlation_id=asked.request_id)
     outcomes, positions = await ledger.execute_soon(commands, asked.caller, meta)
     return encode_answer({"outcomes": outcomes, "position": format_token(epoch, positions)})
@@ -94,7 +94,7 @@ async def answer_commands(ledger: Ledger, epoch: int, asked: Small) -> bytes:
 def post_usage() -> Response:
     """Charge up to 5,000 usage records, or rehearse it; each has its own outcome."""
     dry_run = query(WriteQuery())["dry_run"]
-    asked = read_body(decode_usage, body())
+    asked = read_body(UsageBody, body())
     parse = bank().calendar.parse
     usage = [
         Usage(

@@ -23,13 +23,10 @@ class ChecksBody(msgspec.Struct, forbid_unknown_fields=True):
     gifts: Annotated[list[GiftCheck], Meta(min_length=1, max_length=CHECKS_MAX)]
 
 
-decode_checks = msgspec.json.Decoder(ChecksBody).decode
-
-
 @blueprint.post("/v1/gift-checks")
 @allow("operator", "gifting", "tasks")
 def post_gift_checks() -> Response:
     """Tell of up to 1,000 gifts what each would take now, and who its people are."""
     query(NoQuery())
-    asked = read_body(decode_checks, body())
+    asked = read_body(ChecksBody, body())
     return json_response({"checks": check_gifts(bank().ledger, asked.gifts)})

@@ -28,10 +28,6 @@ class MembersBody(msgspec.Struct, forbid_unknown_fields=True):
     remove: Annotated[list[SubscriberId], Meta(max_length=MEMBERS_MAX)] = []
 
 
-decode_offer = msgspec.json.Decoder(Offer).decode
-decode_members = msgspec.json.Decoder(MembersBody).decode
-
-
 def campaign_named(name: str) -> str:
     """Return the campaign's account. Raises InvalidError."""
     if not NAME.fullmatch(name):
@@ -52,7 +48,7 @@ def get_offers() -> Response:
 def put_one(name: str) -> Response:
     """Put a version of an offer into every partition; answers when all have it."""
     query(NoQuery())
-    offer = read_body(decode_offer, body())
+    offer = read_body(Offer, body())
     if offer.campaign != campaign_named(name):
         raise InvalidError(f"this is the place of {campaign_named(name)}", pointer="$.campaign")
     new = put_offer(bank().ledger, offer, meta())
@@ -64,6 +60,6 @@ def put_one(name: str) -> Response:
 def put_members(name: str) -> Response:
     """List subscribers in an offer and take others off."""
     query(NoQuery())
-    asked = read_body(decode_members, body())
+    asked = read_body(MembersBody, body())
     change_members(bank().ledger, campaign_named(name), asked.add, asked.remove)
     return json_response({"added": len(asked.add), "removed": len(asked.remove)})

@@ -1,6 +1,7 @@
 """The use cases of rules: show them, put a new version, bring it to every partition."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -9,11 +10,12 @@ from psycopg.rows import tuple_row
 from services.ledger.application import Ledger
 from services.ledger.codec import encode
 from services.ledger.domain.context import Meta
-from services.ledger.domain.rules import Plan, RuleBook, Rules
+from services.ledger.domain.rules import CRITERIA, LISTS, Plan, RuleBook, Rules, repeated
 from services.ledger.partition import Partition
 from services.ledger.publishing import Version, add_versions, content, last_version, versions_in
-from shared.contracts.ledger import RulesPublished
+from shared.contracts.ledger import LOT_KINDS, RulesPublished
 from shared.errors import InvalidError, RefusedError
+from shared.mistakes import explained
 
 # So long every process has time to see a version before it is in force.
 LEAD_MS = 60_000
@@ -42,16 +44,41 @@ def read_rules(document: dict[str, Any]) -> Rules:
             {"effective_from": "", **document, "version": 1}, Rules, strict=True
         )
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at ")
-        where = _named(document, place.strip("`") or "$")
+        text, place = explained(error, Rules)
+        where = _named(document, place)
         raise InvalidError(f"{text}, at {where}", pointer=where) from error
-    if not rules.plans:
-        raise InvalidError("rules need at least one plan", pointer="$.plans")
-    for name, given in (("by", rules.order_of_use.by), ("kinds", rules.order_of_use.kinds)):
-        if len(set(given)) != len(given):
-            where = f"$.order_of_use.{name}"
-            raise InvalidError(f"each stands once, at {where}", pointer=where)
+    for what, where in _mistakes(rules):
+        raise InvalidError(f"{what}, at {where}", pointer=where)
     return rules
+
+
+def _mistakes(rules: Rules) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with rules and where, as far as no type says it.
+
+    It is asked of what is put, compared or tried: rules that are stored are read as they are.
+    """
+    if not rules.plans:
+        yield "rules need at least one plan", "$.plans"
+    order = rules.order_of_use
+    if not order.by:
+        yield f"it needs at least one of {', '.join(CRITERIA)}", "$.order_of_use.by"
+    lists: dict[str, Sequence[object]] = {
+        "$.order_of_use.by": order.by,
+        "$.order_of_use.kinds": order.kinds,
+        **{f"$.thresholds.{name}": getattr(rules.thresholds, name) for name in LISTS},
+    }
+    for where, given in lists.items():
+        twice = repeated(given)
+        if twice is not None:
+            yield f"{twice} stands there more than once", where
+    kinds = {"$.order_of_use.kinds": order.kinds} | {
+        f"$.plans.{name}.carry_over.excluded_kinds": plan.carry_over.excluded_kinds
+        for name, plan in rules.plans.items()
+    }
+    for where, given in kinds.items():
+        for index, kind in enumerate(given):
+            if kind not in LOT_KINDS:
+                yield f"{kind!r} is none of {', '.join(LOT_KINDS)}", f"{where}[{index}]"
 
 
 def _named(document: dict[str, Any], place: str) -> str:

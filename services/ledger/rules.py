@@ -8,15 +8,20 @@ import msgspec
 from services.ledger.domain.rules import RuleBook, Rules
 from shared.calendar import Calendar
 from shared.errors import InvalidError
+from shared.mistakes import explained
 
+VERSIONS = list[Rules]
 BUILT_IN = Path(__file__).with_name("rules.json")
 
 
 def load_rules(path: Path, calendar: Calendar) -> RuleBook:
     """Read a rules file. Raises InvalidError that says what is wrong and where."""
     try:
-        versions = msgspec.json.decode(path.read_bytes(), type=list[Rules])
+        versions = msgspec.json.decode(path.read_bytes(), type=VERSIONS)
         dated = [(calendar.parse(rules.effective_from), rules) for rules in versions]
+    except msgspec.ValidationError as error:
+        text, place = explained(error, VERSIONS)
+        raise InvalidError(f"the rules file {path} can't be used: {text}, at {place}") from error
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise InvalidError(f"the rules file {path} can't be used: {error}") from error
     mistake = _mistake(dated)

@@ -38,11 +38,6 @@ class DryRunBody(msgspec.Struct, forbid_unknown_fields=True):
     every: bool = False
 
 
-decode_put = msgspec.json.Decoder(RulesBody).decode
-decode_rules_only = msgspec.json.Decoder(RulesOnlyBody).decode
-decode_dry_run = msgspec.json.Decoder(DryRunBody).decode
-
-
 @blueprint.get("/v1/rules")
 @allow()
 def get_rules() -> Response:
@@ -70,7 +65,7 @@ def _version(start: int, rules: Rules) -> dict[str, Any]:
 def post_rules() -> Response:
     """Store a new version in every partition; the same again adds nothing."""
     query(NoQuery())
-    asked = read_body(decode_put, body())
+    asked = read_body(RulesBody, body())
     version, new = put_rules(bank().ledger, read_rules(asked.rules), asked.effective_from, meta())
     return json_response(
         {
@@ -86,7 +81,7 @@ def post_rules() -> Response:
 def check_rules() -> Response:
     """Read rules as a put would, and show them with every default filled in."""
     query(NoQuery())
-    asked = read_body(decode_rules_only, body())
+    asked = read_body(RulesOnlyBody, body())
     return encoded({"rules": read_rules(asked.rules)})
 
 
@@ -95,7 +90,7 @@ def check_rules() -> Response:
 def try_rules() -> Response:
     """Replay the last closed month under other rules; answers with progress, line by line."""
     query(NoQuery())
-    asked = read_body(decode_dry_run, body())
+    asked = read_body(DryRunBody, body())
     steps = rehearse(bank().ledger, read_rules(asked.rules), every=asked.every)
     # A refusal comes before the first line, with a status of its own.
     first = next(steps)

@@ -1,18 +1,20 @@
 """What the ledger's routes take: query strings by marshmallow, bodies by msgspec."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from marshmallow import Schema, fields, validate
 from msgspec import Meta
 
-from services.ledger.domain.commands import ONE_LINE, PublicCommand, SubscriberId
+from services.ledger.domain.commands import LINE_WORDS, ONE_LINE, PublicCommand, SubscriberId
 from services.ledger.domain.rules import Bytes
 from shared.bus.parking import LIST_MAX
 from shared.contracts.envelope import BATCH_EVENTS_MAX
 from shared.errors import InvalidError
 from shared.http import Duration
+from shared.mistakes import SHAPE, explained
 from shared.paging import CURSOR_LENGTH_MAX
 
 T = TypeVar("T")
@@ -76,11 +78,18 @@ class UsageRecord(msgspec.Struct, forbid_unknown_fields=True):
     `host` serves to find the rating group where none is given; it is stored nowhere.
     """
 
-    usage_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
+    usage_id: Annotated[
+        str, Meta(min_length=1, max_length=128, pattern=ONE_LINE, extra={SHAPE: LINE_WORDS})
+    ]
     account: SubscriberId
     bytes: Bytes
     occurred_at: Annotated[int, Meta(ge=0, le=2**53 - 1)] | Annotated[str, Meta(max_length=40)]
-    rating_group: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
+    rating_group: (
+        Annotated[
+            str, Meta(min_length=1, max_length=64, pattern=ONE_LINE, extra={SHAPE: LINE_WORDS})
+        ]
+        | None
+    ) = None
     host: Annotated[str, Meta(max_length=255)] | None = None
     roaming: bool = False
 
@@ -91,21 +100,19 @@ class UsageBody(msgspec.Struct, forbid_unknown_fields=True):
     lines: Annotated[list[UsageRecord], Meta(min_length=1, max_length=USAGE_LINES_MAX)]
 
 
-decode_commands = msgspec.json.Decoder(CommandsBody).decode
-decode_usage = msgspec.json.Decoder(UsageBody).decode
+decoder_of: Callable[[Any], msgspec.json.Decoder[Any]] = lru_cache(msgspec.json.Decoder)
 
 
-def read_body(decode: Callable[[bytes], T], body: bytes) -> T:
+def read_body(kind: type[T], body: bytes) -> T:
     """Decode a body. Raises InvalidError that names the place (`$.commands[3].bytes`)."""
     try:
-        return decode(body)
+        read: T = decoder_of(kind).decode(body)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at ")
-        raise InvalidError(
-            f"{text}, at {place.strip('`') or '$'}", pointer=place.strip("`") or "$"
-        ) from error
+        text, place = explained(error, kind)
+        raise InvalidError(f"{text}, at {place}", pointer=place) from error
     except msgspec.DecodeError as error:
         raise InvalidError(f"the body is no JSON: {error}") from error
+    return read
 
 
 def instant(value: Any, parse: Callable[[str], int]) -> int:

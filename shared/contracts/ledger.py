@@ -13,6 +13,11 @@ from msgspec import Meta
 from shared.contracts.offers import Hours, RewardTerms
 
 ANY_SCOPE = "any"
+# Every kind that a lot can have.
+LOT_KINDS = (
+    "plan", "pack", "carry", "voucher", "gift", "red_packet", "reward", "award", "adjustment",
+    "fee",
+)  # fmt: skip
 # The operator's account that takes fees.
 FEES_ACCOUNT = "operator:fees"
 # The name of the stream that tells the rules' versions; no account can have it.

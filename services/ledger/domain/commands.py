@@ -8,12 +8,16 @@ from msgspec import UNSET, Meta, UnsetType
 from services.ledger.domain.rules import Bytes, GivenThresholds
 from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
 from shared.contracts.offers import RewardTerms
+from shared.mistakes import SHAPE
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
 # PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
 ONE_LINE = rf"^[^\x00-\x1f\x7f]*{END}"
 NO_NUL = r"^[^\x00]*$"
+LINE_WORDS = "one line without control characters"
+NAME_WORDS = "the name of 1 to 64 letters, digits or . _ -"
+DIGITS_WORDS = "32 hexadecimal digits such as 0123456789abcdef0123456789abcdef"
 
 Key = Annotated[
     str,
@@ -22,19 +26,31 @@ Key = Annotated[
         max_length=128,
         pattern=ONE_LINE,
         description="the caller's key: a repeat does nothing twice",
+        extra={SHAPE: LINE_WORDS},
     ),
 ]
 SubscriberId = Annotated[
-    str, Meta(pattern=rf"^[A-Za-z0-9_-]{{1,64}}{END}", description="a subscriber")
+    str,
+    Meta(
+        pattern=rf"^[A-Za-z0-9_-]{{1,64}}{END}",
+        description="a subscriber",
+        extra={SHAPE: "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04"},
+    ),
 ]
 PartnerId = Annotated[
     str,
-    Meta(pattern=rf"^partner:[A-Za-z0-9._-]{{1,64}}{END}", description="a partner, partner:NAME"),
+    Meta(
+        pattern=rf"^partner:[A-Za-z0-9._-]{{1,64}}{END}",
+        description="a partner, partner:NAME",
+        extra={SHAPE: f"partner:NAME such as partner:didi, {NAME_WORDS}"},
+    ),
 ]
 CampaignId = Annotated[
     str,
     Meta(
-        pattern=rf"^campaign:[A-Za-z0-9._-]{{1,64}}{END}", description="a campaign, campaign:NAME"
+        pattern=rf"^campaign:[A-Za-z0-9._-]{{1,64}}{END}",
+        description="a campaign, campaign:NAME",
+        extra={SHAPE: f"campaign:NAME such as campaign:didi-august, {NAME_WORDS}"},
     ),
 ]
 AccountId = Annotated[
@@ -42,24 +58,49 @@ AccountId = Annotated[
     Meta(
         pattern=rf"^((partner|campaign):[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9_-]{{1,64}}){END}",
         description="a subscriber, or partner:NAME, or campaign:NAME",
+        extra={
+            SHAPE: "1 to 64 letters, digits, _ or - for a subscriber such as a50e2f674b137b04,"
+            " partner:NAME or campaign:NAME"
+        },
     ),
 ]
 Month = Annotated[
-    str, Meta(pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}", description="a calendar month, YYYY-MM")
+    str,
+    Meta(
+        pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}",
+        description="a calendar month, YYYY-MM",
+        extra={SHAPE: "a month such as 2015-08"},
+    ),
 ]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
 HoldId = Annotated[
     str,
     Meta(
-        pattern=rf"^[0-9a-f]{{32}}{END}", description="the `hold_id` that the hold's result names"
+        pattern=rf"^[0-9a-f]{{32}}{END}",
+        description="the `hold_id` that the hold's result names",
+        extra={SHAPE: DIGITS_WORDS},
     ),
 ]
 TransferId = Annotated[
     str,
-    Meta(pattern=rf"^[0-9a-f]{{32}}{END}", description="the `transfer_id` that its result names"),
+    Meta(
+        pattern=rf"^[0-9a-f]{{32}}{END}",
+        description="the `transfer_id` that its result names",
+        extra={SHAPE: DIGITS_WORDS},
+    ),
 ]
-Purpose = Annotated[str, Meta(pattern=rf"^(gift|red_packet){END}")]
-Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=NO_NUL)]
+Purpose = Annotated[
+    str, Meta(pattern=rf"^(gift|red_packet){END}", extra={SHAPE: "gift or red_packet"})
+]
+Reason = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=500,
+        pattern=NO_NUL,
+        extra={SHAPE: "text without the character NUL"},
+    ),
+]
 
 
 class Command(

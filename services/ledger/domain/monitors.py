@@ -63,7 +63,12 @@ def crossings(
         due = [part for part in _untold(account, parts, days) if part.lot.expires_at <= limit]
         if due:
             found.append(_expiring(account, due, days, context, meta))
-    return found
+    return _once(found)
+
+
+def _once(found: list[ThresholdCrossed]) -> list[ThresholdCrossed]:
+    """Return each edge once: thresholds that were stored earlier may name one twice."""
+    return list({each.name: each for each in found}.values()) if len(found) > 1 else found
 
 
 def used_up(account: Account, context: Context, meta: Meta) -> list[ThresholdCrossed]:
@@ -89,7 +94,7 @@ def used_up(account: Account, context: Context, meta: Meta) -> list[ThresholdCro
                     level_bytes=low, available_bytes=left,
                 )
             )  # fmt: skip
-    return found
+    return _once(found)
 
 
 def _has_more(account: Account, low: int, now: int) -> bool:

@@ -1,9 +1,9 @@
 """Rules are data: plans, order of use and carry-over, versioned and effective-dated."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,12 @@ from shared.contracts.ledger import ANY_SCOPE, Leg, Thresholds
 AMOUNT_MAX = 2**53 - 1
 WHOLE_PERCENT = 100
 
+T = TypeVar("T")
+
 Criterion = Literal["directed", "expiry", "kind", "oldest"]
+CRITERIA: tuple[str, ...] = get_args(Criterion)
+# The thresholds that are lists: each value is a mark of its own.
+LISTS = ("plan_used_percent", "expiring_days")
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Bytes = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 
@@ -54,11 +59,28 @@ class Arriving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=1, le=3660)] = 30
 
 
-class GivenThresholds(Thresholds, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Thresholds as a command or the rules give them: what nobody knows is refused.
+def repeated(values: Sequence[T]) -> T | None:
+    """Return the first of the values that stands there more than once."""
+    return next((value for value in values if values.count(value) > 1), None)
 
-    In a stored event an unknown field is one of a newer version, and is read over.
+
+class RulesThresholds(Thresholds, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Thresholds as the rules have them: what nobody knows is refused.
+
+    In a stored event an unknown field is one of a newer version, and is read over. A value that
+    stands twice in rules of an earlier version is read, and told once.
     """
+
+
+class GivenThresholds(RulesThresholds, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Thresholds as a command gives them to an account: each stands once, else ValueError."""
+
+    def __post_init__(self) -> None:
+        for name in LISTS:
+            twice = repeated(getattr(self, name))
+            if twice is not None:
+                msg = f"{name} has {twice} more than once"
+                raise ValueError(msg)
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +106,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_of_use: OrderOfUse
     purchase_valid_months: Annotated[int, Meta(ge=1, le=120)] = 12
     arriving: dict[Literal["gift", "red_packet", "award"], Arriving] = {}
-    thresholds: GivenThresholds = GivenThresholds()
+    thresholds: RulesThresholds = RulesThresholds()
 
     def in_order(self, lots: list[Lot]) -> list[Lot]:
         """Return the lots in the order of use."""

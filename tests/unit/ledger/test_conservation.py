@@ -316,9 +316,9 @@ class BankMachine(RuleBasedStateMachine):
 
     @rule(
         who=st.sampled_from(PEOPLE),
-        percents=st.lists(st.integers(1, 100), max_size=2),
+        percents=st.lists(st.integers(1, 100), max_size=2, unique=True),
         low=st.none() | AMOUNTS,
-        days=st.lists(st.integers(1, 40), max_size=2),
+        days=st.lists(st.integers(1, 40), max_size=2, unique=True),
         own=st.booleans(),
         crash=CRASHES,
     )

@@ -21,7 +21,13 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.context import HOUSEKEEPING, Context
 from services.ledger.domain.monitors import DAY_MS, crossings, due_at, watched
-from services.ledger.domain.rules import CarryOver, GivenThresholds, Rules
+from services.ledger.domain.rules import (
+    CarryOver,
+    GivenThresholds,
+    RuleBook,
+    Rules,
+    RulesThresholds,
+)
 from shared.calendar import add_months
 from shared.contracts.ledger import ThresholdCrossed
 from shared.contracts.offers import RewardTerms
@@ -270,6 +276,22 @@ def test_an_account_may_have_thresholds_of_its_own_and_the_rules_ones_again(bank
     bank.do(SetThresholds(key="s2", account="ann"))
     assert told(bank)[2:] == ["plan_used:80"]
     assert bank.account("ann").thresholds is None
+
+
+def test_a_threshold_that_stands_twice_in_older_rules_is_told_once():
+    twice = RulesThresholds(plan_used_percent=[80, 80], expiring_days=[3, 3])
+    rules = msgspec.structs.replace(RULEBOOK.latest(), thresholds=twice)
+    bank = MemoryBank(now="2015-08-10T12:00:00", rulebook=RuleBook([(0, rules)]))
+    bank.do(OpenAccount(key="o", account="ann", plan="std-30mb"))
+    use(bank, "u", 25 * MIB)
+    bank.do(Buy(key="b", account="ann", bytes=MIB, expires_at="2015-08-12T00:00:00"))
+    assert told(bank) == ["plan_used:80", "expiring:3"]
+
+
+@pytest.mark.parametrize("field", ["plan_used_percent", "expiring_days"])
+def test_a_threshold_of_an_account_stands_once(field):
+    with pytest.raises(ValueError, match=f"{field} has 9 more than once"):
+        msgspec.convert({field: [9, 3, 9]}, GivenThresholds)
 
 
 def test_without_thresholds_nothing_is_told(bank):
