@@ -405,7 +405,8 @@ class BankMachine(RuleBasedStateMachine):
         came = {
             event.transfer_id: sum(lot.granted for lot in event.lots)
             for event in events
-            if isinstance(event, DataReceived)
+            # The arrival of a fee has its transfer's id, too.
+            if isinstance(event, DataReceived) and event.account != FEES_ACCOUNT
         }
         clawed = [
             (event.undoes, sum(leg.bytes for leg in event.legs) + event.shortfall_bytes)
