@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from psycopg import Connection
-from psycopg.rows import tuple_row
 
 from services.ledger import gifting, tasks
 from services.ledger.application import Ledger, wait_for
@@ -18,7 +17,7 @@ from services.ledger.partition import Partition
 from services.ledger.quota_sagas import quota_command
 from shared.bus import parking
 from shared.bus.parking import Parked
-from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
+from shared.bus.positions import UPSERT_POSITION, InboxPosition, Reached
 from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.gifting import EVENT_BY_TYPE as EVENT_OF_GIFTING
 from shared.contracts.ledger import (
@@ -49,26 +48,12 @@ class PartitionConsumer:
         self.name = partition.name
         self._ledger = ledger
         self._partition = partition
-        self._positions: dict[str, int] = {}
+        self._reached = Reached(self.name, self.lane, partition.connection)
         self._stored_at: dict[str, float] = {}
 
     def position(self, source: str) -> int:
-        """Return the position, 0 at the beginning; what came of all before it is durable.
-
-        It is kept in memory: where another process has moved it since, what is applied again is
-        known by its keys, and the stored position never goes back.
-        """
-        at = self._positions.get(source)
-        if at is None:
-            at = self._positions[source] = self._stored_position(source)
-        return at
-
-    def _stored_position(self, source: str) -> int:
-        with self._partition.connection() as conn:
-            row = conn.cursor(row_factory=tuple_row).execute(
-                SELECT_POSITION, (self.name, source, self.lane)
-            ).fetchone()  # fmt: skip
-        return int(row[0]) if row else 0
+        """Return the position, 0 at the beginning; what came of all before it is durable."""
+        return self._reached.at(source)
 
     def apply(self, batch: Batch) -> None:
         """Execute what the events ask, and move the position, in one transaction."""
@@ -77,11 +62,10 @@ class PartitionConsumer:
     def begin(self, batch: Batch) -> Callable[[], None]:
         """Begin to do what the events ask: batches that are under way share a transaction."""
         at = self.position(batch.source)
-        self._positions.pop(batch.source, None)
+        position = self._reached.leave(batch)
         fresh = [envelope for envelope in batch.events if int(envelope.sequence) > at]
         asked = [(envelope, item) for envelope in fresh if (item := self.item_of(envelope))]
         items = self._not_waiting(asked) if asked else []
-        position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         done = self._ledger.begin(self._partition, items, position) if items else None
         if done is None and batch.sequence > at:
             self._store_rarely(position)
@@ -89,7 +73,7 @@ class PartitionConsumer:
         def end() -> None:
             if done is not None:
                 wait_for(done)
-            self._positions[batch.source] = max(at, batch.sequence)
+            self._reached.reach(batch.source, max(at, batch.sequence))
 
         return end
 
@@ -121,8 +105,7 @@ class PartitionConsumer:
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be handled, and step over it."""
         envelope = batch.events[0]
-        self._positions.pop(batch.source, None)
-        position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
+        position = self._reached.leave(batch)
         with self._parked_turn() as conn:
             self._insert_parked(conn, envelope, self._target(envelope), error, attempts)
             conn.execute(UPSERT_POSITION, position)

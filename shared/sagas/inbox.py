@@ -5,11 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg.rows import tuple_row
 
 from shared.bus import parking
 from shared.bus.parking import Parked
-from shared.bus.positions import SELECT_POSITION, UPSERT_POSITION, InboxPosition
+from shared.bus.positions import UPSERT_POSITION, InboxPosition, Reached
 from shared.contracts.envelope import Batch, Envelope
 from shared.contracts.ledger import EVENT_BY_TYPE, DataClawedBack, Event, decode_data
 from shared.db import AWAY
@@ -112,25 +111,11 @@ class LedgerConsumer:
         self._store = store
         self._writer = writer
         self._hears = hears
-        self._positions: dict[str, int] = {}
+        self._reached = Reached(self.name, self.lane, store.connection)
 
     def position(self, source: str) -> int:
-        """Return the durable position, 0 at the beginning.
-
-        It is kept in memory: where another process has moved it since, what is applied again
-        changes nothing, and the stored position never goes back.
-        """
-        at = self._positions.get(source)
-        if at is None:
-            at = self._positions[source] = self._stored_position(source)
-        return at
-
-    def _stored_position(self, source: str) -> int:
-        with self._store.connection() as conn:
-            row = conn.cursor(row_factory=tuple_row).execute(
-                SELECT_POSITION, (self.name, source, self.lane)
-            ).fetchone()  # fmt: skip
-        return int(row[0]) if row else 0
+        """Return the durable position, 0 at the beginning."""
+        return self._reached.at(source)
 
     def apply(self, batch: Batch) -> None:
         """Take in a batch, and move the position, in one transaction."""
@@ -139,34 +124,31 @@ class LedgerConsumer:
     def begin(self, batch: Batch) -> Callable[[], None]:
         """Begin to take in a batch: several that are under way share a turn."""
         at = self.position(batch.source)
-        self._positions.pop(batch.source, None)
+        position = self._reached.leave(batch)
         fresh = [
             each
             for each in batch.events
             if int(each.sequence) > at and (self._hears is None or each.type in self._hears)
         ]
-        position = InboxPosition(self.name, batch.source, self.lane, batch.sequence)
         taken = self._writer().submit(TakeIn(fresh, position))
 
         def end() -> None:
             wait_for(taken)
-            self._positions[batch.source] = max(at, batch.sequence)
+            self._reached.reach(batch.source, max(at, batch.sequence))
 
         return end
 
     def park(self, batch: Batch, error: str, attempts: int) -> None:
         """Put an event aside that can't be taken in, and step over it."""
         event = batch.events[0]
-        self._positions.pop(batch.source, None)
+        position = self._reached.leave(batch)
         with self._store.connection() as conn, conn.transaction():
             cursor = conn.cursor()
             parking.park(
                 cursor, self.name, event, error[:ERROR_LENGTH_MAX], attempts,
                 at=self._store.clock.now(), account=waits_as(event),
             )  # fmt: skip
-            cursor.execute(
-                UPSERT_POSITION, InboxPosition(self.name, batch.source, self.lane, batch.sequence)
-            )
+            cursor.execute(UPSERT_POSITION, position)
 
     def parked(self) -> list[dict[str, Any]]:
         """Return what was put aside, in order."""

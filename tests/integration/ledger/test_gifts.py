@@ -63,7 +63,7 @@ def follow(ledger: RealLedger, gifts: GiftingLog) -> None:
     """Begin anew to follow gifting's log, as a process that was just started does."""
     reader = Readers(ledger.reader, gifts)
     for consumer in ledger.consumers:
-        consumer._positions.clear()
+        consumer._reached.forget()
     ledger.inboxes = [Inbox([each], reader, pause_s=0.001) for each in ledger.consumers]
 
 
