@@ -31,7 +31,10 @@ def peak_memory(local: LocalBank) -> dict[str, float]:
 
 def _owner(process: psutil.Process, roots: dict[int, str]) -> str:
     """Return the name of the nearest named process: a backend is PostgreSQL's, not `up`'s."""
-    line = (process, *process.parents())
+    try:
+        line = (process, *process.parents())
+    except psutil.NoSuchProcess:  # A backend ended between the list and the question.
+        return "gone"
     return next((roots[each.pid] for each in line if each.pid in roots), "gone")
 
 
