@@ -13,7 +13,7 @@ from services.ledger.domain.lots import Crossing, Hold, Lot, PlanChange, Window
 from services.ledger.domain.quota_state import EscrowState, QuotaState
 from shared.contracts.ledger import Thresholds
 
-STATE_FORMAT = 9
+STATE_FORMAT = 10
 
 
 class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):

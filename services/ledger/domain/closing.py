@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -9,7 +10,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.commands import Close, CloseMonth
 from services.ledger.domain.context import Context, Meta, facts, known
 from services.ledger.domain.lots import Lot
-from services.ledger.domain.rules import CarryOver
+from services.ledger.domain.rules import WHOLE_PERCENT, CarryOver
 from shared.calendar import add_months, months_from
 from shared.contracts.ledger import (
     DataCarriedOver,
@@ -82,6 +83,9 @@ def settle_closed(account: Account, context: Context, meta: Meta) -> Iterator[Ev
 
 
 NOTHING = CarryOver()
+CARRY_OVER = "carry_over"
+# What a close makes; lots of these kinds may have another source, then no close made them.
+CARRY_KINDS = ("carry", "voucher")
 
 
 class Ending(NamedTuple):
@@ -109,11 +113,14 @@ def ending(account: Account, context: Context) -> list[Ending]:
         elif rule.is_limited:
             limited.setdefault(month, []).append(lot)
     for month, lots in limited.items():
-        for scope in _scopes(lots):
-            due = [lot for lot in lots if lot.scope == scope]
-            _, expired = Carrying(account, month, scope, context).split(due)
-            since = max(lot.granted_at for lot in due)
-            found += [Ending(account.lots[part.lot_id], part.bytes, since) for part in expired]
+        carrying = Carrying(account, month, context)
+        newest: dict[str, int] = {}
+        for lot in lots:
+            limit = carrying.limit_of(lot)
+            newest[limit] = max(newest.get(limit, 0), lot.granted_at)
+        for part in carrying.split(lots)[1]:
+            lot = account.lots[part.lot_id]
+            found.append(Ending(lot, part.bytes, newest[carrying.limit_of(lot)]))
     return [part for part in found if part.lot.expires_at > context.now]
 
 
@@ -122,78 +129,90 @@ def _settle(
 ) -> list[Event]:
     ends_at = context.calendar.month_end(month)
     common = {**common, "rule_version": context.rulebook.at(ends_at - 1).version}
-    events: list[Event] = []
-    expired: list[Slice] = []
-    for scope in _scopes(lots):
-        due = [lot for lot in lots if lot.scope == scope and lot.free > 0]
-        rule = Carrying(account, month, scope, context)
-        carried, lost = rule.split(due)
-        expired += lost
-        if carried:
-            moved = sum(part.bytes for part in carried)
-            lot = msgspec.structs.replace(rule.terms, granted=moved)
-            events.append(
-                DataCarriedOver(
-                    **common, month=month, month_ends_at=ends_at, slices=carried, lot=lot
-                )
-            )
+    due = [lot for lot in lots if lot.free > 0]
+    if not due:
+        return []
+    carried, expired = Carrying(account, month, context).split(due)
+    events: list[Event] = [
+        DataCarriedOver(
+            **common, month=month, month_ends_at=ends_at, slices=slices,
+            lot=msgspec.structs.replace(terms, granted=sum(part.bytes for part in slices)),
+        )
+        for terms, slices in carried
+    ]  # fmt: skip
     if expired:
         events.append(DataExpired(**common, month=month, month_ends_at=ends_at, slices=expired))
     return events
 
 
-def after_close(account: Account, leg: Leg, context: Context) -> list[Leg]:
-    """Return a held part that departs after its lot's end, on the terms that the close gives it.
+def after_close(account: Account, legs: list[Leg], context: Context) -> list[Leg]:
+    """Return held parts that depart on the terms that a close gave those whose lot has ended.
 
     What would be carried over travels as the carry lot would; the rest as it is: it arrives
     expired. A part whose lot has not ended stays as it is.
     """
-    if leg.expires_at > context.now:
-        return [leg]
-    rule = Carrying(account, context.calendar.month_of(leg.expires_at - 1), leg.scope, context)
-    allowed = rule.allowed(leg.bytes if rule.may_carry(leg) else 0)
+    closes: dict[str, Carrying] = {}
+    after: list[Leg] = []
+    for leg in legs:
+        if leg.expires_at > context.now:
+            after.append(leg)
+            continue
+        month = context.calendar.month_of(leg.expires_at - 1)
+        if month not in closes:
+            closes[month] = Carrying(account, month, context)
+        after += _divided(leg, closes[month])
+    return after
+
+
+def _divided(leg: Leg, close: "Carrying") -> list[Leg]:
+    taken, terms = close.take(leg), close.terms(leg)
     carried = msgspec.structs.replace(
-        leg, bytes=allowed, kind=rule.terms.kind, valid_from=rule.terms.valid_from,
-        expires_at=rule.terms.expires_at, carries=False, source=rule.terms.source,
+        leg, bytes=taken, kind=terms.kind, valid_from=terms.valid_from,
+        expires_at=terms.expires_at, giftable=terms.giftable, carries=False, source=terms.source,
     )  # fmt: skip
-    rest = msgspec.structs.replace(leg, bytes=leg.bytes - allowed)
+    rest = msgspec.structs.replace(leg, bytes=leg.bytes - taken)
     return [part for part in (carried, rest) if part.bytes]
 
 
-class Carrying:
-    """The carry-over of one account's month and scope, by the rules at the month's last instant."""
+class Carried(NamedTuple):
+    """What goes into one carry lot or voucher: its terms, and the slices it is made of."""
 
-    def __init__(
-        self, account: Account, month: str, scope: str | list[str], context: Context
-    ) -> None:
+    terms: LotTerms
+    slices: list[Slice]
+
+
+class Carrying:
+    """The carry-over of one account's month, by the rules at the month's last instant.
+
+    Bytes stay what they are: lots of the same scope, hours and giftability share one carry lot (a
+    voucher can always be given). The share is of each carry lot's own bytes; the cap is of all
+    that the account carries, in the order of use.
+    """
+
+    def __init__(self, account: Account, month: str, context: Context) -> None:
         calendar = context.calendar
-        last = calendar.month_end(month) - 1
-        self._rules = context.rulebook.at(last)
+        self._month = month
+        self._begins = calendar.month_end(month)
+        self._rules = context.rulebook.at(self._begins - 1)
         self._rule = context.carry_over(account.plan_in(month), month)
-        voucher = self._rule.mode == "convert_to_voucher"
-        kind = "voucher" if voucher else "carry"
-        name = scope if isinstance(scope, str) else "+".join(scope)
-        self.terms = LotTerms(
-            lot_id=f"{kind}:{month}:{name}",
-            kind=kind,
-            granted=0,
-            valid_from=calendar.month_end(month),
-            expires_at=calendar.month_end(add_months(month, self._rule.months)),
-            scope=scope,
-            giftable=True,
-            source=Source(type="carry_over", id=month),
-        )
+        self._ends = calendar.month_end(add_months(month, self._rule.months))
+        self._kind = "voucher" if self._rule.mode == "convert_to_voucher" else "carry"
+        self._prefix = f"{self._kind}:{month}:"
         # Nothing comes to life in a lot that would have been closed by now.
-        self._over = self.terms.expires_at <= account.closed_until
-        self._carried = self._outstanding(account)
+        self._share = 0 if self._ends <= account.closed_until else self._rule.share_percent
+        self._room: int | None = None
+        if self._rule.cap_bytes is not None:
+            self._room = max(self._rule.cap_bytes - self._outstanding(account), 0)
 
     def _outstanding(self, account: Account) -> int:
         """Return what this close has carried, and what earlier ones have left."""
-        carried = account.carried_away.get(f"{self.terms.kind}:{self.terms.source.id}", 0)
+        carried = sum(account.carried_away.get(f"{kind}:{self._month}", 0) for kind in CARRY_KINDS)
         for lot in account.lots.values():
-            if lot.lot_id == self.terms.lot_id:
+            if lot.source.type != CARRY_OVER or lot.kind not in CARRY_KINDS:
+                continue
+            if lot.source.id == self._month:
                 carried += lot.granted
-            elif lot.kind == self.terms.kind and lot.expires_at > self.terms.valid_from:
+            elif lot.expires_at > self._begins:
                 carried += lot.remaining
         return carried
 
@@ -201,32 +220,64 @@ class Carrying:
         """Say whether a lot may carry over at all."""
         return self._rule.may_carry(lot)
 
-    def allowed(self, eligible: int) -> int:
-        """Return how many of the eligible bytes are carried over."""
-        if self._over:
-            return 0
-        allowed = eligible * self._rule.share_percent // 100
-        if self._rule.cap_bytes is not None:
-            allowed = min(allowed, max(self._rule.cap_bytes - self._carried, 0))
-        return allowed
+    def take(self, leg: Leg) -> int:
+        """Return how many bytes of a held part are carried over; the cap has less room then."""
+        taken = self._allowed(leg.bytes) if self.may_carry(leg) else 0
+        if self._room is not None:
+            self._room -= taken
+        return taken
 
-    def split(self, lots: list[Lot]) -> tuple[list[Slice], list[Slice]]:
+    def _allowed(self, eligible: int) -> int:
+        allowed = eligible * self._share // WHOLE_PERCENT
+        return allowed if self._room is None else min(allowed, self._room)
+
+    def limit_of(self, lot: Lot) -> str:
+        """Name what limits a lot: its carry lot's share, or the cap that all have in common."""
+        return "cap" if self._room is not None else self._lot_id(lot)
+
+    def terms(self, lot: Lot | Leg) -> LotTerms:
+        """Return the terms of the carry lot into which a lot's bytes go, without bytes yet."""
+        return LotTerms(
+            lot_id=self._lot_id(lot), kind=self._kind, granted=0, valid_from=self._begins,
+            expires_at=self._ends, scope=lot.scope, hours=lot.hours, giftable=self._giftable(lot),
+            source=Source(type=CARRY_OVER, id=self._month),
+        )  # fmt: skip
+
+    def _giftable(self, lot: Lot | Leg) -> bool:
+        return lot.giftable or self._kind == "voucher"
+
+    def _lot_id(self, lot: Lot | Leg) -> str:
+        """Return the id of a carry lot: the same terms give the same one."""
+        scope = lot.scope
+        if not isinstance(scope, str):
+            scope = "+".join(sorted(quote(name, safe="") for name in set(scope)))
+        hours = "" if lot.hours is None else f"@{lot.hours.begins}-{lot.hours.ends}"
+        kept = "" if self._giftable(lot) else ":not_giftable"
+        return f"{self._prefix}{scope}{hours}{kept}"
+
+    def split(self, lots: list[Lot]) -> tuple[list[Carried], list[Slice]]:
         """Divide what lots hold freely into what is carried over and what expires."""
-        allowed = self.allowed(sum(lot.free for lot in lots if self.may_carry(lot)))
-        carried, expired = [], []
+        left: dict[str, int] = {}
+        for lot in lots:
+            if self.may_carry(lot):
+                name = self._lot_id(lot)
+                left[name] = left.get(name, 0) + lot.free
+        left = {name: self._allowed(eligible) for name, eligible in left.items()}
+        room = sum(left.values()) if self._room is None else self._room
+        carried: dict[str, Carried] = {}
+        expired: list[Slice] = []
         for lot in self._rules.in_order(lots):
-            part = min(lot.free, allowed) if self.may_carry(lot) else 0
-            allowed -= part
+            part = 0
+            if self.may_carry(lot):
+                name = self._lot_id(lot)
+                part = min(lot.free, left[name], room)
+                left[name] -= part
+                room -= part
             if part:
-                carried.append(Slice(lot.lot_id, part))
+                into = carried.get(name)
+                if into is None:
+                    into = carried[name] = Carried(self.terms(lot), [])
+                into.slices.append(Slice(lot.lot_id, part))
             if lot.free > part:
                 expired.append(Slice(lot.lot_id, lot.free - part))
-        return carried, expired
-
-
-def _scopes(lots: list[Lot]) -> list[str | list[str]]:
-    scopes: list[str | list[str]] = []
-    for lot in lots:
-        if lot.scope not in scopes:
-            scopes.append(lot.scope)
-    return scopes
+        return list(carried.values()), expired

@@ -13,7 +13,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
-from services.ledger.domain.lots import Lot, leg_of
+from services.ledger.domain.lots import Lot, Window, leg_of
 from shared.contracts.ledger import (
     DataAdjusted,
     Event,
@@ -114,14 +114,17 @@ def _back(account: Account, line: UsageLine, part: Slice, context: Context) -> L
 
 def _remembered(account: Account, line: UsageLine, lot_id: str, context: Context) -> Lot:
     """Return a closed lot's terms: what could carry is remembered for a while."""
-    month_end = context.calendar.month_end(context.calendar.month_of(line.occurred_at))
-    valid_from, expires_at, carries = line.occurred_at, min(month_end, account.closed_until), False
     windows = [window for lot in account.lots.values() for window in lot.born_of]
-    for window in (*windows, *account.emptied):
-        if window.lot_id == lot_id:
-            valid_from, expires_at, carries = window.valid_from, window.expires_at, True
+    found = next((each for each in (*windows, *account.emptied) if each.lot_id == lot_id), None)
+    if found is None:
+        month_end = context.calendar.month_end(context.calendar.month_of(line.occurred_at))
+        found = Window(lot_id, line.occurred_at, min(month_end, account.closed_until))
+        carries = False
+    else:
+        carries = True
     return Lot(
         lot_id=lot_id, kind=lot_id.partition(":")[0], granted=0, remaining=0,
-        valid_from=valid_from, expires_at=expires_at, granted_at=context.now, carries=carries,
+        valid_from=found.valid_from, expires_at=found.expires_at, granted_at=context.now,
+        scope=found.scope, giftable=found.giftable, carries=carries, hours=found.hours,
         source=Source(type="reversal", id=line.usage_id),
     )  # fmt: skip

@@ -9,8 +9,8 @@ from services.ledger.domain.lots import (
     Hold,
     Lot,
     PlanChange,
-    Window,
     open_lot,
+    window_of,
 )
 from services.ledger.domain.quota_state import FOREVER, QuotaState
 from services.ledger.domain.sponsor_state import (
@@ -303,7 +303,7 @@ def _carried(account: Account, event: DataCarriedOver) -> None:
     for part in event.slices:
         lot = account.lots[part.lot_id]
         if lot.lot_id not in known:
-            carry.born_of.append(Window(lot.lot_id, lot.valid_from, lot.expires_at))
+            carry.born_of.append(window_of(lot))
     _take(account, event.slices)
     _close(account, event.month, event.month_ends_at)
 
@@ -342,7 +342,7 @@ def _drop_closed(account: Account) -> None:
     for lot_id in gone:
         lot = account.lots.pop(lot_id)
         if lot.carries and not _is_remembered(account, lot_id):
-            account.emptied.append(Window(lot_id, lot.valid_from, lot.expires_at))
+            account.emptied.append(window_of(lot))
     oldest = account.closed_until - REMEMBERED_MS
     if account.emptied and account.emptied[0].expires_at < oldest:
         account.emptied = [each for each in account.emptied if each.expires_at >= oldest]

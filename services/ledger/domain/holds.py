@@ -81,11 +81,11 @@ def _posted_legs(account: Account, pinned: OpenHold, amount: int, context: Conte
     legs: list[Leg] = []
     for lot_id, part in pinned.parts.items():
         taken = min(part, amount)
-        legs += after_close(account, leg_of(account.lots[lot_id], taken), context)
+        legs.append(leg_of(account.lots[lot_id], taken))
         amount -= taken
         if not amount:
             break
-    return legs
+    return after_close(account, legs, context)
 
 
 def release(

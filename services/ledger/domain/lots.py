@@ -7,11 +7,18 @@ from shared.contracts.offers import Hours
 
 
 class Window(msgspec.Struct, array_like=True, gc=False):
-    """When a lot was valid that a carry lot was born of; late usage of that time may use it."""
+    """What is remembered of a lot that is closed and may have carried: its times and terms.
+
+    Late usage of that time may use the carry lot that was born of it; what comes back to it is
+    carried over as the rest of it was.
+    """
 
     lot_id: str
     valid_from: int
     expires_at: int
+    scope: str | list[str] = ANY_SCOPE
+    giftable: bool = False
+    hours: Hours | None = None
 
 
 class Lot(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -97,6 +104,13 @@ def open_lot(terms: LotTerms | Leg, granted_at: int) -> Lot:
         parent_lot=terms.parent_lot,
         hours=terms.hours,
     )
+
+
+def window_of(lot: Lot) -> Window:
+    """Return what is remembered of a lot when it is closed."""
+    return Window(
+        lot.lot_id, lot.valid_from, lot.expires_at, lot.scope, lot.giftable, lot.hours
+    )  # fmt: skip
 
 
 def leg_of(lot: Lot, amount: int) -> Leg:

@@ -17,6 +17,7 @@ from services.ledger.domain.commands import (
     Adjust,
     AnyCommand,
     Award,
+    AwardOnTerms,
     Buy,
     ChangePlan,
     ClawBack,
@@ -35,7 +36,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
-from services.ledger.domain.rules import GivenThresholds
+from services.ledger.domain.rules import CarryOver, GivenThresholds
 from services.ledger.outcomes import Outcome, UsageOutcome
 from shared.calendar import add_months
 from shared.contracts.gifting import (
@@ -60,8 +61,10 @@ from shared.contracts.ledger import (
     TransferRefused,
     TransferReturned,
 )
+from shared.contracts.offers import Hours, RewardTerms
 from shared.ids import digest
-from tests.support.memory import CALENDAR, CrashError, MemoryBank
+from tests.support.carrying import HOURS, SCOPES, check_carried
+from tests.support.memory import CALENDAR, CrashError, MemoryBank, carrying
 
 PEOPLE = ["ann", "bob", "cat", "dan"]
 STRANGERS = ["nobody", "noone"]
@@ -69,6 +72,13 @@ AMOUNTS = st.integers(1, 40 << 20)
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 CRASHES = st.sampled_from(["", "", "", "before", "after"])
+
+
+CARRY_OVERS = [
+    CarryOver(mode="auto_extend"),
+    CarryOver(mode="auto_extend", cap_bytes=20 << 20, months=3),
+    CarryOver(mode="convert_to_voucher", share_percent=67, cap_bytes=12 << 20),
+]
 
 
 def at_first(outcome: Outcome | UsageOutcome) -> Outcome | UsageOutcome:
@@ -101,9 +111,10 @@ class BankMachine(RuleBasedStateMachine):
         self.packets: list[RedPacketOffered] = []
         self.claims: list[ShareClaimed] = []
 
-    @initialize(partitions=st.sampled_from([1, 2, 4]))
-    def open_bank(self, partitions: int) -> None:
-        self.bank = MemoryBank(partitions, now="2015-08-28T12:00:00")
+    @initialize(partitions=st.sampled_from([1, 2, 4]), carry_over=st.sampled_from(CARRY_OVERS))
+    def open_bank(self, partitions: int, carry_over: CarryOver) -> None:
+        self.carry_over = carry_over
+        self.bank = MemoryBank(partitions, now="2015-08-28T12:00:00", rulebook=carrying(carry_over))
         self.do(
             *(
                 OpenAccount(key="o", account=name, plan="std-30mb", active_from="2015-08")
@@ -134,11 +145,20 @@ class BankMachine(RuleBasedStateMachine):
         assert crash or done == rehearsed
         assert list(map(at_first, done)) == list(map(at_first, rehearsed))
 
-    @rule(who=st.sampled_from(PEOPLE), amount=AMOUNTS, back_days=st.integers(0, 70), crash=CRASHES)
-    def use(self, who: str, amount: int, back_days: int, crash: str) -> None:
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        amount=AMOUNTS,
+        back_days=st.integers(0, 70),
+        group=st.sampled_from([None, "didi", "taxi"]),
+        crash=CRASHES,
+    )
+    def use(
+        self, who: str, amount: int, back_days: int, group: str | None, crash: str
+    ) -> None:  # fmt: skip
         name = self.key()
         at = self.bank.clock.at - back_days * DAY_MS
-        self.do(Usage(usage_id=name, account=who, bytes=amount, occurred_at=at), crash=crash)
+        usage = Usage(usage_id=name, account=who, bytes=amount, occurred_at=at, rating_group=group)
+        self.do(usage, crash=crash)
         if self.bank.account(who).status == "active":
             self.used[name] = amount
 
@@ -170,6 +190,34 @@ class BankMachine(RuleBasedStateMachine):
         self.do(
             Award(key=self.key(), account="campaign:ride", subscriber=to, bytes=amount), crash=crash
         )
+
+    @rule(
+        to=st.sampled_from(PEOPLE + STRANGERS),
+        amount=AMOUNTS,
+        days=st.integers(0, 40),
+        scope=st.sampled_from(SCOPES),
+        hours=st.sampled_from([None, None, *HOURS]),
+        giftable=st.booleans(),
+        carries=st.booleans(),
+        delivered=st.booleans(),
+    )
+    def award_on_terms(
+        self, to: str, amount: int, days: int, scope: str | list[str], hours: Hours | None, *,
+        giftable: bool, carries: bool, delivered: bool,
+    ) -> None:  # fmt: skip
+        begins = CALENDAR.month_start(CALENDAR.month_of(self.bank.clock.at))
+        terms = RewardTerms(
+            kind="pack" if carries else "award", valid_from=begins,
+            expires_at=CALENDAR.month_end(CALENDAR.month_of(begins + days * DAY_MS)),
+            scope=scope, hours=hours, giftable=giftable, carries=carries,
+        )  # fmt: skip
+        self.do(
+            AwardOnTerms(
+                key=self.key(), account="campaign:ride", subscriber=to, bytes=amount, terms=terms
+            )
+        )
+        if delivered:
+            self.bank.settle()
 
     @rule(who=st.sampled_from(PEOPLE), amount=AMOUNTS, hours=st.integers(1, 700), crash=CRASHES)
     def hold(self, who: str, amount: int, hours: int, crash: str) -> None:
@@ -358,6 +406,14 @@ class BankMachine(RuleBasedStateMachine):
             crash=crash,
         )
 
+    @rule(delivered=st.booleans(), crash=CRASHES)
+    def a_month_ends(self, *, delivered: bool, crash: str) -> None:
+        if delivered:
+            self.bank.settle()
+        month = CALENDAR.month_of(self.bank.clock.at)
+        self.bank.clock.at = CALENDAR.month_end(month) + 12 * HOUR_MS
+        self.close(1, crash)
+
     @rule(data=st.data(), crash=CRASHES)
     def deliver_something(self, data: st.DataObject, crash: str) -> None:
         """Any event, early, late or again: what lies between is pulled, what is old is dropped."""
@@ -382,6 +438,12 @@ class BankMachine(RuleBasedStateMachine):
             for stream, account in partition.refolded().items():
                 assert account.balances(), account
                 assert encode(account) == partition.states[stream][1]
+
+    @invariant()
+    def bytes_stay_what_they_are_for_and_never_more_than_the_cap_is_carried(self) -> None:
+        """Whatever closes them, holds them over their end, or brings them back."""
+        for partition in self.bank.partitions:
+            check_carried(partition.events(), self.carry_over)
 
     @invariant()
     def every_record_is_charged_once(self) -> None:
