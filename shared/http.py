@@ -229,6 +229,10 @@ def query(schema: Schema) -> dict[str, Any]:
     if twice := [name for name, given in request.args.lists() if len(given) > 1]:
         messages = {name: ["Given more than once; once is right."] for name in twice}
         raise InvalidError(_mistakes(messages), errors=messages)
+    if none := [name for name, value in request.args.items() if "\0" in value]:
+        # PostgreSQL's text has none, and would not even compare with one.
+        messages = {name: ["Has a NUL in it."] for name in none}
+        raise InvalidError(_mistakes(messages), errors=messages)
     try:
         loaded: dict[str, Any] = schema.load(request.args.to_dict())
     except ValidationError as error:

@@ -97,6 +97,15 @@ class Service:
         """Return what a path answers. Raises CliError."""
         return self._repeat("GET", path, None, query, READ_PATIENCE_S, {}).body
 
+    def get_all(self, path: str, name: str, **query: str) -> list[Any]:
+        """Return what a list has under a name, page by page to its end. Raises CliError."""
+        answer = self.get(path, **query)
+        rows: list[Any] = answer[name]
+        while answer["next_after"] is not None:
+            answer = self.get(path, after=answer["next_after"], **query)
+            rows += answer[name]
+        return rows
+
     def get_file(self, path: str, **query: str) -> bytes:
         """Return the file that a path answers, as it is. Raises CliError."""
         with self._failures_are_clear():

@@ -60,7 +60,7 @@ def _show_import(output: Output, counts: Document) -> None:
 def list_lists(bank: Bank, output: Output) -> None:
     """Show the lists."""
     with tasks_of(bank, output) as tasks:
-        answer = tasks.get("/v1/lists")
+        answer = {"lists": tasks.get_all("/v1/lists", "lists")}
     rows = [[each["list"], each["version"], each["members"]] for each in answer["lists"]]
     output.show(answer, lambda: output.table("", ["list", "version", "members"], rows))
 

@@ -150,12 +150,7 @@ def parked(bank: Bank, output: Output, action: str) -> None:
 
 
 def _all_parked(service: Service) -> dict[str, Any]:
-    answer = service.get("/v1/parked")
-    rows = answer["parked"]
-    while answer["next_after"] is not None:
-        answer = service.get("/v1/parked", after=answer["next_after"])
-        rows += answer["parked"]
-    return {"parked": rows}
+    return {"parked": service.get_all("/v1/parked", "parked")}
 
 
 def _of_all(bank: Bank, ask: Callable[[Service], Any]) -> dict[str, Any]:

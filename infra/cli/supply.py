@@ -14,6 +14,7 @@ from infra.cli.partners import write
 from infra.cli.people import batches, read_people
 from infra.cli.reports import minutes
 
+ORDER_STATES = ("ordered", "paid", "cancelled")
 Document = dict[str, Any]
 ISSUES_PER_CALL = 1_000
 
@@ -42,7 +43,7 @@ def publish(bank: Bank, output: Output, file: Path, key: str | None) -> None:
 def list_packs(bank: Bank, output: Output) -> None:
     """Show the catalogue."""
     with tasks_of(bank, output) as tasks:
-        answer = tasks.get("/v1/packs")
+        answer = {"packs": tasks.get_all("/v1/packs", "packs")}
     output.show(answer, lambda: _show_packs(output, answer["packs"]))
 
 
@@ -166,12 +167,26 @@ def show_order(bank: Bank, output: Output, order_id: str) -> None:
 
 @order.command("list")
 @click.option("--partner", help="Only this partner's.")
+@click.option("--in-state", type=click.Choice(ORDER_STATES), help="Only those in this state.")
+@click.option("--after", help="Behind this cursor (`next_after` of the page before).")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 200))
 @bank_option
-def list_orders(bank: Bank, output: Output, *, partner: str | None) -> None:
-    """Show the newest orders."""
+def list_orders(
+    bank: Bank, output: Output, *, partner: str | None, in_state: str | None, after: str | None,
+    limit: int,
+) -> None:  # fmt: skip
+    """List orders, newest first."""
+    asked = {"partner": partner, "state": in_state, "after": after, "limit": str(limit)}
+    query = {name: value for name, value in asked.items() if value is not None}
     with tasks_of(bank, output) as tasks:
-        answer = tasks.get("/v1/orders", **({"partner": partner} if partner else {}))
-    output.show(answer, lambda: _show_orders(output, answer["orders"]))
+        answer = tasks.get("/v1/orders", **query)
+
+    def render() -> None:
+        _show_orders(output, answer["orders"])
+        if answer["next_after"] is not None:
+            output.line(f"there is more: --after {answer['next_after']}")
+
+    output.show(answer, render)
 
 
 def _show_orders(output: Output, orders: list[Document]) -> None:

@@ -51,10 +51,10 @@ def get_balance(account: str) -> Response:
 def get_history(account: str) -> Response:
     """Show what happened to an account, event by event, oldest first."""
     asked = query(HistoryQuery())
-    filters = {
-        "after": asked["after"], "kind": asked["kind"],
-        "from": instant(asked["from_"], "from"), "to": instant(asked["to"], "to"),
-    }  # fmt: skip
+    start, end = instant(asked["from_"], "from"), instant(asked["to"], "to")
+    if start is not None and end is not None and start >= end:
+        raise InvalidError("`from` must lie before `to`: no instant is from there up to it")
+    filters = {"after": asked["after"], "kind": asked["kind"], "from": start, "to": end}
     return json_response(
         gateway().history(checked(account), filters, asked["limit"], asked["at_least"])
     )
@@ -135,7 +135,8 @@ def verify() -> Response:
 @allow("operator")
 def get_parked() -> Response:
     """List what the views have put aside."""
-    rows, after = gateway().parked(**query(ParkedQuery()))
+    asked = query(ParkedQuery())
+    rows, after = gateway().parked(**asked)
     return json_response({"parked": rows, "next_after": after})
 
 

@@ -17,6 +17,12 @@ TOKEN_LENGTH_MAX = 8_192
 PAGE_MAX = 500
 SPEND_ROWS_MAX = 20_000
 LOT_STATES = ("available", "upcoming", "lapsed")
+PARTNER = validate.Regexp(
+    r"^(partner:)?[A-Za-z0-9._-]{1,64}\Z", error="A partner is named NAME or partner:NAME."
+)
+CAMPAIGN = validate.Regexp(
+    r"^(campaign:)?[A-Za-z0-9._-]{1,64}\Z", error="A campaign is named NAME or campaign:NAME."
+)
 LOT_CURSOR = r"^[0-9]{1,16}\.[0-9]{1,16}\.[^\x00]{1,200}$"
 
 
@@ -69,8 +75,8 @@ class GiftsQuery(FreshQuery):
 class SpendQuery(FreshQuery):
     """A read of partners' spend; days are bank days, both included."""
 
-    partner = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
-    campaign = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    partner = fields.String(load_default=None, validate=PARTNER)
+    campaign = fields.String(load_default=None, validate=CAMPAIGN)
     kind = fields.String(load_default=None, validate=validate.OneOf(SPEND_KINDS))
     day_from = fields.Date(load_default=None)
     day_to = fields.Date(load_default=None)
@@ -89,8 +95,8 @@ class SettlementQuery(Schema):
 class CampaignsQuery(FreshQuery):
     """A read of campaigns or alarms behind `after`, by name; of one partner."""
 
-    partner = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
-    after = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    partner = fields.String(load_default=None, validate=PARTNER)
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=PAGE_MAX))
 
 

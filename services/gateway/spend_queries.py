@@ -105,6 +105,12 @@ class Found(msgspec.Struct):
     prices: list[Price]
 
 
+def is_account(cursor: AnyCursor, account: str) -> bool:
+    """Say whether the view `balances` knows this account."""
+    found = cursor.execute("SELECT FROM balances WHERE account = %s", (account,)).fetchone()
+    return found is not None
+
+
 def is_partner(cursor: AnyCursor, partner: str) -> bool:
     """Say whether the view `partner_spend` knows this partner."""
     found = cursor.execute("SELECT FROM spend_partners WHERE partner = %s", (partner,)).fetchone()

@@ -15,7 +15,8 @@ from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.errors import InvalidError, RefusedError, UnavailableError
-from shared.paging import cursor_of
+from shared.ids import account_kind
+from shared.paging import another_lists, cursor_of, page_of, parts_of
 
 SPEND, PARTNERS = "partner_spend", "partners"
 # What was decided in the last moments of a day is stored by then.
@@ -45,7 +46,10 @@ class Spending:
         `total_bytes` is of all rows that match. Raises RefusedError account_not_found.
         """
         wanted = self._fresh.wait(SPEND, at_least)
-        name = None if partner is None else partner_account(partner)
+        name = None if partner is None else _partner(partner)
+        if filters["campaign"] is not None:
+            filters = filters | {"campaign": _campaign(filters["campaign"])}
+            self._check_known(filters["campaign"], at_least)
         with self._store.cursor() as cursor:
             reached = store.positions(cursor, SPEND)
             answer = self._fresh.meta(reached, wanted, self._clock.now())
@@ -58,6 +62,14 @@ class Spending:
         after = cursor_of(*(shown[-1][key] for key in spend_queries.KEY)) if more else None
         return {"rows": shown, "total_bytes": total, "next_after": after, **answer}
 
+    def _check_known(self, account: str, at_least: str | None) -> None:
+        """Check that there is an account by which is filtered. Raises account_not_found."""
+        wanted = self._fresh.wait("balances", at_least)
+        with self._store.cursor() as cursor:
+            if not spend_queries.is_account(cursor, account):
+                reached = store.positions(cursor, "balances")
+                raise _unknown(account, stale=not has(reached, wanted))
+
     def _price(self, row: Answer, prices: dict[str, list[Price]]) -> Answer:
         day_end = self._calendar.day_end(self._calendar.parse(row["day"]))
         return priced(row, price_of(prices.get(row["partner"], []), row["day"], day_end))
@@ -68,7 +80,7 @@ class Spending:
         Raises RefusedError day_running, account_not_found, settlement_incomplete while events
         that it needs are parked; UnavailableError while the views are behind the logs.
         """
-        name = partner_account(partner)
+        name = _partner(partner)
         ends = self._calendar.day_end(self._starts(day))
         if self._clock.now() < ends + STORED_BY_MS:
             raise RefusedError(
@@ -119,44 +131,57 @@ class Spending:
         Raises RefusedError account_not_found.
         """
         wanted, now = self._fresh.wait("campaigns", at_least), self._clock.now()
-        account = campaign_account(name)
+        account = _campaign(name)
         with self._store.cursor() as cursor:
             reached, found = spend_queries.campaigns(cursor, now, campaign=account, limit=1)
             quotas = spend_queries.quotas(cursor, account)
         answer = self._fresh.meta(reached, wanted, now)
         if not found:
             raise _unknown(account, stale=answer["stale"])
-        return {**_campaign(found[0]), "quotas": quotas, **answer}
+        return {**_document(found[0]), "quotas": quotas, **answer}
 
     def campaigns(
         self, partner: str | None, after: str | None, limit: int, at_least: str | None = None
     ) -> Answer:
-        """Return a page of campaigns, by name."""
+        """Return a page of campaigns, by name. Raises RefusedError account_not_found."""
         wanted, now = self._fresh.wait("campaigns", at_least), self._clock.now()
-        of = None if partner is None else partner_account(partner)
+        behind = _behind(after, "campaign")
+        of = self._known_partner(partner, at_least)
         with self._store.cursor() as cursor:
             reached, found = spend_queries.campaigns(
-                cursor, now, partner=of, after=after, limit=limit + 1
+                cursor, now, partner=of, after=behind, limit=limit + 1
             )
+        page, more = page_of(found, limit, lambda row: (row["campaign"],))
         return {
-            "campaigns": [_campaign(row) for row in found[:limit]],
-            "next_after": _next_after(found, limit, "campaign"),
+            "campaigns": [_document(row) for row in page], "next_after": more,
             **self._fresh.meta(reached, wanted, now),
         }  # fmt: skip
+
+    def _known_partner(self, name: str | None, at_least: str | None) -> str | None:
+        """Return the account of the partner by which is filtered. Raises account_not_found."""
+        if name is None:
+            return None
+        account = _partner(name)
+        self._check_known(account, at_least)
+        return account
 
     def alarms(
         self, partner: str | None, after: str | None, limit: int, at_least: str | None = None
     ) -> Answer:
-        """Return a page of the partners and campaigns that have little left, by account."""
+        """Return a page of the partners and campaigns that have little left, by account.
+
+        Raises RefusedError account_not_found.
+        """
         wanted, now = self._fresh.wait("campaigns", at_least), self._clock.now()
-        of = None if partner is None else partner_account(partner)
+        behind = _behind(after, "campaign", "partner")
+        of = self._known_partner(partner, at_least)
         with self._store.cursor() as cursor:
             reached, found = spend_queries.alarms(
-                cursor, now, partner=of, after=after, limit=limit + 1
+                cursor, now, partner=of, after=behind, limit=limit + 1
             )
+        page, more = page_of(found, limit, lambda row: (row["account"],))
         return {
-            "alarms": [self._alarm(row) for row in found[:limit]],
-            "next_after": _next_after(found, limit, "account"),
+            "alarms": [self._alarm(row) for row in page], "next_after": more,
             **self._fresh.meta(reached, wanted, now),
         }  # fmt: skip
 
@@ -168,12 +193,34 @@ class Spending:
         }  # fmt: skip
 
 
-def _next_after(found: list[Answer], limit: int, column: str) -> str | None:
-    """Return where the next page begins, where one more than a page was found."""
-    return str(found[limit - 1][column]) if len(found) > limit else None
+def _behind(after: str | None, *kinds: str) -> str | None:
+    """Return the account that a page's cursor names. Raises InvalidError for another list's."""
+    account: str | None
+    (account,) = parts_of(after, (str,))
+    if account is not None and account_kind(account) not in kinds:
+        raise another_lists()
+    return account
 
 
-def _campaign(row: Answer) -> Answer:
+def _partner(name: str) -> str:
+    """Return the account of a partner that somebody names. Raises InvalidError."""
+    account = partner_account(name)
+    if account_kind(account) != "partner":
+        raise InvalidError("a partner is named NAME or partner:NAME, of letters, digits and . _ -")
+    return account
+
+
+def _campaign(name: str) -> str:
+    """Return the account of a campaign that somebody names. Raises InvalidError."""
+    account = campaign_account(name)
+    if account_kind(account) != "campaign":
+        raise InvalidError(
+            "a campaign is named NAME or campaign:NAME, of letters, digits and . _ -"
+        )
+    return account
+
+
+def _document(row: Answer) -> Answer:
     """Return a campaign's terms in bytes, and whether what came is what is left and what went."""
     came = row["funded"] + row["charged_on_credit"]
     left = row["available"] + row["held"] + row["lapsed"]

@@ -15,6 +15,7 @@ from services.gateway.schemas import (
 from services.gateway.settlement import settlement_csv
 from services.gateway.spend_queries import KEY
 from shared.auth import allow
+from shared.errors import InvalidError
 from shared.http import json_response, no_body, query, stream
 from shared.paging import parts_of
 
@@ -41,6 +42,9 @@ def get_spend() -> Response:
 
 def _spend(partner: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     filters = {name: asked[name] for name in ("campaign", "kind", "day_from", "day_to")}
+    first, last = asked["day_from"], asked["day_to"]
+    if first is not None and last is not None and first > last:
+        raise InvalidError("`day_from` must not lie after `day_to`: no day is in between")
     place = parts_of(asked["after"], (str,) * len(KEY))
     filters |= dict(zip((f"after_{name}" for name in KEY), place, strict=True))
     return gateway().spending.spend(partner, filters, asked["limit"], asked["at_least"])

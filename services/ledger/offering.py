@@ -90,6 +90,6 @@ def change_members(ledger: Ledger, campaign: str, add: list[str], remove: list[s
 
 
 def offers_of(ledger: Ledger) -> list[Offer]:
-    """Return the offers, as partition 0 has them."""
+    """Return the offers by campaign, as partition 0 has them."""
     with ledger.partitions[0].connection() as conn:
         return stored_offers(conn)

@@ -13,7 +13,7 @@ from services.ledger.sponsors import Members
 from shared.contracts.offers import Offer
 from shared.pgarrays import texts
 
-SELECT = "SELECT campaign, offer FROM offers ORDER BY campaign"
+SELECT = 'SELECT campaign, offer FROM offers ORDER BY campaign COLLATE "C"'
 UPSERT = """
 INSERT INTO offers AS o (campaign, version, changes, offer) VALUES (%s, %s, 1, %s)
 ON CONFLICT (campaign) DO UPDATE

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response
+from marshmallow import Schema, fields, validate
 from msgspec import Meta
 
 from services.ledger.api import bank, encoded, meta
@@ -15,10 +16,19 @@ from shared.auth import allow
 from shared.contracts.offers import Offer
 from shared.errors import InvalidError
 from shared.http import body, json_response, query
+from shared.paging import CURSOR_LENGTH_MAX, page_of, parts_of
 
 blueprint = Blueprint("offers", __name__)
 MEMBERS_MAX = 5_000
+PAGE_MAX = 500
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class OffersQuery(Schema):
+    """Query of `GET /v1/offers`."""
+
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
+    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=PAGE_MAX))
 
 
 class MembersBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,9 +48,12 @@ def campaign_named(name: str) -> str:
 @blueprint.get("/v1/offers")
 @allow("operator", "tasks")
 def get_offers() -> Response:
-    """List what campaigns sponsor."""
-    query(NoQuery())
-    return encoded({"offers": offers_of(bank().ledger)})
+    """List what campaigns sponsor, by campaign."""
+    asked = query(OffersQuery())
+    (behind,) = parts_of(asked["after"], (str,))
+    found = [each for each in offers_of(bank().ledger) if behind is None or each.campaign > behind]
+    page, after = page_of(found, asked["limit"], lambda offer: (offer.campaign,))
+    return encoded({"offers": page, "next_after": after})
 
 
 @blueprint.put("/v1/offers/<name>")

@@ -34,6 +34,8 @@ def post_campaign() -> Response:
 def get_campaigns() -> Response:
     """List campaigns, newest first."""
     asked = query(schemas.CampaignsQuery())
+    if asked["partner"] is not None:
+        tasks().partner(asked["partner"])
     found, after = page_of("campaigns", ("partner",), asked, asked["partner"])
     documents = [campaign_document(each, bank().calendar) for each in found]
     return json_response({"campaigns": documents, "next_after": after})

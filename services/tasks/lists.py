@@ -16,7 +16,14 @@ from shared.sagas.requests import Answer, Asking, Request
 
 ROWS_MAX = 5_000
 Row = Annotated[str, Meta(max_length=200)]
-SELECT_LISTS = "SELECT name, number, members, changed_at FROM member_lists ORDER BY name"
+# Name, version, how many are on it, when it changed.
+ListRow = tuple[str, int, int, int]
+SELECT_LISTS = """
+SELECT name, number, members, changed_at FROM member_lists
+WHERE %(after)s::text IS NULL OR name > %(after)s
+ORDER BY name LIMIT %(limit)s
+"""
+SELECT_LIST = "SELECT name, number, members, changed_at FROM member_lists WHERE name = %s"
 SELECT_PAGE = """
 SELECT subscriber FROM list_members WHERE list = %s AND subscriber > %s ORDER BY subscriber LIMIT %s
 """
@@ -110,9 +117,13 @@ class Lists:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def all(self) -> list[tuple[str, int, int, int]]:
-        """Return name, version, how many, and when it changed, of each list."""
-        return self._store.rows(SELECT_LISTS)
+    def some(self, after: str | None, limit: int) -> list[ListRow]:
+        """Return up to `limit` lists behind a name, by name."""
+        return self._store.rows(SELECT_LISTS, {"after": after, "limit": limit})
+
+    def one(self, name: str) -> ListRow | None:
+        """Return a list, None where there is none of this name."""
+        return next(iter(self._store.rows(SELECT_LIST, (name,))), None)
 
     def page(self, name: str, after: str, limit: int) -> list[str]:
         """Return members behind one, in order."""
@@ -124,7 +135,8 @@ class Lists:
 
     def number(self, name: str) -> int:
         """Return a list's newest version, 0 without any."""
-        return next((number for each, number, *_ in self.all() if each == name), 0)
+        found = self.one(name)
+        return 0 if found is None else found[1]
 
     def changes(self, name: str, after: int, upto: int, limit: int) -> Iterator[dict[str, bool]]:
         """Yield what a range of versions came to, so many members at a time: True is added."""

@@ -13,6 +13,7 @@ from services.tasks.lists import told
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
 from shared.http import json_response, query
+from shared.paging import page_of, parts_of
 from shared.sagas import web
 
 blueprint = Blueprint("lists", __name__)
@@ -22,9 +23,12 @@ LIST = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 @blueprint.get("/v1/lists")
 @allow("operator")
 def get_lists() -> Response:
-    """List the lists of members."""
-    query(web.NoQuery())
-    return json_response({"lists": [_told(row) for row in tasks().supply.lists.all()]})
+    """List the lists of members, by name."""
+    asked = query(web.PageQuery())
+    (behind,) = parts_of(asked["after"], (str,))
+    found = tasks().supply.lists.some(behind, asked["limit"] + 1)
+    page, after = page_of(found, asked["limit"], lambda row: (row[0],))
+    return json_response({"lists": [_told(row) for row in page], "next_after": after})
 
 
 @blueprint.get("/v1/lists/<name>")
@@ -33,7 +37,7 @@ def get_list(name: str) -> Response:
     """Show a list, with a page of its members in order."""
     asked = query(supply_schemas.MembersQuery())
     lists, limit = tasks().supply.lists, asked["limit"]
-    found = next((row for row in lists.all() if row[0] == name), None)
+    found = lists.one(name)
     if found is None:
         raise RefusedError("list_not_found", f"there is no list {name}", 404)
     page = lists.page(name, asked["after"], limit + 1)

@@ -19,16 +19,24 @@ from services.tasks.questions import OtherServices
 from services.tasks.store import Store
 from shared.contracts.audiences import AUDIENCE_MIN, Audience
 from shared.errors import RefusedError
+from shared.paging import page_of
 from shared.sagas.aggregate import rebuild
 from shared.sagas.requests import Answer, Asking
 from shared.sagas.writer import Writer
 
 T = TypeVar("T")
-SELECT_NEWEST = "SELECT DISTINCT ON (name) name, number FROM packs ORDER BY name, number DESC"
+SELECT_NEWEST = """
+SELECT DISTINCT ON (name) name, number FROM packs
+WHERE %(after)s::text IS NULL OR name > %(after)s
+ORDER BY name, number DESC LIMIT %(limit)s
+"""
 SELECT_NUMBERS = "SELECT number FROM packs WHERE name = %s ORDER BY number"
 SELECT_ORDERS = """
-SELECT id FROM pack_orders WHERE %s::text IS NULL OR partner = %s ORDER BY ordered_at DESC, id
-LIMIT %s
+SELECT id, ordered_at FROM pack_orders
+WHERE (%(partner)s::text IS NULL OR partner = %(partner)s)
+    AND (%(state)s::text IS NULL OR state = %(state)s)
+    AND (%(at)s::bigint IS NULL OR (ordered_at, id) < (%(at)s, %(id)s::uuid))
+ORDER BY ordered_at DESC, id DESC LIMIT %(limit)s
 """
 SELECT_USED = "SELECT used FROM pack_orders WHERE id = %s"
 SELECT_POOL = "SELECT drawn_bytes FROM pools WHERE id = %s"
@@ -41,7 +49,6 @@ ORDER BY expires_at LIMIT %s
 """
 SELECT_RUNNING = "SELECT name FROM campaigns WHERE state = 'running' ORDER BY name"
 EVERYONE = "SELECT count(*) FROM list_members WHERE list = %s"
-LIST_MAX = 200
 DUE_BATCH = 500
 
 
@@ -63,9 +70,11 @@ class Supply:
         """Put a version of a pack into the catalogue."""
         return self._writer().run(packs.PublishPack(asking, terms))
 
-    def catalogue(self) -> list[Pack]:
-        """Return the newest version of each pack."""
-        return [self._pack(name, number) for name, number in self.store.rows(SELECT_NEWEST)]
+    def catalogue(self, after: str | None, limit: int) -> tuple[list[Pack], str | None]:
+        """Return a page of the newest version of each pack, by name, and the next one's cursor."""
+        rows = self.store.rows(SELECT_NEWEST, {"after": after, "limit": limit + 1})
+        page, more = page_of(rows, limit, lambda row: (row[0],))
+        return [self._pack(name, number) for name, number in page], more
 
     def versions(self, name: str) -> list[Pack]:
         """Return all versions of a pack, oldest first. Raises RefusedError pack_not_found."""
@@ -106,10 +115,18 @@ class Supply:
         """Return how many codes of an order are in each state."""
         return dict(self.store.rows(SELECT_CODES, (order,)))
 
-    def orders(self, partner: str | None) -> list[Order]:
-        """Return the newest 200 orders, of one partner or of all."""
-        found = self.store.rows(SELECT_ORDERS, (partner, partner, LIST_MAX))
-        return [self.order_of(order) for (order,) in found]
+    def orders(
+        self, partner: str | None, state: str | None, after: tuple[int, UUID] | None, limit: int
+    ) -> tuple[list[Order], str | None]:
+        """Return a page of orders, newest first, and the cursor of the next one.
+
+        `after` is where the page before has ended: when its last one was ordered, and its id.
+        """
+        at, last = after or (None, None)
+        values = {"partner": partner, "state": state, "at": at, "id": last, "limit": limit + 1}
+        rows = self.store.rows(SELECT_ORDERS, values)
+        page, more = page_of(rows, limit, lambda row: (row[1], row[0].hex))
+        return [self.order_of(order) for order, _ in page], more
 
     # Issues and codes.
 

@@ -21,6 +21,7 @@ from services.tasks.supply_documents import (
 )
 from shared.auth import allow
 from shared.http import json_response, query
+from shared.paging import parts_of
 from shared.sagas import web
 from shared.sagas.requests import Answer
 
@@ -49,10 +50,12 @@ def post_pack() -> Response:
 @blueprint.get("/v1/packs")
 @allow(*CALLERS)
 def get_packs() -> Response:
-    """List the catalogue: the newest version of each pack."""
-    query(web.NoQuery())
-    found = [pack_document(each, bank().calendar) for each in supply().catalogue()]
-    return json_response({"packs": found})
+    """List the catalogue: the newest version of each pack, by name."""
+    asked = query(web.PageQuery())
+    (behind,) = parts_of(asked["after"], (str,))
+    found, after = supply().catalogue(behind, asked["limit"])
+    packs = [pack_document(each, bank().calendar) for each in found]
+    return json_response({"packs": packs, "next_after": after})
 
 
 @blueprint.get("/v1/packs/<pack>")
@@ -77,9 +80,14 @@ def post_order() -> Response:
 @blueprint.get("/v1/orders")
 @allow("operator")
 def get_orders() -> Response:
-    """List the newest 200 orders."""
-    partner = query(supply_schemas.OrdersQuery())["partner"]
-    return json_response({"orders": [_order(each) for each in supply().orders(partner)]})
+    """List orders, newest first."""
+    asked = query(supply_schemas.OrdersQuery())
+    at, last = parts_of(asked["after"], (int, str))
+    behind = None if at is None else (at, web.identity(last, "the last one's"))
+    if asked["partner"] is not None:
+        tasks().partner(asked["partner"])
+    found, after = supply().orders(asked["partner"], asked["state"], behind, asked["limit"])
+    return json_response({"orders": [_order(each) for each in found], "next_after": after})
 
 
 @blueprint.get("/v1/orders/<order>")

@@ -10,8 +10,10 @@ from services.tasks.lists import Batch
 from services.tasks.packs import IssueTerms, OrderTerms
 from services.tasks.pools import DrawTerms, HandDownTerms
 from shared.contracts.audiences import Audience
+from shared.sagas import web
 
 PAGE_MAX = 5_000
+ORDER_STATES = ("ordered", "paid", "cancelled")
 SUBSCRIBER_LENGTH_MAX = 64
 
 
@@ -26,9 +28,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     as_partner: bool = False
 
 
-class OrdersQuery(Schema):
+class OrdersQuery(web.PageQuery):
     """Query of `GET /v1/orders`."""
 
+    state = fields.String(load_default=None, validate=validate.OneOf(ORDER_STATES))
     partner = fields.String(load_default=None, validate=validate.Regexp(rf"^{NAME}\Z"))
 
 

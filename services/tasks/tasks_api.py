@@ -104,6 +104,8 @@ def get_claims() -> Response:
     asked: dict[str, Any] = query(claim_schemas.ClaimsQuery())
     if asked["account"] is None and web.caller() != "operator":
         raise InvalidError("`account` is needed: on whose behalf is this read?")
+    if asked["campaign"] is not None:
+        tasks().campaign(asked["campaign"])
     at, last = parts_of(asked["after"], (int, str))
     after = None if at is None else (at, web.identity(last, "the last one's").hex)
     wanted = asked | {"subscriber": asked["account"], "after": after}

@@ -1,6 +1,6 @@
 """What the ledger's events mean for sagas: an inbox, lane `sagas` of every ledger partition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -150,10 +150,16 @@ class LedgerConsumer:
             )  # fmt: skip
             cursor.execute(UPSERT_POSITION, position)
 
-    def parked(self) -> list[dict[str, Any]]:
-        """Return what was put aside, in order."""
+    def parked(
+        self, account: str | None = None, after: Sequence[Any] | None = None,
+        limit: int = parking.LIST_MAX,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Return up to `limit` of what was put aside behind a place, in order."""
+        place = None if after is None else (after[0], after[1], after[2])
         with self._store.connection() as conn:
-            found = parking.list_parked(conn.cursor(), [self.name])
+            found = parking.list_parked(
+                conn.cursor(), [self.name], account=account, after=place, limit=limit
+            )
         return [
             {
                 "consumer": each.consumer, "source": each.source, "sequence": each.sequence,

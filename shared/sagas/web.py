@@ -10,11 +10,12 @@ from flask import Blueprint, Response, g, request
 from marshmallow import Schema, fields, validate
 
 from shared.auth import allow
+from shared.bus.parking import LIST_MAX
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.errors import InvalidError
 from shared.http import body, json_response, no_body, query, stream
-from shared.paging import CURSOR_LENGTH_MAX
+from shared.paging import CURSOR_LENGTH_MAX, page_of, parts_of
 from shared.sagas.inbox import LedgerConsumer
 from shared.sagas.requests import Answer, Asking
 from shared.sagas.store import SagaStore
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 PAGE_MAX = 200
 WAIT_S_MAX = 10.0
+# Of a parked event: consumer, source, sequence.
+PLACE = (str, str, int)
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
 WAIT = re.compile(r"\bwait=(\d{1,3})\b")
 
@@ -66,6 +69,14 @@ class PageQuery(Schema):
 
     after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
     limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=PAGE_MAX))
+
+
+class ParkedQuery(Schema):
+    """Query of `GET /v1/parked`: what waits behind `after`, of one account."""
+
+    account = fields.String(load_default=None, validate=validate.Length(min=1, max=80))
+    after = fields.String(load_default=None, validate=validate.Length(max=CURSOR_LENGTH_MAX))
+    limit = fields.Integer(load_default=LIST_MAX, validate=validate.Range(min=1, max=LIST_MAX))
 
 
 def read_body(decode: Callable[[bytes], T]) -> T:
@@ -154,8 +165,13 @@ def operating_blueprint(
     @allow("operator")
     def get_parked() -> Response:
         """List the ledger's events that the service has put aside."""
-        query(NoQuery())
-        return json_response({"parked": bank().consumer.parked(), "next_after": None})
+        asked = query(ParkedQuery())
+        place = None if asked["after"] is None else parts_of(asked["after"], PLACE)
+        found = bank().consumer.parked(asked["account"], place, asked["limit"] + 1)
+        page, after = page_of(
+            found, asked["limit"], lambda row: (row["consumer"], row["source"], row["sequence"])
+        )
+        return json_response({"parked": page, "next_after": after})
 
     @blueprint.post("/v1/parked:retry")
     @allow("operator")

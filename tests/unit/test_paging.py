@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import InvalidError
-from shared.paging import cursor_of, parts_of
+from shared.paging import cursor_of, page_of, parts_of
 
 
 def test_a_cursor_gives_back_its_parts() -> None:
@@ -16,3 +16,12 @@ def test_a_cursor_gives_back_its_parts() -> None:
 def test_another_text_is_no_cursor(bad: str) -> None:
     with pytest.raises(InvalidError):
         parts_of(bad, (str, int))
+
+
+def test_a_page_has_a_cursor_where_there_is_more() -> None:
+    rows = ["a", "b", "c"]
+    assert page_of(rows, 3, lambda row: (row,)) == (rows, None)
+    page, after = page_of(rows, 2, lambda row: (row,))
+    assert page == ["a", "b"]
+    assert parts_of(after, (str,)) == ["b"]
+    assert page_of([], 2, lambda row: (row,)) == ([], None)

@@ -64,6 +64,11 @@ def test_a_parameter_that_is_given_twice_is_refused_by_name(client, asked) -> No
     assert client.get("/v1/things?kind=a&limit=1", headers=HEADERS).status_code == 200
 
 
+def test_a_parameter_with_a_nul_is_refused_by_name(client) -> None:
+    answer = client.get("/v1/things?kind=a%00b", headers=HEADERS)
+    assert set(problem(answer, 422, "invalid_request")["errors"]) == {"kind"}
+
+
 @pytest.mark.parametrize("text", [b"", b"{}", b" { }\n"])
 def test_a_route_without_a_body_takes_an_empty_one(client, text) -> None:
     answer = client.post("/v1/things:check", data=text, headers=HEADERS)
@@ -107,6 +112,55 @@ def test_every_write_refuses_a_field_that_it_does_not_know(service, method, path
     answer = client.open(path, method=method, json={"hocus": 1}, headers=HEADERS)
     told = problem(answer, 422, "invalid_request")
     assert "hocus" in told["detail"]
+
+
+# What a GET answers that is one thing, not a list.
+SINGLE = {
+    "/v1/clock", "/v1/command-schemas", "/v1/heads", "/v1/positions", "/v1/rules",
+    "/v1/trial-balance",
+}  # fmt: skip
+PARAMETER_AT_THE_END = re.compile(r"<[^>]+>$")
+LISTS_OF_ONE = ("/events", "/gifts", "/history", "/lots", "/spend", "/v1/lists/<name>")
+
+
+def lists() -> list[Any]:
+    """Return each route that lists things, with its path filled in."""
+    found = []
+    for service in blueprints():
+        for rule in app_of(service).url_map.iter_rules():
+            is_one = PARAMETER_AT_THE_END.search(rule.rule) or "<" in rule.rule
+            if "GET" in (rule.methods or ()) and rule.endpoint != "static":
+                is_list = (
+                    rule.rule not in SINGLE if not is_one else rule.rule.endswith(LISTS_OF_ONE)
+                )
+                if is_list:
+                    path = re.sub(r"<[^>]+>", HEX, rule.rule)
+                    found.append(pytest.param(service, path, id=f"{service} {rule.rule}"))
+    return found
+
+
+@pytest.mark.parametrize(("service", "path"), lists())
+@pytest.mark.parametrize(
+    ("asked", "mistake"),
+    [("limit=0", "Must be greater"), ("limit=x", "Not a valid integer"), ("page=2", "Unknown")],
+)
+def test_every_list_comes_in_pages_and_refuses_what_is_no_filter(
+    service, path, asked, mistake
+) -> None:
+    client = installed(app_of(service)).test_client()
+    told = problem(client.get(f"{path}?{asked}", headers=HEADERS), 422, "invalid_request")
+    assert mistake in told["detail"]
+    twice = client.get(f"{path}?after=1&after=2", headers=HEADERS)
+    assert set(problem(twice, 422, "invalid_request")["errors"]) == {"after"}
+
+
+@pytest.mark.parametrize(("service", "path"), lists())
+def test_every_list_takes_a_cursor(service, path) -> None:
+    client = installed(app_of(service)).test_client()
+    answer = client.get(f"{path}?after={'x' * 2_000}", headers=HEADERS)
+    told = problem(answer, 422, "invalid_request")
+    assert set(told["errors"]) == {"after"}
+    assert "Unknown" not in told["detail"]
 
 
 @pytest.mark.parametrize("text", ["0d", "99999999999d", "100000m", "1w", "d", "-1d", "1.5h", ""])

@@ -141,6 +141,14 @@ def test_offers_and_sponsored_usage_over_http(server, tmp_path):
         assert [each["campaign"] for each in web.client.get("/v1/offers").json()["offers"]] == [
             RIDES
         ]
+        second = body | {"campaign": "campaign:Xrides", "rating_group": "x", "hosts": []}
+        assert web.client.put("/v1/offers/Xrides", json=second).status_code == 200
+        first = web.client.get("/v1/offers", params={"limit": 1}).json()
+        rest = web.client.get("/v1/offers", params={"after": first["next_after"]}).json()
+        names = [each["campaign"] for each in (*first["offers"], *rest["offers"])]
+        assert (names, rest["next_after"]) == (["campaign:Xrides", RIDES], None)
+        for wrong in ({"after": "zzz"}, {"limit": 0}, {"partner": "didi"}):
+            assert web.client.get("/v1/offers", params=wrong).status_code == 422
         line = {"usage_id": "u", "account": "ann", "bytes": 9, "host": "x.didi.com",
                 "occurred_at": "2015-08-10T11:00:00"}  # fmt: skip
         (outcome,) = web.client.post("/v1/usage", json={"lines": [line]}).json()["outcomes"]
