@@ -30,6 +30,8 @@ VIEWS = (
     "partners",
     "all",
 )
+# So many of the accounts that refused a close are named.
+REFUSED_SHOWN = 10
 TERMS = (
     "earned", "received", "returned", "available", "held", "lapsed", "spent", "transferred",
     "expired", "adjusted", "unfunded", "sponsored", "in_transit",
@@ -40,12 +42,17 @@ TERMS = (
 @click.argument("month", metavar="YYYY-MM")
 @bank_option
 def close_month(bank: Bank, output: Output, month: str) -> None:
-    """Close a month: carry over or expire what is left of its lots, once per account."""
+    """Close a month: carry over or expire what is left of its lots, once per account.
+
+    An account that refuses is left as it is and told; then it ends with 1.
+    """
     if not is_month(month):
         raise click.UsageError(f"the month is written YYYY-MM, not {month!r}")
     with ledger_of(bank, output) as ledger, output.progress(f"Closing {month}") as report:
         result = ledger.stream(f"/v1/months/{month}:close", report)
     output.show(result, lambda: _show_close(output, month, result))
+    if result["refused"]:
+        sys.exit(1)
 
 
 @click.command()
@@ -167,8 +174,18 @@ def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
         ("accounts with a carry lot", result["carried_accounts"], ""),
         ("bytes carried over", result["carried_bytes"], human_bytes(result["carried_bytes"])),
         ("bytes expired", result["expired_bytes"], human_bytes(result["expired_bytes"])),
+        ("accounts that refused", result["refused"], ""),
     ]
     output.table(f"Month {month}", ["", "count", " "], rows)
+    if not result["refused"]:
+        return
+    codes = [(code, count) for code, count in result["refused_by_code"].items()]
+    output.table("Not closed", ["because of", "accounts"], codes)
+    for each in result["refused_accounts"][:REFUSED_SHOWN]:
+        output.line(f"{each['account']}: {each['detail']}")
+    more = result["refused"] - REFUSED_SHOWN
+    if more > 0:
+        output.line(f"and {more:,} more (--json names up to 100)")
 
 
 def _show_balance(output: Output, answer: dict[str, Any]) -> None:

@@ -167,6 +167,9 @@ class Simulation:
         self._clock(ends_at + CLOSE_HOUR_MS)
         report = bars.add(f"Closing {month}")
         result = self._ledger.stream(f"/v1/months/{month}:close", report)
+        if result["refused"]:
+            detail = f"the close of {month} was refused: {result['refused_by_code']}"
+            raise CliError("simulation_refused", detail)
         totals = self._settle()
         came, went = (sum(totals[name] for name in names) for names in (CAME, WENT))
         level = totals["transferred"] == totals["received"] + totals["returned"]

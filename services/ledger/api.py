@@ -1,6 +1,7 @@
 """The ledger's HTTP face: thin; it reads, calls the application and writes JSON."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from services.ledger.bank import Bank
 from services.ledger.command_schemas import command_schemas
 from services.ledger.domain.commands import Usage
 from services.ledger.domain.context import Meta
+from services.ledger.month_ends import MonthEnd
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.questions import ahead, why
 from services.ledger.schemas import (
@@ -216,18 +218,16 @@ def close_month(month: str) -> Response:
     if not is_month(month):
         raise InvalidError("a month is written YYYY-MM")
     by = meta()
-    counts = bank().ledger.close_month(month, by)
-    first = next(counts)
-    return stream(_close_steps(first, counts))
+    steps = bank().ledger.close_month(month, by)
+    # A refusal comes before the first line, with a status of its own.
+    first = next(steps)
+    return stream(_close_steps(chain([first], steps)))
 
 
-def _close_steps(
-    last: dict[str, int], counts: Iterator[dict[str, int]]
-) -> Iterator[dict[str, Any]]:
-    yield {"done": last["done"], "of": last["of"]}
-    for last in counts:  # noqa: PLR1704 The last one is the result.
-        yield {"done": last["done"], "of": last["of"]}
-    yield {"result": {key: value for key, value in last.items() if key not in ("done", "of")}}
+def _close_steps(steps: Iterator[MonthEnd]) -> Iterator[dict[str, Any]]:
+    for step in steps:
+        yield {"done": step.done, "of": step.of}
+    yield {"result": msgspec.to_builtins(step.sums)}
 
 
 @blueprint.post("/v1/verify")

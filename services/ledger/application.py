@@ -18,6 +18,7 @@ from services.ledger.domain.commands import (
 )
 from services.ledger.domain.context import Meta, known
 from services.ledger.items import Item
+from services.ledger.month_ends import MonthEnd
 from services.ledger.outcomes import Outcome, UsageOutcome
 from services.ledger.partition import Partition
 from services.ledger.undoing import UNDOING, resolved
@@ -135,32 +136,41 @@ class Ledger:
         found = self.partition_for(account_id).account(account_id)
         return known(found[0] if found else None, account_id), found[1] if found else 0
 
-    def close_month(self, month: str, meta: Meta) -> Iterator[dict[str, int]]:
-        """Close a month for every account, in batches; yields the counts so far after each.
+    def close_month(
+        self, month: str, meta: Meta, partitions: Sequence[Partition] | None = None
+    ) -> Iterator[MonthEnd]:
+        """Close a month for every account, or some partitions' ones, in batches.
 
-        Repeating it does nothing more. Raises RefusedError month_running.
+        Yields what it has come to after each, and at last once more. An account that refuses is
+        told with its code, and left as it is. Repeating it does nothing more. Raises RefusedError
+        month_running.
         """
         running = self.partitions[0].calendar.month_of(self.partitions[0].clock.now())
         if month >= running:
             raise RefusedError(
                 "month_running", f"{month} has not ended", latest=add_months(running, -1)
             )
-        counts = {"accounts": 0, "carried_accounts": 0, "carried_bytes": 0, "expired_bytes": 0}
-        done, of = 0, sum(count_accounts(partition) for partition in self.partitions)
-        for items in self._for_every_account(lambda name: close_item(name, month, meta)):
-            _count(counts, items)
-            done += len(items)
-            yield {**counts, "done": done, "of": of}
-        yield {**counts, "done": done, "of": of}
+        chosen = self.partitions if partitions is None else partitions
+        end = MonthEnd(of=sum(count_accounts(partition) for partition in chosen))
+        for log, items in self._for_every_account(
+            lambda name: close_item(name, month, meta), chosen
+        ):
+            end.add(log, items)
+            yield end
+        yield end
 
-    def _for_every_account(self, item_of: Callable[[str], Item]) -> Iterator[list[Item]]:
-        """Execute something for every account, in batches; yields each batch when it is durable.
+    def _for_every_account(
+        self, item_of: Callable[[str], Item], partitions: Sequence[Partition]
+    ) -> Iterator[tuple[str, list[Item]]]:
+        """Execute something for every account of some partitions, in batches.
 
-        All partitions are worked on at once, so that one decides while another one commits.
+        Yields each batch, with its log, when it is durable. All partitions are worked on at once,
+        so that one decides while another one commits.
         """
         lanes = [
-            (writer, scan_names(partition), deque[tuple[Future[int], list[Item]]]())
-            for partition, writer in zip(self.partitions, self.writers, strict=True)
+            (writer, scan_names(writer.partition), deque[tuple[Future[int], list[Item]]]())
+            for writer in self.writers
+            if writer.partition in partitions
         ]
         while lanes:
             for writer, batches, waiting in lanes:
@@ -168,10 +178,10 @@ class Ledger:
                     items = [item_of(name) for name in names]
                     waiting.append((writer.submit(items), items))
             lanes = [lane for lane in lanes if lane[2]]
-            for _, _, waiting in lanes:
+            for writer, _, waiting in lanes:
                 future, items = waiting.popleft()
                 wait_for(future)
-                yield items
+                yield writer.partition.name, items
 
     def grant_cycle(self, partition: Partition, month: str, meta: Meta) -> Iterator[int]:
         """Grant the plan lots of the running month to accounts that nobody touched yet."""
@@ -209,19 +219,6 @@ def answered(item: Item) -> Outcome | UsageOutcome:
     """Return an item's outcome (a batch that returned has given each one)."""
     assert item.outcome is not None
     return item.outcome
-
-
-def _count(counts: dict[str, int], items: list[Item]) -> None:
-    for item in items:
-        outcome = answered(item)
-        assert isinstance(outcome, Outcome)
-        if not outcome.events:
-            continue
-        carried = outcome.result.get("carried_bytes", 0)
-        counts["accounts"] += 1
-        counts["carried_accounts"] += carried > 0
-        counts["carried_bytes"] += carried
-        counts["expired_bytes"] += outcome.result.get("expired_bytes", 0)
 
 
 def count_accounts(partition: Partition) -> int:

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from threading import Event
+from time import monotonic
 
 from psycopg.rows import tuple_row
 
@@ -11,7 +12,8 @@ from services.ledger.bank import Bank
 from services.ledger.domain.commands import Touch
 from services.ledger.domain.context import Meta
 from services.ledger.items import Item
-from services.ledger.metrics import JOB_FAILURES
+from services.ledger.metrics import JOB_FAILURES, observe_refused_closes
+from services.ledger.month_ends import MonthSums
 from services.ledger.partition import Partition
 from services.ledger.rulebooks import spread_rules
 from shared.calendar import add_months
@@ -21,19 +23,26 @@ from shared.logs import logger
 BY_THE_LEDGER = Meta(actor="ledger", correlation_id="job")
 LOOK_EVERY_S = 1.0
 DUE_BATCH = 1_000
+# After a close that accounts refused the next one begins after so long, and so many times as long.
+CLOSE_AGAIN_S = 60.0
+CLOSE_REST = 10
+# So many of the accounts that refused are named in the log.
+LOGGED_MAX = 5
 CLOSE_AT = re.compile(r"(0?[1-9]|1[0-9]|2[0-8]) ([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
 def run_jobs(bank: Bank, stop: Event) -> None:
     """Look every few seconds whether a job is due; ends with `stop`."""
     closes_on, closes_at = parse_close_at(bank.close_at)
+    close_from = 0.0
     while not stop.wait(LOOK_EVERY_S):
         try:
             spread_rules(bank.ledger, BY_THE_LEDGER)
             grant_cycles(bank, stop)
             look_at_due(bank, stop)
-            if not bank.sandbox:
-                close_last_month(bank, closes_on, closes_at)
+            if not bank.sandbox and (began := monotonic()) >= close_from:
+                refused = close_last_month(bank, closes_on, closes_at).refused
+                close_from = monotonic() + wait_s(refused, monotonic() - began)
         except UnavailableError as error:
             JOB_FAILURES.inc()
             logger().warning("job_waits", error=str(error))
@@ -71,19 +80,43 @@ def look_at_due(bank: Bank, stop: Event) -> None:
             bank.ledger.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
 
 
-def close_last_month(bank: Bank, day: int, minutes: int) -> None:
-    """Close the month before, once the day and time of closing have come."""
+def close_last_month(bank: Bank, day: int, minutes: int) -> MonthSums:
+    """Close the month before, once the day and time of closing have come.
+
+    A partition in which accounts refuse, for a reason that can go away, is looked at again the next
+    time.
+    """
     now = datetime.fromtimestamp(bank.clock.now() / 1000, bank.calendar.zone)
     if (now.day, now.hour * 60 + now.minute) < (day, minutes):
-        return
+        return MonthSums()
     month = add_months(now.strftime("%Y-%m"), -1)
     name = f"close:{month}"
-    if all(is_done(partition, name) for partition in bank.ledger.partitions):
-        return
-    for counts in bank.ledger.close_month(month, BY_THE_LEDGER):
-        logger().info("closing", month=month, **counts)
-    for partition in bank.ledger.partitions:
-        mark_done(partition, name)
+    still_open = [each for each in bank.ledger.partitions if not is_done(each, name)]
+    if not still_open:
+        return MonthSums()
+    for step in bank.ledger.close_month(month, BY_THE_LEDGER, still_open):
+        sums = step.sums
+        logger().info(
+            "closing", month=month, done=step.done, of=step.of, accounts=sums.accounts,
+            carried_bytes=sums.carried_bytes, expired_bytes=sums.expired_bytes,
+            refused=sums.refused,
+        )  # fmt: skip
+    for partition in still_open:
+        if partition.name not in step.waiting:
+            mark_done(partition, name)
+    observe_refused_closes(sums.refused_by_code)
+    if sums.refused:
+        named = [f"{each.account}: {each.code}" for each in sums.refused_accounts[:LOGGED_MAX]]
+        logger().error("close_refused", month=month, refused=sums.refused, accounts=named)
+    return sums
+
+
+def wait_s(refused: int, took_s: float) -> float:
+    """Return how long the next close waits: after refusals at least a minute, and ten times it.
+
+    Each looks at every account of a partition again, however few refuse.
+    """
+    return max(CLOSE_AGAIN_S, took_s * CLOSE_REST) if refused else 0.0
 
 
 def parse_close_at(text: str) -> tuple[int, int]:

@@ -6,9 +6,10 @@ What is read when Prometheus asks is in `gauges.py`.
 from collections import Counter as Tally
 from functools import lru_cache
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.ledger.items import Item
+from services.ledger.month_ends import PASSING
 
 SECONDS_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LOCK_SECONDS_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
@@ -46,6 +47,21 @@ BATCH_FAILURES = Counter(
 JOB_FAILURES = Counter(
     "databank_ledger_job_failures", "Failed looks at what the ledger does by itself"
 )
+CLOSE_REFUSED = Gauge(
+    "databank_ledger_close_refused_accounts",
+    "Accounts that refused the close of the last month when it was last tried, by code",
+    ["code"],
+)
+
+
+def observe_refused_closes(refused_by_code: dict[str, int]) -> None:
+    """Tell how many accounts refused the close of the last month."""
+    CLOSE_REFUSED.clear()
+    for code, count in (dict.fromkeys(PASSING, 0) | refused_by_code).items():
+        CLOSE_REFUSED.labels(code).set(count)
+
+
+observe_refused_closes({})
 
 
 def observe_batch(log: str, items: list[Item], seconds: float) -> None:

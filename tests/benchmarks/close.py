@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.ledger.domain.context import Meta
+from services.ledger.month_ends import MonthSums
 from shared.collector import collect_rarely
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.data import MONTH
@@ -45,17 +46,17 @@ def run(url: str, clock_file: Path, accounts: int) -> Timing:
     try:
         collect_rarely()  # As every process of the bank does once it has started.
         meta = Meta(actor=CALLER, correlation_id="close")
-        counts: dict[str, int] = {}
+        sums = MonthSums()
         started, cpu = time.perf_counter(), time.process_time()
-        for counts in ledger.close_month(MONTH, meta):  # noqa: B007 The last is the result.
-            pass
+        for step in ledger.close_month(MONTH, meta):
+            sums = step.sums
         timing = Timing(
             accounts, time.perf_counter() - started, time.process_time() - cpu, rss_mb=0.0
         )
     finally:
         close_ledger(ledger)
-    if counts["carried_accounts"] != accounts:
-        raise AssertionError(f"not every account was closed: {counts}")
+    if sums.carried_accounts != accounts:
+        raise AssertionError(f"not every account was closed: {sums}")
     return replace(timing, rss_mb=_peak_mb())
 
 

@@ -13,7 +13,13 @@ from services.ledger.bank import Bank
 from services.ledger.bootstrap import make_bank
 from services.ledger.domain.commands import Buy, OpenAccount, Transfer, Usage
 from services.ledger.domain.rules import RuleBook
-from services.ledger.jobs import close_last_month, grant_cycles, parse_close_at
+from services.ledger.jobs import (
+    CLOSE_AGAIN_S,
+    close_last_month,
+    grant_cycles,
+    parse_close_at,
+    wait_s,
+)
 from services.ledger.rules import BUILT_IN, load_rules
 from shared.bus.doorbell import Doorbell
 from shared.config import Settings
@@ -130,6 +136,12 @@ def test_the_last_month_is_closed_at_its_hour_and_once(bank, ledger):
     ledger.at("2015-09-30T23:00:00+08:00")
     close_last_month(bank, 3, 360)
     assert events(ledger) == before
+
+
+def test_after_a_refused_close_the_next_one_waits_ten_times_as_long_as_it_took() -> None:
+    assert wait_s(refused=0, took_s=500.0) == 0
+    assert wait_s(refused=1, took_s=0.1) == CLOSE_AGAIN_S
+    assert wait_s(refused=1, took_s=30.0) == 300
 
 
 def test_a_close_that_was_missed_is_made_up_for_with_the_next_one(bank, ledger):

@@ -186,7 +186,7 @@ def test_closing_a_month_folds_states_of_another_format_too(told, admin_url):
     )
     told.at("2015-09-02T00:00:00+08:00")
     result = list(told.ledger.close_month("2015-08", OPERATOR))[-1]
-    assert result["accounts"] == 2
+    assert result.sums.accounts == 2
     told.verified()
 
 

@@ -88,7 +88,11 @@ def test_an_account_whose_plan_is_gone_is_refused_alone(broken):
         list(broken.ledger.grant_cycle(partition, "2015-09", OPERATOR))
     assert broken.ledger.account(OTHER)[0].granted_through == "2015-09"
     result = list(broken.ledger.close_month("2015-08", OPERATOR))[-1]
-    assert result["accounts"] == 2
+    assert (result.done, result.sums.accounts, result.sums.refused) == (3, 2, 1)
+    assert result.sums.refused_by_code == {"plan_unknown": 1}
+    assert [(each.account, each.code) for each in result.sums.refused_accounts] == [
+        ("sick", "plan_unknown")
+    ]
 
 
 def test_a_retry_that_fails_again_keeps_everything_parked_in_order(broken):
