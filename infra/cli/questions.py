@@ -73,10 +73,17 @@ def _show_forecast(output: Output, answer: dict[str, Any]) -> None:
         output.table(title, ["ends", "lot", "kind", "left", "expires"], rows)
     else:
         output.line("nothing ends in that time")
+    for each in answer["earlier_months"]:
+        output.line(
+            f"{each['month']} is still open: its close carries {human_bytes(each['carried_bytes'])}"
+            f" over and lets {human_bytes(each['expired_bytes'])} expire; the tables are as then"
+        )
     coming = answer["next_cycle"]
+    lapsed = coming["lapsed_bytes"]
     amounts = [
         ("carried over from this month", coming["carried_bytes"]),
         ("expires with this month", coming["expired_bytes"]),
+        *([("of it lapsed already", lapsed)] if lapsed else []),
         (f"plan {coming['plan'] or '-'}", coming["plan_bytes"]),
         ("available then", coming["available_bytes"]),
     ]

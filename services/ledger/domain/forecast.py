@@ -3,6 +3,9 @@
 It is the real close and the real grant, decided ahead on a copy: by today's rules and those that
 are put already for then. Holds run out at their deadlines; what one still pins when its lot is
 closed is in no sum of what expires.
+
+Earlier months that are still open close first: what they bring is told apart, and what expires of
+it then stands with the lots that there are.
 """
 
 from typing import Any
@@ -29,16 +32,32 @@ def forecast(account: Account, context: Context, within_ms: int | None = None) -
     """
     for event in grant_due(account, context.month, context, AHEAD):
         evolve(account, event)
-    by_end = _by_end(account, context.now, within_ms)
     month = context.month
     ahead = Context(context.calendar.month_end(month), context.calendar, context.rulebook)
+    held = {lot.lot_id: lot.held for lot in account.lots.values()}
+    for event in time_out_due(account, ahead, AHEAD):
+        evolve(account, event)
+    earlier = _close(account, add_months(month, -1), ahead)
+    by_end = _by_end(account, held, context.now, within_ms)
+    lapsed = {lot.lot_id for lot in account.lots.values() if lot.expires_at <= context.now}
     closed = _close(account, month, ahead)
-    expiring = _expiring(by_end, _expired(account, closed, ahead))
-    return {"expiring": expiring, "next_cycle": _next_cycle(account, month, ahead, closed)}
+    expired = _expired(closed)
+    next_cycle = {
+        **_moved(closed),
+        "lapsed_bytes": sum(part for lot_id, part in expired.items() if lot_id in lapsed),
+    }
+    ending_later = {part.lot.lot_id: part.bytes for part in ending(account, ahead)}
+    return {
+        "earlier_months": _by_month(earlier),
+        "expiring": _expiring(by_end, ending_later | expired),
+        "next_cycle": _next_cycle(account, month, ahead) | next_cycle,
+    }
 
 
-def _by_end(account: Account, now: int, within_ms: int | None) -> dict[int, list[dict[str, Any]]]:
-    """Return the lots that still run, as rows by their end."""
+def _by_end(
+    account: Account, held: dict[str, int], now: int, within_ms: int | None
+) -> dict[int, list[dict[str, Any]]]:
+    """Return the lots that still run, as rows by their end; `held` is what is held of them now."""
     until = now + within_ms if within_ms is not None else None
     by_end: dict[int, list[dict[str, Any]]] = {}
     for lot in sorted(account.lots.values(), key=lambda one: (one.expires_at, one.lot_id)):
@@ -46,16 +65,14 @@ def _by_end(account: Account, now: int, within_ms: int | None) -> dict[int, list
             by_end.setdefault(lot.expires_at, []).append(
                 {
                     "lot_id": lot.lot_id, "kind": lot.kind, "bytes": lot.remaining,
-                    "held_bytes": lot.held, "carries": lot.carries,
+                    "held_bytes": held.get(lot.lot_id, 0), "carries": lot.carries,
                 }
             )  # fmt: skip
     return by_end
 
 
 def _close(account: Account, month: str, ahead: Context) -> list[Event]:
-    """Let the holds run out and the month close; returns the events of the close."""
-    for event in time_out_due(account, ahead, AHEAD):
-        evolve(account, event)
+    """Let a month close, and all before it; returns the events, none where they are closed."""
     closed = []
     command = CloseMonth(key="forecast", account=account.account, month=month)
     for event in close_month(account, command, ahead, AHEAD):
@@ -64,13 +81,31 @@ def _close(account: Account, month: str, ahead: Context) -> list[Event]:
     return closed
 
 
-def _expired(account: Account, closed: list[Event], ahead: Context) -> dict[str, int]:
-    """Return what expires of each lot: in the close, or later because no close carries it over."""
-    expired = {part.lot.lot_id: part.bytes for part in ending(account, ahead)}
+def _expired(closed: list[Event]) -> dict[str, int]:
+    """Return what a close lets expire, by lot."""
+    return {
+        part.lot_id: part.bytes
+        for event in closed
+        if isinstance(event, DataExpired)
+        for part in event.slices
+    }
+
+
+def _moved(closed: list[Event]) -> dict[str, int]:
+    """Return how much a close carries over and lets expire."""
+    carried = [event.lot.granted for event in closed if isinstance(event, DataCarriedOver)]
+    return {
+        "carried_bytes": sum(carried),
+        "expired_bytes": sum(_expired(closed).values()),
+    }
+
+
+def _by_month(closed: list[Event]) -> list[dict[str, Any]]:
+    """Return what the closes of several months move, the first month first."""
+    by_month: dict[str, list[Event]] = {}
     for event in closed:
-        if isinstance(event, DataExpired):
-            expired.update((part.lot_id, part.bytes) for part in event.slices)
-    return expired
+        by_month.setdefault(event.month, []).append(event)  # type: ignore[attr-defined]
+    return [{"month": month, **_moved(events)} for month, events in by_month.items()]
 
 
 def _expiring(
@@ -88,9 +123,7 @@ def _expiring(
     ]
 
 
-def _next_cycle(
-    account: Account, month: str, ahead: Context, closed: list[Event]
-) -> dict[str, Any]:
+def _next_cycle(account: Account, month: str, ahead: Context) -> dict[str, Any]:
     """Grant the next month's plan lot at its first instant, and tell what there is then."""
     starts_at, following = ahead.now, add_months(month, 1)
     plan = account.plan_in(following)
@@ -104,10 +137,6 @@ def _next_cycle(
         "plan": plan if account.status != "closed" else None,
         "plan_bytes": account.earned - before,
         "carry_over": msgspec.to_builtins(closing.carry_over) if closing else None,
-        "carried_bytes": sum(one.lot.granted for one in closed if isinstance(one, DataCarriedOver)),
-        "expired_bytes": sum(
-            part.bytes for one in closed if isinstance(one, DataExpired) for part in one.slices
-        ),
         "available_bytes": sum(
             lot.free for lot in account.lots.values() if lot.expires_at > starts_at
         ),

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra.cli.questions import _what
+from infra.cli.output import Output
+from infra.cli.questions import _show_forecast, _what
 
 ENTRY: dict[str, Any] = {"kind": "threshold_crossed", "lots": [], "reason": None}
 MIB = 1 << 20
@@ -38,3 +39,26 @@ MIB = 1 << 20
 )  # fmt: skip
 def test_a_threshold_says_which_and_what_is_left(facts: dict[str, Any], said: str) -> None:
     assert _what(ENTRY | facts) == said
+
+
+def test_a_forecast_tells_of_an_earlier_month_and_of_what_has_lapsed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    next_cycle = {
+        "month": "2015-10", "starts_at": "2015-10-01T00:00:00+08:00", "plan": "std-30mb",
+        "plan_bytes": 30 * MIB, "carried_bytes": 30 * MIB, "expired_bytes": 22 * MIB,
+        "lapsed_bytes": 2 * MIB, "available_bytes": 60 * MIB,
+    }  # fmt: skip
+    earlier = {"month": "2015-08", "carried_bytes": 20 * MIB, "expired_bytes": MIB}
+    answer = {
+        "subscriber": "ann", "expiring": [], "earlier_months": [earlier], "next_cycle": next_cycle,
+    }  # fmt: skip
+    _show_forecast(Output(json=False), answer)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2015-08 is still open: its close carries 20.00 MiB over and lets 1.00 MiB expire" in shown
+    )
+    assert "of it lapsed already" in shown
+    answer["next_cycle"] = next_cycle | {"lapsed_bytes": 0}
+    _show_forecast(Output(json=False), answer)
+    assert "lapsed" not in capsys.readouterr().out

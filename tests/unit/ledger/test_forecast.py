@@ -40,15 +40,19 @@ def test_the_next_cycle_is_what_the_close_and_the_grant_then_bring(seed: int) ->
     bank.settle()
     for account in PEOPLE:
         month = CALENDAR.month_of(bank.clock.at)
-        next_cycle = told(bank, account)["next_cycle"]
+        answer = told(bank, account)
+        next_cycle, earlier = answer["next_cycle"], answer["earlier_months"]
         ahead = copy.deepcopy(bank)
         ahead.clock.at = CALENDAR.month_end(month)
         before = ahead.account(account)
         (close,) = ahead.do(CloseMonth(key="real", account=account, month=month))
         state = ahead.account(account)
         assert next_cycle["available_bytes"] == available(state, ahead.clock.at)
-        assert next_cycle["carried_bytes"] == close.result.get("carried_bytes", 0)
-        assert next_cycle["expired_bytes"] == state.expired - before.expired
+        assert all(each["month"] < month for each in earlier)
+        carried = sum(each["carried_bytes"] for each in earlier) + next_cycle["carried_bytes"]
+        expired = sum(each["expired_bytes"] for each in earlier) + next_cycle["expired_bytes"]
+        assert carried == close.result.get("carried_bytes", 0)
+        assert expired == state.expired - before.expired
         assert next_cycle["starts_at"] == ahead.clock.at
         assert next_cycle["plan_bytes"] == 30 * MIB
 
@@ -76,6 +80,62 @@ def test_what_the_forecast_says_expires_is_what_the_close_lets_expire(
             if lot.expires_at > bank.clock.at
         }
         assert foreseen.keys() >= expired.keys() & running
+
+
+@pytest.mark.parametrize("limit", [CarryOver(mode="auto_extend"), *LIMITS], ids=str)
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("days", [0, 31, 62])
+def test_what_expires_by_the_months_end_is_the_same_in_both_tables(
+    seed: int, limit: CarryOver, days: int
+) -> None:
+    bank = lived_bank(seed, steps=40, rulebook=carrying(limit))
+    bank.settle()
+    bank.clock.at += days * DAY_MS
+    for account in PEOPLE:
+        answer = told(bank, account)
+        next_cycle = answer["next_cycle"]
+        by_end = sum(
+            each["expired_bytes"]
+            for each in answer["expiring"]
+            if each["at"] <= next_cycle["starts_at"]
+        )
+        assert by_end + next_cycle["lapsed_bytes"] == next_cycle["expired_bytes"]
+        for each in answer["expiring"]:
+            assert all(0 <= lot["expired_bytes"] <= lot["bytes"] for lot in each["lots"])
+
+
+def test_an_earlier_month_that_is_open_is_told_apart_and_its_carry_lot_expires_with_this_one() -> (
+    None
+):
+    bank = opened_bank(1)
+    bank.do(Usage(usage_id="u", account="ann", bytes=10 * MIB, occurred_at=bank.clock.at))
+    bank.at("2015-09-01T05:00:00")
+    bank.do(Touch(key="t", account="ann"))
+    answer = told(bank, "ann")
+    assert answer["earlier_months"] == [
+        {"month": "2015-08", "carried_bytes": 20 * MIB, "expired_bytes": 0}
+    ]
+    assert [
+        (CALENDAR.text(each["at"]), lot["lot_id"], lot["bytes"], lot["expired_bytes"])
+        for each in answer["expiring"]
+        for lot in each["lots"]
+    ] == [
+        ("2015-10-01T00:00:00+08:00", "carry:2015-08:any", 20 * MIB, 20 * MIB),
+        ("2015-10-01T00:00:00+08:00", "plan:2015-09", 30 * MIB, 0),
+    ]
+    next_cycle = answer["next_cycle"]
+    assert (next_cycle["carried_bytes"], next_cycle["expired_bytes"]) == (30 * MIB, 20 * MIB)
+    bank.do(CloseMonth(key="c", account="ann", month="2015-08"))
+    closed = told(bank, "ann")
+    assert closed == answer | {"earlier_months": []}
+
+
+def test_bytes_that_have_lapsed_in_this_month_are_told_apart() -> None:
+    bank = opened_bank(1)
+    bank.do(Buy(key="p", account="ann", bytes=7 * MIB, expires_at="2015-08-13T12:00:00+08:00"))
+    bank.at("2015-08-20T00:00:00")
+    next_cycle = told(bank, "ann")["next_cycle"]
+    assert (next_cycle["expired_bytes"], next_cycle["lapsed_bytes"]) == (7 * MIB, 7 * MIB)
 
 
 def test_what_expires_is_told_by_its_end_and_narrowed_by_a_time_from_now() -> None:
