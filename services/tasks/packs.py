@@ -80,7 +80,11 @@ class MakeOrder(Request):
             needs.packs.pools.add(UUID(hex=self.order.pool_id))
 
     def act(self, turn: Turn) -> UUID:
-        """Order. Refusals: partner_not_found, pack_not_found, pool_not_found, those of `make`."""
+        """Order.
+
+        Refusals, in order: partner_not_found, pack_not_found, pool_not_found, pool_terms_differ,
+        those of `make`.
+        """
         terms = self.order
         if turn.found(Partner, self._partner) is None:
             raise unknown_partner(terms.partner)
@@ -93,6 +97,7 @@ class MakeOrder(Request):
             pool = turn.found(Pool, UUID(hex=terms.pool_id))
             if pool is None or pool.partner != terms.partner or pack.terms.kind != "pool":
                 raise unknown_pool(terms.pool_id)
+            pool.check_top_up(pack.terms)
         wish = Wish(
             order_id=self.asking.subject.hex, partner=terms.partner, count=terms.count,
             pool_id=terms.pool_id or "",
@@ -142,11 +147,17 @@ class GrowPool(Request):
         needs.packs.pools.add(self._pool)
 
     def act(self, turn: Turn) -> UUID:
-        """Pay the order, and let the pool grow by it. Raises order_not_found, `pay`'s."""
+        """Pay the order, and let the pool grow by it.
+
+        Refusals, in order: order_not_found, pool_not_found, pool_terms_differ (of an order that was
+        made before this was asked of it), `pay`'s.
+        """
         order, meta = order_in(turn, self._order), turn.meta(self.asking.caller)
         pool = turn.found(Pool, self._pool)
         if pool is None:
             raise unknown_pool(self._pool.hex)
+        if order.state == "ordered":
+            pool.check_top_up(order.terms)
         if order.pay(meta):
             pool.grow(order.order_id, order.bytes, meta)
         return order.id

@@ -28,6 +28,11 @@ class Hours(msgspec.Struct, frozen=True):
             return self.begins <= minute < self.ends
         return minute >= self.begins or minute < self.ends
 
+    @property
+    def is_empty(self) -> bool:
+        """Say whether no minute of a day lies in the band."""
+        return not self.contains(self.begins % 1440)
+
 
 class RewardTerms(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """The terms of a lot that a subscriber gets: what it is, when it can be used, for what.

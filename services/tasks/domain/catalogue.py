@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from services.tasks.domain.tasks.rewards import DAY_MS, Part
+from services.tasks.domain.usable import carry_mistake, use_mistake
 from shared.calendar import Calendar, add_months
 from shared.contracts.audiences import ListName
 from shared.contracts.offers import Amount, Hours, RewardTerms
@@ -68,6 +69,13 @@ class LotOffered(Part, frozen=True, kw_only=True):
             kind="pack", valid_from=begin, expires_at=self.valid.end(begin, calendar),
             scope=self.scope, hours=self.hours, giftable=self.giftable, carries=self.carries,
         )  # fmt: skip
+
+    def mistake(self) -> str | None:
+        """Return what is wrong with it if it is put now, None if nothing is."""
+        ends_with_month = self.valid.months is not None
+        return use_mistake(self.scope, self.hours) or carry_mistake(
+            carries=self.carries, ends_with_month=ends_with_month
+        )
 
 
 class Price(Part, frozen=True):
@@ -139,7 +147,13 @@ class Pack(Aggregate):
 
     @classmethod
     def publish(cls, terms: PackTerms, version: int, meta: Who) -> Self:
-        """Put a version into the catalogue: it is sold from now on, and no other."""
+        """Put a version into the catalogue: it is sold from now on, and no other.
+
+        Raises InvalidError where nobody could use it, or it carries and ends within a month.
+        """
+        mistake = terms.mistake()
+        if mistake is not None:
+            raise InvalidError(f"the pack can't be used: {mistake}")
         stream = pack_stream(terms.name, version)
         return cls._begin(
             stream,

@@ -45,6 +45,10 @@ def grant_mistake(grants: Sequence[Grant], *, listed: bool) -> str | None:
         return "two grants have the same name"
     if grants and not listed:
         return "`grants` need an `audience` that is a list or a rule"
+    for grant in grants:
+        mistake = grant.mistake()
+        if mistake is not None:
+            return f"grant {grant.name}: {mistake}"
     return None
 
 

@@ -14,6 +14,9 @@ from shared.errors import RefusedError
 from shared.ids import digest
 from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
 
+# What the bytes of a pool are: whoever tops it up adds bytes that are the same in all of it.
+OF_ITS_BYTES = ("scope", "hours", "effect", "valid", "giftable", "carries", "grows_with")
+
 
 class Below(msgspec.Struct, frozen=True, kw_only=True):
     """A pool that gets a part of the one above it."""
@@ -70,6 +73,19 @@ class Pool(Aggregate):
         return self._record(
             PoolGrew(**self._facts(meta), pool_id=self.pool_id, order_id=order_id, bytes=amount)
         )
+
+    def check_top_up(self, terms: PackTerms) -> None:
+        """Raise RefusedError pool_terms_differ unless the pack's bytes are for what the pool's are.
+
+        What is drawn is on the pool's terms, wherever it came from: bytes of the night, or of one
+        app, that top up another pool would be for the whole day and all traffic.
+        """
+        differs = [
+            name for name in OF_ITS_BYTES if _meaning(terms, name) != _meaning(self.terms, name)
+        ]
+        if differs:
+            detail = f"the pack {terms.name} differs from the pool in {', '.join(differs)}"
+            raise RefusedError("pool_terms_differ", detail, differs=differs)
 
     def hand_down(self, below: Below, drawn: int, meta: Meta) -> "Pool":
         """Give a part to a new pool below. Refusals: pool_empty."""
@@ -146,6 +162,12 @@ class Pool(Aggregate):
                 self.total_bytes -= data.bytes
             case PoolLow():
                 self.is_low = True
+
+
+def _meaning(terms: PackTerms, name: str) -> Any:
+    """Return a field of terms as it compares: the order of a scope's rating groups says nothing."""
+    value = getattr(terms, name)
+    return {*value} if isinstance(value, list) else value
 
 
 def unknown_pool(pool_id: str) -> RefusedError:

@@ -17,6 +17,7 @@ from services.tasks.domain.grants import Grant, grant_mistake
 from services.tasks.domain.tasks.kinds import Task, task_mistake, with_pending_days
 from services.tasks.domain.tasks.limits import ClaimLimits
 from services.tasks.domain.tasks.rewards import Part
+from services.tasks.domain.usable import hours_mistake
 from shared.calendar import Calendar
 from shared.contracts.audiences import EVERYONE, Audience
 from shared.contracts.offers import ANY_TRAFFIC, Amount, AtCap, Caps, Hours
@@ -206,7 +207,7 @@ def _offer_mistake(offer: OfferTerms, budget: Budget, *, listed: bool) -> str | 
         return "an offer of a campaign that is not for all must be `listed`: true"
     if budget.unlimited and (offer.caps.per_day_bytes or budget.per_day_bytes):
         return "a cap of a day for all together needs a budget of `total_bytes`"
-    return None
+    return None if offer.hours is None else hours_mistake(offer.hours)
 
 
 def _budget_mistake(draft: DraftTerms) -> str | None:

@@ -324,6 +324,27 @@ def test_draws_at_once_never_pass_the_pool_and_no_member_its_limit(supply: Suppl
     assert (found.total_bytes, found.is_low) == (20 * MIB, False)
 
 
+def test_a_pool_for_all_is_not_topped_up_with_bytes_of_the_night(
+    supply: Supply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = read_pack(
+        {"name": "night", "kind": "pool", "bytes": 10 * MIB, "hours": {"begins": 0, "ends": 360},
+         "prices": [{"from_day": "2015-01-01", "fen": 1}]}
+    )  # fmt: skip
+    supply.publish(asking(night), night)
+    pool = pool_id(paid(supply, "shared", 1))
+    terms = OrderTerms(partner="didi", pack="night", pool_id=pool.hex)
+    assert refusal(supply.order, asking(terms), terms) == "pool_terms_differ"
+    with monkeypatch.context() as before_it_was_asked:
+        before_it_was_asked.setattr(Pool, "check_top_up", lambda *_: None)
+        old, old_paid = (ordered(supply, "night", 1, pool_id=pool.hex) for _ in range(2))
+        supply.pay(asking("p"), old_paid.id)
+    assert refusal(supply.pay, asking("p"), old.id) == "pool_terms_differ"
+    assert supply.order_of(old.id).state == "ordered"
+    supply.pay(asking("p"), old_paid.id)
+    assert supply.pool_of(pool)[0].total_bytes == 20 * MIB
+
+
 def test_a_part_that_is_handed_down_is_the_parents_no_more(supply: Supply) -> None:
     pool = pool_id(paid(supply, "shared", 1))
     terms = HandDownTerms(bytes=8 * MIB, title="east", member_limit_bytes=8 * MIB)

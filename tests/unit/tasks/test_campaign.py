@@ -145,6 +145,46 @@ def test_old_terms_in_the_log_that_say_no_delay_have_none():
     assert lot_terms(task.reward, NOW).valid_from == NOW
 
 
+UNUSABLE_LOTS: list[tuple[dict[str, Any], str]] = [
+    ({"scope": []}, "scope"),
+    ({"scope": [""]}, "scope"),
+    ({"hours": {"begins": 60, "ends": 60}}, "hours"),
+]
+UNUSABLE: list[tuple[dict[str, Any], str]] = [
+    *(
+        (part, named)
+        for lot, named in [*UNUSABLE_LOTS, ({"carries": True}, "carries")]
+        for part in (
+            {"tasks": one_task("sign_in", reward={"bytes": 1, **lot})},
+            {"tasks": one_task("referral", friend_reward={"bytes": 1, **lot})},
+            {"tasks": one_task("lucky_draw", **WHEEL | {"terms": {"bytes": 1, **lot}})},
+        )
+    ),
+    *(
+        (CLUB | {"offer": None, "grants": [{"name": "g", "bytes": 1, **lot}]}, named)
+        for lot, named in [*UNUSABLE_LOTS, ({"carries": True, "valid": {"days": 7}}, "carries")]
+    ),
+    ({"offer": DIDI["offer"] | {"hours": {"begins": 60, "ends": 60}}}, "hours"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), UNUSABLE)
+def test_what_nobody_could_use_or_would_come_alive_again_is_not_drafted(change, named):
+    with pytest.raises(InvalidError, match=f"`{named}`"):
+        terms(**change)
+
+
+@pytest.mark.parametrize(("change", "named"), UNUSABLE)
+def test_terms_that_were_put_before_this_was_refused_can_still_be_read(change, named):
+    stored = msgspec.to_builtins(draft(**change)) | {"starts_at": 0, "ends_at": 1}
+    assert named in str(read_terms(stored).stored())
+
+
+def test_a_grant_that_ends_with_a_month_may_carry():
+    grants = [{"name": "g", "bytes": 1, "carries": True, "valid": {"months": 0}}]
+    assert terms(**CLUB | {"offer": None, "grants": grants}).grants[0].carries
+
+
 def test_a_list_of_hosts_keeps_its_version_until_it_says_something_else():
     first = terms().offer
     assert first is not None

@@ -1,5 +1,7 @@
 """Packs, orders, pools and codes: what they give, what they refuse, and what they never change."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -69,6 +71,46 @@ def test_an_order_keeps_the_terms_and_amount_of_its_day_whatever_is_published_la
 def test_a_pack_that_says_nonsense_is_refused(document):
     with pytest.raises(InvalidError):
         terms(**document)
+
+
+UNUSABLE = [
+    ({"scope": []}, "scope"),
+    ({"scope": [""]}, "scope"),
+    ({"scope": ["didi", "one\nline"]}, "scope"),
+    ({"scope": ["any"]}, "scope"),
+    ({"hours": {"begins": 360, "ends": 360}}, "hours"),
+    ({"hours": {"begins": 1440, "ends": 0}}, "hours"),
+    ({"carries": True, "valid": {"days": 7}}, "carries"),
+]
+
+
+@pytest.mark.parametrize(("document", "named"), UNUSABLE)
+def test_a_pack_that_nobody_could_use_or_that_would_come_alive_again_is_not_put(document, named):
+    with pytest.raises(InvalidError, match=f"`{named}`"):
+        Pack.publish(terms(**document), 1, META)
+
+
+@pytest.mark.parametrize(("document", "named"), UNUSABLE)
+def test_a_pack_that_was_put_before_this_was_refused_can_still_be_read(document, named):
+    stored = msgspec.to_builtins(terms(**document))
+    assert msgspec.to_builtins(read_pack(stored)) == stored
+    assert named in stored
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"scope": ["didi", "taxi", "didi"]},
+        {"hours": {"begins": 0, "ends": 1440}},
+        {"hours": {"begins": 1380, "ends": 420}},
+        {"hours": {"begins": 1440, "ends": 360}},
+        {"carries": True, "valid": {"months": 0}},
+        {"carries": True},
+        {"valid": {"days": 7}},
+    ],
+)
+def test_a_pack_that_can_be_used_is_put(document):
+    assert Pack.publish(terms(**document), 1, META).number == 1
 
 
 @pytest.mark.parametrize(
@@ -148,6 +190,40 @@ def test_a_pool_gives_no_more_than_it_has_and_a_member_no_more_than_its_limit():
     made.check_draw(5 * MIB, 15 * MIB, 0)
     assert refusal(made.check_draw, 5 * MIB, 0, 1) == "pool_member_limit"
     assert refusal(made.check_draw, 5 * MIB, 15 * MIB + 1, 0) == "pool_empty"
+
+
+POOL: dict[str, Any] = {
+    "scope": ["didi", "taxi"], "hours": {"begins": 0, "ends": 360},
+    "valid": {"months": 1}, "grows_with": "drivers",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "differs"),
+    [
+        ({"scope": ["didi"]}, ["scope"]),
+        ({"scope": "any"}, ["scope"]),
+        ({"hours": None}, ["hours"]),
+        ({"effect": "next_cycle"}, ["effect"]),
+        ({"valid": {"days": 30}}, ["valid"]),
+        ({"giftable": True}, ["giftable"]),
+        ({"carries": True}, ["carries"]),
+        ({"grows_with": None}, ["grows_with"]),
+        ({"hours": None, "giftable": True, "scope": "any"}, ["scope", "hours", "giftable"]),
+    ],
+)
+def test_a_pool_is_topped_up_only_with_bytes_on_its_own_terms(document, differs):
+    made = pool(**POOL)
+    with pytest.raises(RefusedError) as refused:
+        made.check_top_up(terms(kind="pool", **POOL | document))
+    assert (refused.value.code, refused.value.extra) == ("pool_terms_differ", {"differs": differs})
+    assert all(name in refused.value.detail for name in differs)
+
+
+def test_a_pack_of_another_name_size_and_price_may_top_a_pool_up():
+    prices = [{"from_day": "2015-08-01", "fen": 1}]
+    same = {"scope": ["taxi", "didi", "taxi"], "name": "q", "bytes": MIB, "prices": prices}
+    pool(**POOL).check_top_up(terms(kind="pool", **POOL | same))
 
 
 def test_the_alarm_sounds_once_until_the_pool_is_topped_up():

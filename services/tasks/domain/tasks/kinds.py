@@ -163,11 +163,16 @@ Task = (
 def with_pending_days(task: Task) -> Task:
     """Return a draft's task as the log has it: each reward says how long it is pending."""
     rewards = {
-        name: found.pending_by_default(task.PENDING_DAYS)
-        for name in task.__struct_fields__
-        if isinstance(found := getattr(task, name), Reward)
+        name: reward.pending_by_default(task.PENDING_DAYS)
+        for name, reward in _rewards(task).items()
     }
     return replace(task, **rewards)
+
+
+def _rewards(task: Task) -> dict[str, Reward]:
+    """Return what a task earns, by the names of its fields."""
+    found = {name: getattr(task, name) for name in task.__struct_fields__}
+    return {name: each for name, each in found.items() if isinstance(each, Reward)}
 
 
 def task_mistake(tasks: list[Task]) -> str | None:
@@ -183,6 +188,10 @@ def task_mistake(tasks: list[Task]) -> str | None:
 
 
 def _mistake(task: Task, names: list[str]) -> str | None:
+    for field, reward in _rewards(task).items():
+        mistake = reward.mistake()
+        if mistake is not None:
+            return f"its `{field}`: {mistake}"
     if isinstance(task, LuckyDraw):
         return _draw_mistake(task)
     if isinstance(task, Quiz):

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
+from services.tasks.domain.usable import carry_mistake, use_mistake
 from shared.contracts.offers import Amount, Hours, RewardTerms
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -58,6 +59,12 @@ class Reward(Part, frozen=True):
     def of(self, amount: int) -> "Reward":
         """Return a reward on the same terms of another amount."""
         return replace(self, bytes=amount)
+
+    def mistake(self) -> str | None:
+        """Return what is wrong with it if it is put now, None if nothing is."""
+        return use_mistake(self.scope, self.hours) or carry_mistake(
+            carries=self.carries, ends_with_month=False
+        )
 
     def pending_by_default(self, days: int) -> "Reward":
         """Return this reward, pending for so many days where it does not say how many."""
