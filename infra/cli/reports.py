@@ -189,33 +189,50 @@ def _show_close(output: Output, month: str, result: dict[str, Any]) -> None:
 
 
 def _show_balance(output: Output, answer: dict[str, Any]) -> None:
-    names = ("available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes")
+    names = (
+        "available_bytes", "held_bytes", "lapsed_bytes", "upcoming_bytes", "outside_hours_bytes",
+    )  # fmt: skip
     output.table(
         f"{answer['subscriber']} at {minutes(answer.get('at') or answer['as_of'])}",
         ["", "bytes", " "],
         [
-            (name.removesuffix("_bytes"), answer[name], human_bytes(answer[name]))
+            (name.removesuffix("_bytes").replace("_", " "), answer[name], human_bytes(answer[name]))
             for name in names
             if name in answer
         ],
     )
-    lots = [
-        (
-            lot["lot_id"],
-            lot["kind"],
-            lot["remaining_bytes"],
-            human_bytes(lot["remaining_bytes"]),
-            minutes(lot["valid_from"]),
-            minutes(lot["expires_at"]),
-        )
-        for lot in answer["lots"]
-    ]
-    output.table("Lots", ["lot", "kind", "bytes left", "", "from", "until"], lots)
+    output.table("Lots", *_lots(answer["lots"]))
     for paid in answer.get("sponsored", []):
         output.line(
             f"{_name(paid['campaign'])} of {_name(paid['partner'])} paid for"
             f" {human_bytes(paid['bytes'])} in {paid['records']:,} records this month"
         )
+
+
+def _lots(lots: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return titles and rows of lots; scope and hours where some lot is not for everything."""
+    columns: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "lot": lambda lot: lot["lot_id"],
+        "kind": lambda lot: lot["kind"],
+        "bytes left": lambda lot: lot["remaining_bytes"],
+        "": lambda lot: human_bytes(lot["remaining_bytes"]),
+        "from": lambda lot: minutes(lot["valid_from"]),
+        "until": lambda lot: minutes(lot["expires_at"]),
+    }
+    if any(lot["scope"] != "any" or lot["hours"] is not None for lot in lots):
+        columns |= {
+            "scope": lambda lot: ", ".join(lot["scope"]) if lot["scope"] != "any" else "any",
+            "hours": lambda lot: _hours(lot["hours"]),
+        }
+    return list(columns), [[cell(lot) for cell in columns.values()] for lot in lots]
+
+
+def _hours(band: dict[str, int] | None) -> str:
+    """Write a time band of the bank day as from and until when."""
+    if band is None:
+        return "all"
+    ends = (divmod(band[name], 60) for name in ("begins", "ends"))
+    return "-".join(f"{hour:02}:{minute:02}" for hour, minute in ends)
 
 
 def _show_spend(output: Output, answer: dict[str, Any]) -> None:

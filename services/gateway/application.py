@@ -20,6 +20,7 @@ from shared.bus.types import LogReader
 from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.contracts.audiences import AudienceRule
+from shared.contracts.offers import Hours
 from shared.errors import InvalidError, NotFoundError, RefusedError, UnavailableError
 from shared.paging import cursor_of, parts_of
 
@@ -58,6 +59,7 @@ class Gateway:
             "subscriber": account, **answer,
             "available_bytes": sums["available"], "held_bytes": sums["held"],
             "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
+            "outside_hours_bytes": sums["outside_hours"],
             "lots": lots, "lots_total": sums["lots"],
             "sponsored": self._sponsored(account, now),
         }  # fmt: skip
@@ -81,7 +83,9 @@ class Gateway:
             )
         self.fresh.wait("balances", at_least)
         with self.store.cursor() as cursor:
-            positions, is_open, sums, lots = queries.balance_at(cursor, account, at)
+            positions, is_open, sums, lots = queries.balance_at(
+                cursor, account, at, self.calendar.minute_of(at)
+            )
         answer = {**self.fresh.meta(positions or {}, wanted, now), "at": self.calendar.text(at)}
         if not is_open:
             raise _no_account(account, stale=answer["stale"], at=answer["at"])
@@ -91,6 +95,7 @@ class Gateway:
             "subscriber": account, **answer,
             "available_bytes": sums["available"], "held_bytes": sums["held"],
             "lapsed_bytes": sums["lapsed"], "upcoming_bytes": sums["upcoming"],
+            "outside_hours_bytes": sums["outside_hours"],
             "lots": [self._lot(lot, at) for lot in lots or []], "lots_total": sums["lots"],
         }  # fmt: skip
 
@@ -138,6 +143,7 @@ class Gateway:
         values = {
             "kind": filters["kind"], "state": filters["state"], "within": filters["expiring"],
             "end": end, "start": start, "lot": lot, "now": now, "limit": limit + 1,
+            "minute": self.calendar.minute_of(now),
         }  # fmt: skip
         with self.store.cursor() as cursor:
             row = queries.lots(cursor, account, values)
@@ -285,7 +291,7 @@ class Gateway:
     def _balance(self, account: str, at_least: str | None) -> tuple[Answer, int, Answer]:
         wanted, now = self.fresh.wait("balances", at_least), self.clock.now()
         with self.store.cursor() as cursor:
-            row = queries.balance(cursor, account, now)
+            row = queries.balance(cursor, account, now, self.calendar.minute_of(now))
             reached = row[1] if row else store.positions(cursor, "balances")
         answer = self.fresh.meta(reached or {}, wanted, now)
         if row is None:
@@ -293,18 +299,26 @@ class Gateway:
         return dict(zip(("owner", "positions", "sums", "lots"), row, strict=True)), now, answer
 
     def _lot(self, lot: Answer, now: int) -> Answer:
-        state = "lapsed" if lot["expires_at"] <= now else "available"
-        if lot["valid_from"] > now:
-            state = "upcoming"
         return {
-            "lot_id": lot["lot_id"], "kind": lot["kind"], "state": state,
+            "lot_id": lot["lot_id"], "kind": lot["kind"], "state": self._state(lot, now),
             "remaining_bytes": lot["remaining"], "held_bytes": lot["held"],
             "valid_from": self.calendar.text(lot["valid_from"]),
             "expires_at": self.calendar.text(lot["expires_at"]),
+            "scope": lot["scope"], "hours": lot["hours"],
         }  # fmt: skip
 
+    def _state(self, lot: Answer, now: int) -> str:
+        if lot["expires_at"] <= now:
+            return "lapsed"
+        if lot["valid_from"] > now:
+            return "upcoming"
+        hours = None if lot["hours"] is None else Hours(**lot["hours"])
+        if hours is not None and not hours.contains(self.calendar.minute_of(now)):
+            return "outside_hours"
+        return "available"
+
     def _terms(self, lot: Answer) -> Answer:
-        kept = ("scope", "giftable", "carries", "source", "parent_lot")
+        kept = ("giftable", "carries", "source", "parent_lot")
         return {
             "granted_bytes": lot["granted"],
             "granted_at": self.calendar.text(lot["granted_at"]),

@@ -225,10 +225,11 @@ def lot_row(key: LotKey, lot: LotDelta) -> tuple[Any, ...]:
     terms = lot.terms
     if terms is None:
         raise UnknownLotError(f"lot {key[1]} of {key[0]} was never created")
-    source = msgspec.to_builtins(terms.source)
+    source, hours = msgspec.to_builtins(terms.source), msgspec.to_builtins(terms.hours)
     return (
         terms.kind, lot.granted, lot.remaining, lot.held, terms.valid_from, terms.expires_at,
         lot.granted_at, terms.scope, terms.giftable, terms.carries, source, terms.parent_lot,
+        hours,
     )  # fmt: skip
 
 

@@ -6,23 +6,33 @@ from services.gateway.store import AnyCursor
 
 LOTS_MAX = 1_000
 
-BALANCE = """
+# Whether a minute of the bank day lies in a lot's hours, which may pass midnight.
+IN_HOURS = """(hours IS NULL OR CASE
+    WHEN (hours->>'begins')::integer <= (hours->>'ends')::integer
+    THEN %(minute)s >= (hours->>'begins')::integer AND %(minute)s < (hours->>'ends')::integer
+    ELSE %(minute)s >= (hours->>'begins')::integer OR %(minute)s < (hours->>'ends')::integer END)"""
+# The sums of lots at an instant; `available` has those that are upcoming or outside their hours.
+SUMS = f"""
+    coalesce(sum(remaining - held) FILTER (WHERE expires_at > %(now)s), 0) AS available,
+    coalesce(sum(remaining - held) FILTER (WHERE expires_at <= %(now)s), 0) AS lapsed,
+    coalesce(sum(remaining - held) FILTER (WHERE valid_from > %(now)s), 0) AS upcoming,
+    coalesce(sum(remaining - held) FILTER (
+        WHERE valid_from <= %(now)s AND expires_at > %(now)s AND NOT {IN_HOURS}
+    ), 0) AS outside_hours,
+    coalesce(sum(held), 0) AS held
+"""
+BALANCE = f"""
 WITH own AS (SELECT * FROM lots WHERE account = %(account)s AND remaining > 0)
 SELECT to_jsonb(owner) AS owner,
     (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'balances')
         AS positions,
     (SELECT to_jsonb(sums) FROM (
-        SELECT count(*) AS lots,
-            coalesce(sum(remaining - held) FILTER (WHERE expires_at > %(now)s), 0) AS available,
-            coalesce(sum(remaining - held) FILTER (WHERE expires_at <= %(now)s), 0) AS lapsed,
-            coalesce(sum(remaining - held) FILTER (WHERE valid_from > %(now)s), 0) AS upcoming,
-            coalesce(sum(held), 0) AS held
-        FROM own) AS sums) AS sums,
+        SELECT count(*) AS lots, {SUMS} FROM own) AS sums) AS sums,
     (SELECT jsonb_agg(to_jsonb(lot)) FROM (
         SELECT * FROM own ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
 FROM balances AS owner WHERE account = %(account)s
 """
-LOTS = """
+LOTS = f"""
 SELECT to_jsonb(owner) AS owner,
     (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'balances')
         AS positions,
@@ -35,7 +45,10 @@ SELECT to_jsonb(owner) AS owner,
             AND (%(kind)s::text IS NULL OR kind = %(kind)s)
             AND CASE %(state)s::text WHEN 'lapsed' THEN expires_at <= %(now)s
                 WHEN 'upcoming' THEN valid_from > %(now)s
-                WHEN 'available' THEN expires_at > %(now)s AND valid_from <= %(now)s
+                WHEN 'available'
+                THEN expires_at > %(now)s AND valid_from <= %(now)s AND {IN_HOURS}
+                WHEN 'outside_hours'
+                THEN expires_at > %(now)s AND valid_from <= %(now)s AND NOT {IN_HOURS}
                 ELSE true END
             AND (%(within)s::bigint IS NULL
                 OR expires_at > %(now)s AND expires_at <= %(now)s + %(within)s)
@@ -43,27 +56,24 @@ SELECT to_jsonb(owner) AS owner,
 FROM balances AS owner WHERE account = %(account)s
 """
 # Terms of a lot never change, so those of the view `balances` are those of any time.
-BALANCE_AT = """
+BALANCE_AT = f"""
 WITH changed AS (
     SELECT lot->>0 AS lot_id, sum((lot->>1)::numeric) AS remaining, sum((lot->>2)::numeric) AS held
     FROM history, jsonb_array_elements(lots) AS lot
-    WHERE account = %(account)s AND at <= %(at)s GROUP BY 1
+    WHERE account = %(account)s AND at <= %(now)s GROUP BY 1
 ), own AS (
-    SELECT changed.lot_id, changed.remaining, changed.held, kind, valid_from, expires_at
+    SELECT changed.lot_id, changed.remaining, changed.held, kind, valid_from, expires_at, scope,
+        hours
     FROM changed LEFT JOIN lots ON lots.account = %(account)s AND lots.lot_id = changed.lot_id
     WHERE changed.remaining > 0
 )
 SELECT
     (SELECT jsonb_object_agg(source, sequence) FROM inbox_positions WHERE consumer = 'history')
         AS positions,
-    EXISTS (SELECT FROM history WHERE account = %(account)s AND at <= %(at)s) AS is_open,
+    EXISTS (SELECT FROM history WHERE account = %(account)s AND at <= %(now)s) AS is_open,
     (SELECT to_jsonb(sums) FROM (
-        SELECT count(*) AS lots, count(*) FILTER (WHERE kind IS NULL) AS unknown,
-            coalesce(sum(remaining - held) FILTER (WHERE expires_at > %(at)s), 0) AS available,
-            coalesce(sum(remaining - held) FILTER (WHERE expires_at <= %(at)s), 0) AS lapsed,
-            coalesce(sum(remaining - held) FILTER (WHERE valid_from > %(at)s), 0) AS upcoming,
-            coalesce(sum(held), 0) AS held
-        FROM own) AS sums) AS sums,
+        SELECT count(*) AS lots, count(*) FILTER (WHERE kind IS NULL) AS unknown, {SUMS} FROM own
+        ) AS sums) AS sums,
     (SELECT jsonb_agg(to_jsonb(lot)) FROM (
         SELECT * FROM own ORDER BY expires_at, valid_from, lot_id LIMIT %(limit)s) AS lot) AS lots
 """
@@ -129,9 +139,12 @@ SELECT
 """
 
 
-def balance(cursor: AnyCursor, account: str, now: int) -> Any:
-    """Return owner, positions, sums and lots of an account, None if it is not known."""
-    values = {"account": account, "now": now, "limit": LOTS_MAX}
+def balance(cursor: AnyCursor, account: str, now: int, minute: int) -> Any:
+    """Return owner, positions, sums and lots of an account, None if it is not known.
+
+    `minute` is that of the bank day at `now`.
+    """
+    values = {"account": account, "now": now, "minute": minute, "limit": LOTS_MAX}
     return cursor.execute(BALANCE, values).fetchone()
 
 
@@ -140,9 +153,12 @@ def lots(cursor: AnyCursor, account: str, filters: dict[str, Any]) -> Any:
     return cursor.execute(LOTS, {"account": account, **filters}).fetchone()
 
 
-def balance_at(cursor: AnyCursor, account: str, at: int) -> Any:
-    """Return positions, whether it was open, sums and lots of an account at a past instant."""
-    values = {"account": account, "at": at, "limit": LOTS_MAX}
+def balance_at(cursor: AnyCursor, account: str, at: int, minute: int) -> Any:
+    """Return positions, whether it was open, sums and lots of an account at a past instant.
+
+    `minute` is that of the bank day at this instant.
+    """
+    values = {"account": account, "now": at, "minute": minute, "limit": LOTS_MAX}
     return cursor.execute(BALANCE_AT, values).fetchone()
 
 

@@ -16,7 +16,7 @@ from shared.paging import CURSOR_LENGTH_MAX
 TOKEN_LENGTH_MAX = 8_192
 PAGE_MAX = 500
 SPEND_ROWS_MAX = 20_000
-LOT_STATES = ("available", "upcoming", "lapsed")
+LOT_STATES = ("available", "outside_hours", "upcoming", "lapsed")
 PARTNER = validate.Regexp(
     r"^(partner:)?[A-Za-z0-9._-]{1,64}\Z", error="A partner is named NAME or partner:NAME."
 )

@@ -106,13 +106,13 @@ FROM unnest(%s::text[], %s::text[]) AS change (account, value) WHERE one.account
 # New lots begin empty: a row that is refused by a check is refused even where it would be merged.
 INSERT_LOTS = """
 INSERT INTO {lots} (account, lot_id, kind, granted, remaining, held, valid_from, expires_at,
-    granted_at, scope, giftable, carries, source, parent_lot)
+    granted_at, scope, giftable, carries, source, parent_lot, hours)
 SELECT account, lot_id, kind, 0, 0, 0, valid_from, expires_at, granted_at, scope::jsonb, giftable,
-    carries, source::jsonb, parent_lot
+    carries, source::jsonb, parent_lot, hours::jsonb
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::text[], %s::boolean[], %s::boolean[], %s::text[], %s::text[])
+    %s::text[], %s::boolean[], %s::boolean[], %s::text[], %s::text[], %s::text[])
     AS new (account, lot_id, kind, valid_from, expires_at, granted_at, scope, giftable, carries,
-        source, parent_lot)
+        source, parent_lot, hours)
 ON CONFLICT (account, lot_id) DO NOTHING
 """
 UPDATE_LOTS = """
@@ -146,7 +146,7 @@ class BalancesView(View):
             ("account", "lot_id"),
             (
                 "kind", "granted", "remaining", "held", "valid_from", "expires_at", "granted_at",
-                "scope", "giftable", "carries", "source", "parent_lot",
+                "scope", "giftable", "carries", "source", "parent_lot", "hours",
             ),
         ),
         "sponsored": (("account", "month", "campaign"), ("bytes", "records")),
@@ -194,12 +194,12 @@ class BalancesView(View):
 
 
 def _lot_terms(key: tuple[str, str], lot: LotDelta) -> tuple[Any, ...]:
-    kind, _, _, _, valid_from, expires_at, at, scope, giftable, carries, source, parent = lot_row(
-        key, lot
+    kind, _, _, _, valid_from, expires_at, at, scope, giftable, carries, source, parent, hours = (
+        lot_row(key, lot)
     )
     return (
         *key, kind, valid_from, expires_at, at, _json(scope), giftable, carries, _json(source),
-        parent,
+        parent, None if hours is None else _json(hours),
     )  # fmt: skip
 
 
