@@ -9,6 +9,7 @@ import rich_click as click
 
 from infra.cli.client import Service, ledger_of
 from infra.cli.output import Bank, CliError, Output, bank_option, human_bytes
+from infra.cli.reports import minutes
 
 Document = dict[str, Any]
 # What a version is called and when it began is no part of what it says.
@@ -171,7 +172,15 @@ def _changed(row: Document) -> str:
         f"{what} {row[f'{what}_before_bytes']:,} -> {row[f'{what}_after_bytes']:,} B"
         for what in ("carried", "expired")
     ]
+    if row["other_terms_bytes"]:
+        before, after = _terms(row["carried_before"]), _terms(row["carried_after"])
+        parts.append(f"{row['other_terms_bytes']:,} B on other terms: {before} -> {after}")
     return f"{row['account']}: {', '.join(parts)}"
+
+
+def _terms(lots: list[Document]) -> str:
+    """Say as what bytes are carried over, and until when."""
+    return " + ".join(f"{lot['kind']} to {minutes(lot['expires_at'])}" for lot in lots) or "nothing"
 
 
 def _show_versions(output: Output, answer: Document) -> None:
@@ -215,16 +224,34 @@ def _show_dry_run(output: Output, result: Document, *, every: bool) -> None:
         for what in ("carried", "expired")
     ]  # fmt: skip
     output.table("", ["bytes", "before", "after", "difference (B)"], rows)
-    if result["most_changed"] and not every:
+    if result["other_terms_accounts"]:
+        output.line(
+            f"{result['other_terms_accounts']:,} accounts would have carried"
+            f" {human_bytes(result['other_terms_bytes'])} over on other terms (kind or end)"
+        )
+    if not every:
+        _show_examples(output, result)
+
+
+def _show_examples(output: Output, result: Document) -> None:
+    """Show the accounts that are changed most, by how much and by the terms."""
+    shown = {row["account"] for row in result["most_changed"] + result["most_on_other_terms"]}
+    if result["most_changed"]:
         columns = ["carried_before", "carried_after", "expired_before", "expired_after"]
         output.table(
             "Changed most (bytes)", ["account", *(name.replace("_", " ") for name in columns)],
             [[row["account"], *(row[f"{name}_bytes"] for name in columns)]
              for row in result["most_changed"]],
         )  # fmt: skip
-        more = result["changed_accounts"] - len(result["most_changed"])
-        if more:
-            output.line(f"{more:,} more are changed; --all shows every one")
+    if result["most_on_other_terms"]:
+        output.table(
+            "Most on other terms", ["account", "bytes", "before", "after"],
+            [(row["account"], row["other_terms_bytes"], _terms(row["carried_before"]),
+              _terms(row["carried_after"])) for row in result["most_on_other_terms"]],
+        )  # fmt: skip
+    more = result["changed_accounts"] - len(shown)
+    if more:
+        output.line(f"{more:,} more are changed; --all shows every one")
 
 
 def _text(value: Any) -> str:

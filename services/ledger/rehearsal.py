@@ -9,10 +9,11 @@ from psycopg.rows import tuple_row
 from services.ledger.application import Ledger, count_accounts, scan_accounts
 from services.ledger.codec import decode_event
 from services.ledger.domain.account import Account
-from services.ledger.domain.replay import Closing, Replay
+from services.ledger.domain.replay import Closing, Replay, on_other_terms
 from services.ledger.domain.rules import Rules
 from services.ledger.partition import Partition
 from services.ledger.rulebooks import refuse_removed_plans, rules_now
+from shared.calendar import Calendar
 from shared.contracts.ledger import OFFERS_STREAM, Event, OfferPublished
 from shared.errors import RefusedError
 from shared.ids import stream_id
@@ -29,13 +30,20 @@ Change = tuple[str, Closing, Closing]
 
 
 class Sums:
-    """What the accounts' closes come to, and whom the rules change most."""
+    """What the accounts' closes come to, and whom the rules change most.
 
-    def __init__(self) -> None:
+    Apart from how much is carried over, whose carried bytes are on other terms (kind or end).
+    """
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
         self.accounts = 0
         self.changed = 0
         self.before, self.after = Closing(), Closing()
         self.top: list[Change] = []
+        self.other_terms = 0
+        self.other_terms_bytes = 0
+        self.other_terms_top: list[Change] = []
 
     def add(self, change: Change) -> None:
         """Add an account."""
@@ -44,22 +52,46 @@ class Sums:
         for total, one in ((self.before, before), (self.after, after)):
             total.carried += one.carried
             total.expired += one.expired
-        if _is_changed(change):
-            self.changed += 1
+        self.changed += _is_changed(change)
+        if _weight(change):
             self.top = nlargest(TOP, [*self.top, change], key=_weight)
+        if moved := on_other_terms(before, after):
+            self.other_terms += 1
+            self.other_terms_bytes += moved
+            self.other_terms_top = nlargest(
+                TOP, [*self.other_terms_top, change], key=lambda each: on_other_terms(*each[1:])
+            )
 
     def report(self, month: str) -> dict[str, Any]:
         """Return the dry run's result."""
         return {
             "month": month, "accounts": self.accounts, "changed_accounts": self.changed,
-            **_columns(self.before, self.after), "most_changed": [_row(each) for each in self.top],
+            **_columns(self.before, self.after), "most_changed": [*map(self.row, self.top)],
+            "other_terms_accounts": self.other_terms, "other_terms_bytes": self.other_terms_bytes,
+            "most_on_other_terms": [*map(self.row, self.other_terms_top)],
         }  # fmt: skip
+
+    def row(self, change: Change) -> dict[str, Any]:
+        """Return how an account is changed."""
+        name, before, after = change
+        return {
+            "account": name, **_columns(before, after),
+            "other_terms_bytes": on_other_terms(before, after),
+            "carried_before": self._terms(before), "carried_after": self._terms(after),
+        }  # fmt: skip
+
+    def _terms(self, closing: Closing) -> list[dict[str, Any]]:
+        return [
+            {"kind": kind, "expires_at": self._calendar.text(expires_at), "bytes": part}
+            for (kind, expires_at), part in closing.terms.items()
+        ]
 
 
 def rehearse(ledger: Ledger, rules: Rules, *, every: bool = False) -> Iterator[dict[str, Any]]:
     """Yield `{done, of}` and at last `{result}`: whom the rules would have changed, by how much.
 
-    The result names those that are changed most. With `every` all that are changed come before it,
+    The result names those that are changed most, and those of whose bytes most would have been
+    carried over on other terms. With `every` all that are changed come before it,
     as `{rows}` of at most 200. Raises RefusedError plan_in_use, no_month_closed.
     """
     refuse_removed_plans(ledger, rules)
@@ -67,7 +99,7 @@ def rehearse(ledger: Ledger, rules: Rules, *, every: bool = False) -> Iterator[d
     month = max((_last_closed(partition) for partition in ledger.partitions), default="")
     if not month:
         raise RefusedError("no_month_closed", "no month is closed yet: there is none to replay")
-    sums, done = Sums(), 0
+    sums, done = Sums(ledger.partitions[0].calendar), 0
     for partition in ledger.partitions:
         book, blocking = rules_now(partition), _blocking(partition)
         replay = Replay(month, rules, book, partition.calendar, blocking)
@@ -75,7 +107,7 @@ def rehearse(ledger: Ledger, rules: Rules, *, every: bool = False) -> Iterator[d
             for changes in _replay_all(partition, replay, states):
                 for change in changes:
                     sums.add(change)
-                rows = [_row(change) for change in changes if _is_changed(change)]
+                rows = [sums.row(change) for change in changes if _is_changed(change)]
                 if every and rows:
                     yield {"rows": rows}
             done += names
@@ -121,11 +153,6 @@ def _events_of(partition: Partition, names: list[str]) -> dict[bytes, list[Event
         for stream, topic, state in cursor:
             events[stream].append(decode_event(topic, bytes(state)))
     return events
-
-
-def _row(change: Change) -> dict[str, Any]:
-    name, before, after = change
-    return {"account": name, **_columns(before, after)}
 
 
 def _columns(before: Closing, after: Closing) -> dict[str, int]:

@@ -50,17 +50,27 @@ CLOSES = (DataCarriedOver, DataExpired, MonthClosed)
 
 
 class Closing(msgspec.Struct):
-    """What a month's close did, or would have done; bytes."""
+    """What a month's close did, or would have done; bytes, of the carried ones by (kind, end)."""
 
     carried: int = 0
     expired: int = 0
+    terms: dict[tuple[str, int], int] = {}
 
     def add(self, event: Event) -> None:
         """Count an event of the close."""
         if isinstance(event, DataCarriedOver):
-            self.carried += event.lot.granted
+            lot = event.lot
+            self.carried += lot.granted
+            terms = (lot.kind, lot.expires_at)
+            self.terms[terms] = self.terms.get(terms, 0) + lot.granted
         elif isinstance(event, DataExpired):
             self.expired += sum(part.bytes for part in event.slices)
+
+
+def on_other_terms(before: Closing, after: Closing) -> int:
+    """Return how many of the bytes that are carried over both times have another kind or end."""
+    same = sum(min(part, after.terms.get(terms, 0)) for terms, part in before.terms.items())
+    return min(before.carried, after.carried) - same
 
 
 class Replay:

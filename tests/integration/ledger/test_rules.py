@@ -190,19 +190,58 @@ def test_the_dry_run_tells_of_every_changed_account_how_it_is_changed(ledger):
 
     *steps, end = rehearse(ledger.ledger, rules, every=True)
 
+    report = end["result"]
     pages = [step["rows"] for step in steps if "rows" in step]
     assert max(map(len, pages)) <= SHARE
     rows = [row for page in pages for row in page]
     assert sorted(row.pop("account") for row in rows) == sorted(people[5:])
+    carried = {"kind": "carry", "expires_at": "2015-10-01T00:00:00+08:00"}
     assert rows == [
         {
             "carried_before_bytes": 30 * MIB, "carried_after_bytes": 15 * MIB,
             "expired_before_bytes": 0, "expired_after_bytes": 15 * MIB,
+            "other_terms_bytes": 0, "carried_before": [carried | {"bytes": 30 * MIB}],
+            "carried_after": [carried | {"bytes": 15 * MIB}],
         }
     ] * 20  # fmt: skip
-    report = end["result"]
+    assert (report["other_terms_accounts"], report["other_terms_bytes"]) == (0, 0)
+    assert report["most_on_other_terms"] == []
     assert (report["changed_accounts"], len(report["most_changed"])) == (20, 10)
     assert report["carried_after_bytes"] == sum(row["carried_after_bytes"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("carry_over", "after"),
+    [
+        ({"mode": "convert_to_voucher"}, ("voucher", "2015-10-01T00:00:00+08:00")),
+        ({"mode": "auto_extend", "months": 12}, ("carry", "2016-09-01T00:00:00+08:00")),
+    ],
+)
+def test_the_dry_run_tells_whose_carried_bytes_would_be_on_other_terms(ledger, carry_over, after):
+    people = [*names(7, 0), *names(6, 1)]
+    plan = {name: "std-30mb" if name == people[0] else "std-100mb" for name in people}
+    ledger.do(*(OpenAccount(key="o", account=name, plan=plan[name]) for name in people))
+    ledger.at("2015-09-01T06:00:00")
+    ledger.do(*(CloseMonth(key="c", account=name, month="2015-08") for name in people))
+    changed_plan = {"bytes_per_month": 100 * MIB, "carry_over": carry_over}
+    rules = changed(plans={**FIRST["plans"], "std-100mb": changed_plan})
+
+    *steps, end = rehearse(ledger.ledger, rules, every=True)
+
+    report = end["result"]
+    assert (report["accounts"], report["changed_accounts"]) == (13, 12)
+    assert (report["other_terms_accounts"], report["other_terms_bytes"]) == (12, 1200 * MIB)
+    assert report["carried_before_bytes"] == report["carried_after_bytes"] == 1230 * MIB
+    assert report["most_changed"] == []
+    assert len(report["most_on_other_terms"]) == 10
+    (row, *_) = report["most_on_other_terms"]
+    assert row["account"] in people[1:]
+    assert row["other_terms_bytes"] == 100 * MIB
+    assert [(each["kind"], each["expires_at"], each["bytes"]) for each in row["carried_after"]] == [
+        (*after, 100 * MIB)
+    ]
+    assert row["carried_before"][0]["kind"] == "carry"
+    assert sum(len(step["rows"]) for step in steps if "rows" in step) == 12
 
 
 def test_a_mistake_in_a_plan_is_told_with_the_plans_name():

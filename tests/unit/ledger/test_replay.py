@@ -23,7 +23,7 @@ from services.ledger.domain.commands import (
     Transfer,
     Usage,
 )
-from services.ledger.domain.replay import Closing, Replay
+from services.ledger.domain.replay import Closing, Replay, on_other_terms
 from services.ledger.domain.rules import CarryOver, Plan, Rules
 from shared.contracts.ledger import Event
 from shared.contracts.offers import AtCap, Caps, Hours, Offer, RewardTerms
@@ -41,13 +41,21 @@ def events_of(bank: MemoryBank, name: str) -> list[Event]:
     return [decode_event(*row[2:]) for row in bank.of(name).log if row[0] == stream]
 
 
-def replayed(
+def closings(
     bank: MemoryBank, name: str, month: str, rules: Rules, *, blocked: bool = False
 ) -> tuple[Closing, Closing]:
     blocking = {(RIDES, 1)} if blocked else set()
     found = Replay(month, rules, RULEBOOK, CALENDAR, blocking).of(events_of(bank, name))
     assert found is not None
     return found
+
+
+def replayed(
+    bank: MemoryBank, name: str, month: str, rules: Rules, *, blocked: bool = False
+) -> tuple[Closing, Closing]:
+    """Return both closings without their terms: how much, and no matter on which."""
+    before, after = closings(bank, name, month, rules, blocked=blocked)
+    return Closing(before.carried, before.expired), Closing(after.carried, after.expired)
 
 
 def with_carry_over(carry_over: CarryOver) -> Rules:
@@ -92,8 +100,10 @@ def test_the_rules_in_force_change_nobody() -> None:
             bank.do(*(CloseMonth(key=f"c{month}", account=name, month=month) for name in PEOPLE))
         for name in PEOPLE:
             for month in ("2015-08", "2015-09"):
-                before, after = replayed(bank, name, month, RULES)
+                before, after = closings(bank, name, month, RULES)
                 assert before == after
+                assert sum(before.terms.values()) == before.carried
+                assert on_other_terms(before, after) == 0
                 assert before.carried + before.expired > 0
 
 
@@ -111,6 +121,32 @@ def test_without_carry_over_what_was_carried_would_have_expired() -> None:
     before, after = replayed(story(), "ann", "2015-08", with_carry_over(CarryOver()))
     assert before == Closing(carried=20 * MIB)
     assert after == Closing(expired=20 * MIB)
+
+
+OCTOBER, YEAR_LATER = (CALENDAR.parse(f"{month}-01T00:00:00") for month in ("2015-10", "2016-09"))
+
+
+@pytest.mark.parametrize(
+    ("carry_over", "terms", "changed"),
+    [
+        (CarryOver(mode="auto_extend"), {("carry", OCTOBER): 20 * MIB}, 0),
+        (CarryOver(mode="convert_to_voucher"), {("voucher", OCTOBER): 20 * MIB}, 20 * MIB),
+        (CarryOver(mode="auto_extend", months=12), {("carry", YEAR_LATER): 20 * MIB}, 20 * MIB),
+        # Of what is carried over both times; the rest is a matter of how much.
+        (
+            CarryOver(mode="convert_to_voucher", share_percent=50),
+            {("voucher", OCTOBER): 10 * MIB},
+            10 * MIB,
+        ),
+        (CarryOver(mode="auto_extend", share_percent=50), {("carry", OCTOBER): 10 * MIB}, 0),
+        (CarryOver(), {}, 0),
+    ],
+)
+def test_what_is_carried_over_on_other_terms_is_a_change(carry_over, terms, changed):
+    before, after = closings(story(), "ann", "2015-08", with_carry_over(carry_over))
+    assert before.terms == {("carry", OCTOBER): 20 * MIB}
+    assert after.terms == terms
+    assert on_other_terms(before, after) == changed
 
 
 def test_a_cap_and_a_share_take_their_part() -> None:
