@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import rich_click as click
+from click.core import ParameterSource
 
 from infra.cli.listeners import PipeListener, TerminalListener, summary, summary_lines
 from infra.cli.output import (
@@ -171,9 +172,22 @@ def status(context: click.Context, bank: Bank, output: Output) -> None:
     context.exit(0 if ready else 1)
 
 
-@click.group()
-def clock() -> None:
-    """Show or move a sandbox's clock; it goes forward only."""
+@click.group(invoke_without_command=True)
+@state_option
+@output_option
+@click.pass_context
+def clock(context: click.Context, state: Path | None, output: Output) -> None:
+    """Show bank time, or move a sandbox's clock; it goes forward only.
+
+    `databank clock` alone shows it.
+    """
+    if context.invoked_subcommand is None:
+        _show_clock(find_bank(state), output)
+        return
+    for name, word in (("state", "--state"), ("json_output", "--json")):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            # It would be ignored here, and another bank's clock be moved.
+            raise click.UsageError(f"{word} goes behind `{context.invoked_subcommand}`")
 
 
 @clock.command("show")

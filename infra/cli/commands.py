@@ -49,11 +49,17 @@ def do(bank: Bank, output: Output, file: Path, *, dry_run: bool) -> None:
 
 
 @click.command()
+@click.argument("name", required=False)
 @bank_option
-def commands(bank: Bank, output: Output) -> None:
-    """Show every command of the ledger: what it does, its fields, an example."""
+def commands(bank: Bank, output: Output, name: str | None) -> None:
+    """Show every command of the ledger, or NAME alone: what it does, its fields, an example."""
     with ledger_of(bank) as ledger:
         answer = ledger.get("/v1/command-schemas")
+    if name is not None:
+        there = [each["type"] for each in answer["commands"]]
+        if name not in there:
+            raise CliError("command_unknown", f"no command is called {name}: {', '.join(there)}")
+        answer = {"commands": [each for each in answer["commands"] if each["type"] == name]}
     output.show(answer, lambda: _show_schemas(output, answer["commands"]))
 
 
@@ -214,19 +220,31 @@ def _fact(name: str, value: str | int) -> str:
 def _show_schemas(output: Output, schemas: list[dict[str, Any]]) -> None:
     for each in schemas:
         output.line(f"{each['type']}: {each['description']}\n")
-        required = each["schema"].get("required", [])
-        fields = each["schema"].get("properties", {})
-        rows = [
-            (name, "yes" if name in required else "no", _kind(field), field.get("description", ""))
-            for name, field in fields.items()
-        ]
+        rows = list(_field_rows(each["schema"], each["schema"].get("$defs", {})))
         output.table("", ["field", "needed", "is", "meaning"], rows)
         output.line(f"{orjson.dumps(each['example']).decode()}\n")
 
 
+def _field_rows(
+    schema: dict[str, Any], parts: dict[str, Any], inside: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a row for each field, those of an object behind it: `fee`, `fee.bytes`."""
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        needed = "yes" if name in required else "no"
+        yield f"{inside}{name}", needed, _kind(field), field.get("description", "")
+        for each in (field, *field.get("anyOf", [])):
+            if "$ref" in each:
+                part = parts[each["$ref"].rpartition("/")[2]]
+                yield from _field_rows(part, parts, f"{inside}{name}.")
+
+
 def _kind(field: dict[str, Any]) -> str:
+    """Write what a field is: a type, the values that it takes, or an object."""
     if "anyOf" in field:
         return " or ".join(_kind(each) for each in field["anyOf"] if each.get("type") != "null")
     if "enum" in field:
         return " | ".join(str(value) for value in field["enum"])
+    if "$ref" in field:
+        return "object"
     return str(field.get("format") or field.get("type") or "")

@@ -221,10 +221,14 @@ def _lots(lots: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     }
     if any(lot["scope"] != "any" or lot["hours"] is not None for lot in lots):
         columns |= {
-            "scope": lambda lot: ", ".join(lot["scope"]) if lot["scope"] != "any" else "any",
+            "scope": lambda lot: _scope(lot["scope"]),
             "hours": lambda lot: _hours(lot["hours"]),
         }
     return list(columns), [[cell(lot) for cell in columns.values()] for lot in lots]
+
+
+def _scope(scope: str | list[str]) -> str:
+    return scope if isinstance(scope, str) else ", ".join(scope)
 
 
 def _hours(band: dict[str, int] | None) -> str:

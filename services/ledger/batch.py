@@ -233,7 +233,7 @@ class Batch:
         ]
         item.outcome = Outcome(
             key=command.key, account=command.account, status="done", events=refs,
-            result=result_of(events), request_id=item.meta.correlation_id,
+            result=result_of(events, self.context.calendar), request_id=item.meta.correlation_id,
         )  # fmt: skip
         self._watch(desk, item.meta)
 

@@ -1,4 +1,4 @@
-"""How each public command is used: its purpose, its JSON Schema and an example."""
+"""How each public command is used: its purpose, its JSON Schema, its fields and an example."""
 
 from typing import Any
 
@@ -81,13 +81,49 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
+_TIME = "ISO 8601, without a zone the bank's"
+# What a field means, of all commands or of one, as far as its type does not tell it.
+MEANINGS = {
+    "type": "which command it is",
+    "bytes": "how many bytes, whole",
+    "reason": "why; kept in the event, with who asked",
+    "open_account.plan": "a subscriber's plan, of the rules; others have none",
+    "open_account.active_from": "a subscriber's first month, YYYY-MM; without it the present one",
+    "open_account.partner": "whose campaign it is, partner:NAME; for campaigns only",
+    "buy.expires_at": f"until when the pack can be used ({_TIME}); without, see above",
+    "transfer.fee": "what the operator takes of it; none without",
+    "hold.purpose": "what it is held for: gift or red_packet",
+    "hold.deadline": f"until when the bytes stay held ({_TIME}), 31 days at most",
+    "post.bytes": "how many of the held bytes; without it all that is left of the hold",
+    "post.fee": "what the operator takes of it; none without",
+    "change_plan.plan": "the plan from the next cycle on, of the rules",
+    "adjust.direction": "to give bytes or to take them",
+    "adjust.expires_at": f"until when given bytes can be used ({_TIME}); else the month's end",
+    "reverse.usage_id": "the usage record that is undone",
+    "set_thresholds.thresholds": "the account's own thresholds; without, the rules' ones",
+    "Fee.bytes": "how many bytes the fee has",
+    "Fee.payer": "who pays: the sender on top of the bytes, or the receiver out of them",
+    "GivenThresholds": "where a balance is announced, once per crossing; each mark stands once",
+    "GivenThresholds.plan_used_percent": "at so many percent of the month's plan used",
+    "GivenThresholds.low_balance_bytes": "when no more than so many bytes can be used",
+    "GivenThresholds.expiring_days": "so many days before bytes expire",
+}
+
+
 def command_schemas() -> list[dict[str, Any]]:
-    """Return each public command's name, purpose, JSON Schema and an example."""
+    """Return each public command's name, purpose, JSON Schema and an example.
+
+    Each field of a schema has its meaning as `description`.
+    """
     rows = []
     for command in PUBLIC:
         name = str(command.__struct_config__.tag)
         schema = msgspec.json.schema(command)
         definition = schema["$defs"].pop(command.__name__)
+        _explain(name, definition)
+        for part, fields in schema["$defs"].items():
+            fields["description"] = MEANINGS.get(part, fields["description"])
+            _explain(part, fields)
         parts = {"$defs": schema["$defs"]} if schema["$defs"] else {}
         rows.append(
             {
@@ -102,3 +138,10 @@ def command_schemas() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _explain(of: str, schema: dict[str, Any]) -> None:
+    """Write into each field of a schema what it means."""
+    for name, field in schema["properties"].items():
+        meaning = MEANINGS.get(f"{of}.{name}", field.get("description") or MEANINGS.get(name))
+        field["description"] = meaning

@@ -7,7 +7,7 @@ import msgspec
 
 from services.ledger.domain.commands import AnyCommand, Usage
 from services.ledger.domain.context import Meta
-from shared.contracts.envelope import time_text
+from shared.calendar import Calendar
 from shared.contracts.ledger import (
     AccountOpened,
     DataAdjusted,
@@ -106,6 +106,10 @@ def _adjusted(event: DataAdjusted) -> dict[str, Any]:
     return {"adjusted_bytes": taken - sum(lot.granted for lot in event.lots)}
 
 
+def _held(event: DataHeld, calendar: Calendar) -> dict[str, Any]:
+    return {"hold_id": event.hold_id, "deadline": calendar.text(event.deadline)}
+
+
 # What a caller wants to know of an event that its command made.
 _RESULTS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     AccountOpened: lambda event: {"kind": event.kind, "plan": event.plan},
@@ -113,18 +117,19 @@ _RESULTS: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     DataEarned: _lots,
     DataTransferred: _departed,
     DataReceived: lambda event: {"transfer_id": event.transfer_id},
-    DataHeld: lambda event: {"hold_id": event.hold_id, "deadline": time_text(event.deadline)},
     UsageReversed: lambda event: {"restored_bytes": sum(leg.bytes for leg in event.legs)},
     DataAdjusted: _adjusted,
 }
 
 
-def result_of(events: list[Event]) -> dict[str, Any]:
+def result_of(events: list[Event], calendar: Calendar) -> dict[str, Any]:
     """Return what a caller wants to know of the events that its command made."""
     result: dict[str, Any] = {}
     carried = expired = 0
     for event in events:
-        if type(event) in _RESULTS:
+        if isinstance(event, DataHeld):
+            result.update(_held(event, calendar))
+        elif type(event) in _RESULTS:
             result.update(_RESULTS[type(event)](event))
         elif isinstance(event, DataCarriedOver):
             carried += event.lot.granted
@@ -151,7 +156,9 @@ def outcome_of(line: UsageLine, request_id: str, *, repeated: bool = False) -> U
     )  # fmt: skip
 
 
-def repeat_command(what: AnyCommand, events: list[Event], version: int) -> Outcome:
+def repeat_command(
+    what: AnyCommand, events: list[Event], version: int, calendar: Calendar
+) -> Outcome:
     """Return the first outcome of a command again, read from the events that it made."""
     first = events[0]
     if isinstance(first, HoldRefused | TransferRefused):
@@ -164,5 +171,5 @@ def repeat_command(what: AnyCommand, events: list[Event], version: int) -> Outco
     asked = next((each for each in events if not isinstance(each, HoldReleased)), first)
     return Outcome(
         key=what.key, account=what.account, status="done", repeated=True, events=refs,
-        result=result_of(events), request_id=asked.correlation_id,
+        result=result_of(events, calendar), request_id=asked.correlation_id,
     )  # fmt: skip

@@ -215,7 +215,7 @@ class Partition(LogDatabase):
                 assert isinstance(made[0], DataSpent)
                 item.outcome = repeat_usage(item.what, made[0])
             else:
-                item.outcome = repeat_command(item.what, made, row.version)
+                item.outcome = repeat_command(item.what, made, row.version, self.calendar)
 
     def _events_of(self, cursor: Cursor[Any], rows: list[KeyRow]) -> dict[tuple[bytes, int], Event]:
         """Return the events that keys are bound to; those of a newer version are missing."""

@@ -155,7 +155,7 @@ class MemoryPartition:
         if isinstance(item.what, Usage):
             assert isinstance(made[0], DataSpent)
             return repeat_usage(item.what, made[0])
-        return repeat_command(item.what, made, row.version)
+        return repeat_command(item.what, made, row.version, CALENDAR)
 
     def events_by_key(self, key: bytes) -> list[Event]:
         """Return the events that a key made, none if it is not bound."""

@@ -31,6 +31,13 @@ def hold(bank: MemoryBank, amount: int, deadline: str = "2015-09-02T12:00:00") -
     return str(outcome.result["hold_id"])
 
 
+def test_the_deadline_is_told_in_the_banks_zone_now_and_again() -> None:
+    bank = two_friends()
+    asked = Hold(key="h", account="ann", bytes=MIB, deadline="2015-09-02T04:00:00Z")
+    for outcome in (*bank.do(asked), *bank.do(asked)):
+        assert outcome.result["deadline"] == "2015-09-02T12:00:00+08:00"
+
+
 def lots(bank: MemoryBank, name: str) -> dict[str, int]:
     return {lot.kind: lot.remaining for lot in bank.account(name).lots.values()}
 
