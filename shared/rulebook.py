@@ -9,6 +9,7 @@ import msgspec
 
 from shared.calendar import Calendar
 from shared.errors import InvalidError
+from shared.mistakes import explained
 
 
 class Dated(Protocol):
@@ -49,6 +50,9 @@ def read_rulebook(
     try:
         versions: list[T] = msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]
         dated = [(calendar.parse(rules.effective_from), rules) for rules in versions]
+    except msgspec.ValidationError as error:
+        what, place = explained(error, list[kind])  # type: ignore[valid-type]
+        raise InvalidError(f"the rules of {whose} can't be used: {what}, at {place}") from error
     except (ValueError, OverflowError, msgspec.DecodeError) as error:
         raise InvalidError(f"the rules of {whose} can't be used: {error}") from error
     mistake = _mistake(dated) or next(filter(None, map(mistake_in, versions)), None)

@@ -70,6 +70,8 @@ def versions(*dated: tuple[int, str]) -> bytes:
         (b'[{"version": 1, "effective_from": "2015-01-01", "gifts": {"max": 1}}]', "max"),
         (b'[{"version": 1, "effective_from": "2015-01-01", "gifts": {"bytes_max": 5}}]',
          "bytes_min of gifts is above bytes_max"),
+        (b'[{"version": 1, "effective_from": "2015-01-01", "gifts": {"accept": "never"}}]',
+         r"'never' is none of automatic, receiver, at \$\[0\]\.gifts\.accept$"),
         (FEE_OF_THE_RECEIVER,
          "the fee of red_packets is paid by the sender"),
         (versions((2, "2015-01-01"), (1, "2016-01-01")), "they must be rising"),
