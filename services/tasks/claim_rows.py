@@ -19,13 +19,15 @@ from shared.pgarrays import uuids
 
 SELECT_CLAIMED = "SELECT id FROM claims WHERE id = ANY(%b::uuid[])"
 SELECT_ANSWERS = """
-SELECT partner, request_id, body, answer, claims FROM answers
-JOIN unnest(%s::text[], %s::text[]) AS asked (p, r) ON partner = p AND request_id = r
+SELECT p, i, r, body, answer, claims FROM answers
+JOIN unnest(%s::text[], %s::text[], %s::text[]) AS asked (p, i, r)
+    ON partner = p AND request_id = r AND asp_id IN (i, '')
 """
 INSERT_ANSWERS = """
-INSERT INTO answers (partner, request_id, body, answer, claims, answered_at)
-SELECT p, r, b, a, string_to_array(c, ',')::uuid[], %s
-FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::bytea[], %s::text[]) AS new (p, r, b, a, c)
+INSERT INTO answers (partner, asp_id, request_id, body, answer, claims, answered_at)
+SELECT p, i, r, b, a, string_to_array(c, ',')::uuid[], %s
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::bytea[], %s::text[])
+    AS new (p, i, r, b, a, c)
 """
 UPSERT_CLAIMS = """
 INSERT INTO claims (
@@ -55,8 +57,16 @@ ON CONFLICT (campaign, task, prize) DO UPDATE SET count = p.count + excluded.cou
 SELECT_SEED = "SELECT seed FROM draw_seeds WHERE campaign = %s AND task = %s AND day = %s"
 
 
+class ToldBy(NamedTuple):
+    """What an app's answer is found by: its partner, itself, its request id."""
+
+    partner: str
+    asp_id: str
+    request_id: str
+
+
 class Answer(NamedTuple):
-    """What a partner was answered: the asked body's hash, the answer's JSON, its claims."""
+    """What an app was answered: the asked body's hash, the answer's JSON, its claims."""
 
     body: bytes
     answer: bytes
@@ -67,8 +77,7 @@ class ClaimNeeds:
     """What the jobs of a turn want to read of claims."""
 
     def __init__(self) -> None:
-        # Partner and request id.
-        self.answers: set[tuple[str, str]] = set()
+        self.answers: set[ToldBy] = set()
         # Claims that might have been made.
         self.claims: set[UUID] = set()
         # Campaigns whose sums count, with the people, devices and addresses in them.
@@ -88,8 +97,8 @@ class ClaimRows:
         self._calendar = calendar
         self._claimed: set[UUID] = set()
         self._looked_for: set[UUID] = set()
-        self._answers: dict[tuple[str, str], Answer] = {}
-        self._new_answers: dict[tuple[str, str], Answer] = {}
+        self._answers: dict[ToldBy, Answer] = {}
+        self._new_answers: dict[ToldBy, Answer] = {}
         # Of the claims that begin in this turn: device, address.
         self._places: dict[UUID, tuple[str | None, str | None]] = {}
         self._rows: list[tuple[Any, ...]] = []
@@ -103,9 +112,8 @@ class ClaimRows:
         """Read what the jobs need."""
         if needs.answers:
             columns = [list(column) for column in zip(*needs.answers, strict=True)]
-            for partner, request_id, body, answer, claims in self._select(SELECT_ANSWERS, columns):
-                found = Answer(bytes(body), bytes(answer), claims)
-                self._answers[partner, request_id] = found
+            for *by, body, answer, claims in self._select(SELECT_ANSWERS, columns):
+                self._answers[ToldBy(*by)] = Answer(bytes(body), bytes(answer), claims)
         if needs.claims:
             self._look_for(needs.claims)
         if needs.campaigns:
@@ -140,9 +148,9 @@ class ClaimRows:
         found = self._select(SELECT_SEED, (campaign, task, day))
         return bytes(found[0][0]) if found else None
 
-    def answer(self, partner: str, request_id: str) -> Answer | None:
-        """Return what a partner was answered to a request, None to one that is new."""
-        return self._answers.get((partner, request_id))
+    def answer(self, by: ToldBy) -> Answer | None:
+        """Return what an app was answered to a request, None to one that is new."""
+        return self._answers.get(by)
 
     # Changing.
 
@@ -153,10 +161,9 @@ class ClaimRows:
         self._places[claim.id] = (device, address)
         self.tallies.count(claim, device, address)
 
-    def keep_answer(self, partner: str, request_id: str, answer: Answer) -> None:
-        """Keep what a partner is answered."""
-        key = (partner, request_id)
-        self._answers[key] = self._new_answers[key] = answer
+    def keep_answer(self, by: ToldBy, answer: Answer) -> None:
+        """Keep what an app is answered."""
+        self._answers[by] = self._new_answers[by] = answer
 
     def take_claim(self, claim: Claim, facts: list[Any]) -> None:
         """Take in what a claim has become, by the facts that are new."""

@@ -9,6 +9,7 @@ import msgspec
 from psycopg.rows import tuple_row
 
 from services.tasks import claim_pages
+from services.tasks.claim_rows import ToldBy
 from services.tasks.clawbacks import ClawBack
 from services.tasks.completions import Asked, Outcome, TakeCompletions, Told, told_now
 from services.tasks.domain.claim import Claim, unknown_claim
@@ -23,7 +24,10 @@ from shared.sagas.aggregate import Aggregate, rebuild
 from shared.sagas.requests import Answer, Asking
 from shared.sagas.writer import Writer
 
-ANSWER = "SELECT answer, claims FROM answers WHERE partner = %s AND request_id = %s"
+# Answers of old have no app.
+ANSWER = """
+SELECT answer, claims FROM answers WHERE partner = %s AND asp_id IN (%s, '') AND request_id = %s
+"""
 KEPT_MS = 180 * 86_400_000
 PURGE = "DELETE FROM answers WHERE answered_at < %s"
 
@@ -46,19 +50,14 @@ class Claims:
         """Take in what a partner has seen; a refusal is an answer. Raises UnavailableError."""
         return self._writer().run(TakeCompletions(partner, asp_id, asked))
 
-    def completion(self, partner: str, request_id: str) -> Told:
+    def completion(self, by: ToldBy) -> Told:
         """Return how a completion stands now. Raises RefusedError completion_not_found."""
-        found = self._answer(partner, request_id)
-        if found is None:
-            raise unknown_completion(request_id)
-        answer, ids = found
-        return told_now(request_id, answer, self._claims(ids))
+        answer, ids = self._answer(by)
+        return told_now(by.request_id, answer, self._claims(ids))
 
-    def claw_back_completion(self, asking: Asking, partner: str, request_id: str) -> Answer:
+    def claw_back_completion(self, asking: Asking, by: ToldBy) -> Answer:
         """Take back what came of a completion. Raises completion_not_found, `claw_back`'s."""
-        found = self._answer(partner, request_id)
-        if found is None:
-            raise unknown_completion(request_id)
+        found = self._answer(by)
         if not found[1]:
             raise RefusedError("nothing_to_claw_back", "the completion was refused")
         return self._writer().run(ClawBack(asking, found[1], asking.body[-1]))
@@ -67,11 +66,12 @@ class Claims:
         """Take a reward back by hand. Raises claim_not_found, what `Claim.claw_back` refuses."""
         return self._writer().run(ClawBack(asking, [claim], reason))
 
-    def _answer(self, partner: str, request_id: str) -> tuple[bytes, list[UUID]] | None:
+    def _answer(self, by: ToldBy) -> tuple[bytes, list[UUID]]:
         with self.store.connection() as conn:
-            cursor = conn.cursor(row_factory=tuple_row)
-            row = cursor.execute(ANSWER, (partner, request_id)).fetchone()
-        return None if row is None else (bytes(row[0]), row[1])
+            row = conn.cursor(row_factory=tuple_row).execute(ANSWER, by).fetchone()
+        if row is None:
+            raise unknown_completion(by.request_id)
+        return bytes(row[0]), row[1]
 
     def _claims(self, ids: list[UUID]) -> list[Claim]:
         events = self.store.events(ids) if ids else {}

@@ -1,8 +1,9 @@
 """What partners tell: completions by signed calls, each answered once for ever.
 
-An answer is decided in the turn that takes the completion in, and kept under the partner's request
-id: the same id with the same body has the identical answer, with another body it is a conflict.
-`pending`: the reward is on its way, the query by request id tells when it has arrived.
+An answer is decided in the turn that takes the completion in, and kept under the request id of the
+app that told it: from that app the same id with the same body has the identical answer, with
+another body it is a conflict; no other app of the partner knows of it. `pending`: the reward is on
+its way, the query by request id tells when it has arrived.
 """
 
 import secrets
@@ -12,7 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from services.tasks.claim_rows import Answer
+from services.tasks.claim_rows import Answer, ToldBy
 from services.tasks.claiming import NOT_TAKEN, Desk, Running, Where, seed_for
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.signature import REQUEST_ID_MAX
@@ -148,7 +149,7 @@ class TakeCompletions(Job[list[Outcome]]):
             told = each.completion
             needs.campaigns.add(told.campaign)
             claims = needs.claims
-            claims.answers.add((self._partner, each.request_id))
+            claims.answers.add(self._by(each))
             claims.campaigns.add(told.campaign)
             if each.subscriber is not None:
                 claims.people.add((told.campaign, each.subscriber))
@@ -168,7 +169,7 @@ class TakeCompletions(Job[list[Outcome]]):
         return [self._answer(turn, each) for each in self._asked]
 
     def _answer(self, turn: Turn, asked: Asked) -> Outcome:
-        known = turn.claims.answer(self._partner, asked.request_id)
+        known = turn.claims.answer(self._by(asked))
         if known is not None:
             if known.body == asked.body:
                 return Outcome(known.answer, "repeat")
@@ -186,9 +187,12 @@ class TakeCompletions(Job[list[Outcome]]):
                 return Outcome(encode(early), "early")
         answer = encode(told)
         ids = [claim.id for claim in claims]
-        turn.claims.keep_answer(self._partner, asked.request_id, Answer(asked.body, answer, ids))
+        turn.claims.keep_answer(self._by(asked), Answer(asked.body, answer, ids))
         COMPLETIONS.labels(told.status).inc()
         return Outcome(answer, "new")
+
+    def _by(self, asked: Asked) -> ToldBy:
+        return ToldBy(self._partner, self._asp_id, asked.request_id)
 
     def _take(self, turn: Turn, asked: Asked) -> list[Claim]:
         told = asked.completion

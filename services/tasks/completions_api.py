@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request, url_for
 
 from services.tasks import claim_schemas
 from services.tasks.api import bank, tasks
+from services.tasks.claim_rows import ToldBy
 from services.tasks.completions import Told, actor_of, encode
 from services.tasks.domain.signature import Key, Signed
 from services.tasks.metrics import CALLS_REFUSED
@@ -73,12 +74,13 @@ def post_completions(partner: str) -> Response:
 def get_completion(partner: str, request_id: str) -> Response:
     """Tell how a completion stands now; the call is signed with the same request id."""
     query(web.NoQuery())
-    call, _ = signed_call(partner)
+    call, key = signed_call(partner)
     if call.request_id != request_id:
         raise RefusedError(
             "request_id_differs", "webhook-id is the request id that is asked for", 401
         )
-    return _told(partner, request_id, encode(tasks().claims.completion(partner, request_id)))
+    by = ToldBy(partner, key.asp_id, request_id)
+    return _told(partner, request_id, encode(tasks().claims.completion(by)))
 
 
 @blueprint.post("/v1/partners/<partner>/clawbacks")
@@ -90,9 +92,9 @@ def post_clawback(partner: str) -> Response:
     terms = web.read_body(claim_schemas.decode_clawback)
     actor = actor_of(partner, key.asp_id)
     asking = Asking(actor, "", call.request_id, ["clawback", terms.request_id, terms.reason])
-    tasks().claims.claw_back_completion(asking, partner, terms.request_id)
-    told = tasks().claims.completion(partner, terms.request_id)
-    return _told(partner, terms.request_id, encode(told))
+    by = ToldBy(partner, key.asp_id, terms.request_id)
+    tasks().claims.claw_back_completion(asking, by)
+    return _told(partner, terms.request_id, encode(tasks().claims.completion(by)))
 
 
 def _told(partner: str, request_id: str, answer: bytes) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.tasks import audiences
+from services.tasks.claim_rows import ToldBy
 from services.tasks.domain.tasks.kinds import SignIn
 from services.tasks.list_rows import ListState
 from shared.contracts.audiences import AudienceRule
@@ -89,7 +90,10 @@ def test_a_claim_of_who_was_not_found_is_refused_as_with_a_list(
     # Too early is no answer: the same request is decided once it is known.
     assert {each["code"] for each in world.complete(*asked)} == {"audience_not_taken"}
     assert refused(world.do, "back", "hello", "p00") == ("audience_not_taken", 503)
-    assert refused(world.claims.completion, "didi", "r0") == ("completion_not_found", 404)
+    assert refused(world.claims.completion, ToldBy("didi", "app", "r0")) == (
+        "completion_not_found",
+        404,
+    )
     assert take(world) == 1
     assert (gateway.asked, members(world)) == ([RULE], PEOPLE)
     first, second = world.complete(*asked)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from services.ledger.domain.commands import ClawBack
+from services.tasks.claim_rows import ToldBy
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.tasks.draws import check_roll
 from services.tasks.domain.tasks.kinds import (
@@ -44,6 +45,10 @@ def code_of(call: Any, *args: Any, **more: Any) -> str:
     return refused.value.code
 
 
+def by(request_id: str) -> ToldBy:
+    return ToldBy("didi", "app", request_id)
+
+
 def test_a_completion_is_accepted_paid_and_arrives_once(world: ClaimsWorld):
     world.open("ann")
     world.campaign("august")
@@ -52,7 +57,7 @@ def test_a_completion_is_accepted_paid_and_arrives_once(world: ClaimsWorld):
     assert (answer["status"], answer["claims"][0]["bytes"]) == ("pending", MIB)
     world.settle()
     assert world.complete(asked) == [answer]
-    told = world.claims.completion("didi", "r1")
+    told = world.claims.completion(by("r1"))
     assert (told.status, told.claims[0].state) == ("success", "paid")
     (lot,) = world.lots("ann", "award")
     assert (lot.remaining, lot.giftable, lot.source.campaign) == (MIB, False, "campaign:august")
@@ -101,7 +106,7 @@ def test_what_the_escrow_does_not_hold_is_refused_by_the_ledger_and_never_negati
     )
     assert codes(answers) == {"pending": 60}
     world.settle()
-    told = [world.claims.completion("didi", f"r{n}") for n in range(60)]
+    told = [world.claims.completion(by(f"r{n}")) for n in range(60)]
     assert Counter(each.code or each.status for each in told) == {
         "success": 10, "insufficient_data": 50,
     }  # fmt: skip
@@ -265,9 +270,9 @@ def test_a_pending_reward_is_clawed_back_whole_and_a_half_used_one_in_part(world
 
     def claw(request_id: str) -> Any:
         asking = Asking("partner:didi/app", "", f"c-{request_id}", ["clawback", request_id, "no"])
-        world.claims.claw_back_completion(asking, "didi", request_id)
+        world.claims.claw_back_completion(asking, by(request_id))
         world.settle()
-        return world.claims.completion("didi", request_id).claims[0]
+        return world.claims.completion(by(request_id)).claims[0]
 
     half = claw("r-ann")
     assert used > 0
@@ -293,7 +298,7 @@ def test_what_an_operator_claws_back_in_the_ledger_ends_the_claim_once(
     world.use("ann", 45 * MIB)
     (left,) = (lot.remaining for lot in world.lots("ann", "award"))
     assert 0 < left < 40 * MIB
-    (told,) = world.claims.completion("didi", "r1").claims
+    (told,) = world.claims.completion(by("r1")).claims
     paid, _ = world.claims.claim(UUID(hex=told.claim_id))
 
     def ask() -> None:
@@ -441,7 +446,7 @@ def test_what_partners_were_answered_is_kept_for_180_days_and_no_longer(world: C
     assert world.complete(asked) == first
     world.clock.at += 1  # type: ignore[attr-defined]
     assert world.claims.purge() == 1
-    assert code_of(world.claims.completion, "didi", "r1") == "completion_not_found"
+    assert code_of(world.claims.completion, by("r1")) == "completion_not_found"
 
 
 def test_a_share_counts_distinct_visitors_and_not_its_own_device(world: ClaimsWorld):

@@ -67,10 +67,22 @@ def caller(world: ClaimsWorld) -> Caller:
     ):  # fmt: skip
         answer = operator(world, path, body, path)
         assert answer.status_code in (200, 201), answer.json
-    answer = operator(world, "/v1/partners/didi/apps/app/keys", {}, "k1")
+    return Caller(world, key_of(world, "app"))
+
+
+@pytest.fixture
+def other(world: ClaimsWorld, caller: Caller) -> Caller:
+    """Another app of the same partner."""
+    answer = operator(world, "/v1/partners/didi/apps", {"asp_id": "other"}, "other")
     assert answer.status_code in (200, 201), answer.json
-    secret = answer.json["secret"].removeprefix("whsec_")
-    return Caller(world, base64.b64decode(secret))
+    return Caller(world, key_of(world, "other"))
+
+
+def key_of(world: ClaimsWorld, app: str) -> bytes:
+    """Return the secret of a new key of an app."""
+    answer = operator(world, f"/v1/partners/didi/apps/{app}/keys", {}, f"key-{app}")
+    assert answer.status_code in (200, 201), answer.json
+    return base64.b64decode(answer.json["secret"].removeprefix("whsec_"))
 
 
 def test_a_signed_call_is_taken_paid_and_can_be_asked_for(world: ClaimsWorld, caller: Caller):
@@ -221,6 +233,45 @@ def test_after_a_contract_what_happened_under_it_is_told_asked_for_and_taken_bac
     operator(world, "/v1/partners/didi/suspend", {"reason": "unpaid"}, "s1")
     refused = caller.send("completions/r2", None, "r2", method="GET")
     assert (refused.status_code, refused.json["code"]) == (403, "partner_suspended")
+
+
+def code_of(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json.get("code", "")
+
+
+def test_what_an_app_told_is_unknown_to_the_partners_other_apps(
+    world: ClaimsWorld, caller: Caller, other: Caller
+):
+    token, _ = world.enter("august", "ann")
+    first = caller.complete(token, "r1")
+    world.settle()
+    clawback = {"request_id": "r1", "reason": "not mine"}
+    unknown = (404, "completion_not_found")
+    assert code_of(other.send("completions/r1", None, "r1", method="GET")) == unknown
+    assert code_of(other.send("clawbacks", clawback, "c1")) == unknown
+    assert caller.ask("r1")["claims"][0]["state"] == "paid"
+
+    own = other.complete(token, "r1")
+    assert (code_of(own), own.headers.get("Idempotency-Hit")) == ((200, "campaign_not_found"), None)
+    assert other.complete(token, "r1").data == own.data != first.data
+    assert other.ask("r1")["code"] == "campaign_not_found"
+    assert code_of(other.send("clawbacks", clawback, "c1")) == (422, "nothing_to_claw_back")
+    assert caller.complete(token, "r1").data == first.data
+    assert caller.ask("r1")["claims"][0]["state"] == "paid"
+
+
+def test_what_was_told_before_apps_were_told_apart_is_known_to_each_of_them(
+    world: ClaimsWorld, caller: Caller, other: Caller
+):
+    token, _ = world.enter("august", "ann")
+    first = caller.complete(token, "r1")
+    world.settle()
+    with world.store.connection() as conn:
+        conn.execute("UPDATE answers SET asp_id = ''")
+    for each in (caller, other):
+        assert each.ask("r1")["claims"][0]["state"] == "paid"
+        again = each.complete(token, "r1")
+        assert (again.data, again.headers["Idempotency-Hit"]) == (first.data, "true")
 
 
 def test_a_partner_claws_back_what_is_left(world: ClaimsWorld, caller: Caller):
