@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import rich_click as click
 
 from infra.cli.client import Answer, Service, gateway_of, ledger_of, read_fresh
-from infra.cli.commands import send
+from infra.cli.commands import CHUNK_COMMANDS, send
 from infra.cli.loader import BATCH_LINES, IN_FLIGHT_MAX, charge
 from infra.cli.output import Bank, CliError, Output, Progress, Report, bank_option, human_bytes
 from infra.runtime import clock as bank_clock
@@ -59,13 +59,16 @@ def simulate(
     """Let a sandbox live through months: plans, usage, gifts, awards, sponsors, closes and more.
 
     It moves the clock, closes each month, checks that the bank's sums agree, and ends in `verify`.
+    It begins in an empty bank; with the same number of subscribers and seed it goes on in its own.
     """
     if not bank.sandbox:
         raise CliError("not_a_sandbox", "a made-up life belongs in a sandbox: `up --sandbox`")
     life = Life(seed, subscribers, rows_per_day or max(1, subscribers // 2))
     started = time.monotonic()
     with ledger_of(bank, output) as ledger, Progress() as bars:
-        result = Simulation(bank, output, ledger, life).run(months, bars)
+        simulation = Simulation(bank, output, ledger, life)
+        simulation.check_bank()
+        result = simulation.run(months, bars)
     result["seconds"] = round(time.monotonic() - started, 3)
     output.show(result, lambda: _show(output, result))
     if not result["ok"]:
@@ -83,6 +86,27 @@ class Simulation:
         self._life = life
         self._calendar = Calendar(bank.timezone)
         self._zone = ZoneInfo(bank.timezone)
+
+    def check_bank(self) -> None:
+        """Check that nobody is there, or this life's people alone; nothing is stored.
+
+        Raises CliError bank_not_empty.
+        """
+        totals = read_fresh(self._bank, self._output, "/v1/trial-balance")
+        if not totals["accounts"]:
+            return
+        openings = self._life.openings(self._calendar.month_of(bank_clock.now(self._bank)))
+        for start in range(0, len(openings), CHUNK_COMMANDS):
+            part = openings[start : start + CHUNK_COMMANDS]
+            outcomes, _ = send(self._ledger, part, _quiet, dry_run=True)
+            if not all(map(_was_opened, outcomes)):
+                raise CliError(
+                    "bank_not_empty",
+                    f"the bank has {totals['accounts']:,} accounts, and they are not those of this"
+                    " life: begin in an empty sandbox (`databank up --sandbox --state FOLDER`), or"
+                    " go on with the number of subscribers and the seed that it began with;"
+                    " nothing was done",
+                )
 
     def run(self, months: int, bars: Progress) -> Document:
         """Live through months from the clock's day on; returns the summary."""
@@ -206,6 +230,11 @@ class Simulation:
                 "first_difference": ledger.get("first_difference") or views.get("first_difference"),
             },
         }  # fmt: skip
+
+
+def _was_opened(outcome: Document) -> bool:
+    """Say whether this life opened an account before; in another month, so on other terms."""
+    return bool(outcome.get("repeated")) or outcome.get("code") == "conflict"
 
 
 def _quiet(done: int, of: int | None = None) -> None:
