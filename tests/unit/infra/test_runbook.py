@@ -4,11 +4,17 @@ import json
 import re
 from pathlib import Path
 
-from infra.cli.main import COMMANDS
+import pytest
+
+from tests.support.command_lines import command_lines, mistake
 
 ROOT = Path(__file__).parents[3]
 ALERTS = (ROOT / "infra" / "prometheus" / "alerts.yaml").read_text()
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+PAGES = [
+    page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    if page.name != "CHANGELOG.md"
+]  # fmt: skip
 
 
 def test_every_alarm_has_a_section_and_every_section_an_alarm():
@@ -18,10 +24,43 @@ def test_every_alarm_has_a_section_and_every_section_an_alarm():
     assert sections == alarms, "the same, in the same order"
 
 
-def test_every_command_of_the_runbook_exists():
-    named = set(re.findall(r"databank ([a-z][a-z-]+)", RUNBOOK))
-    assert named
-    assert named <= set(COMMANDS)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_subcommand_and_option_that_is_named_exists(page):
+    wrong = {line: mistake(line) for line in command_lines(page.read_text())}
+    assert {line: what for line, what in wrong.items() if what} == {}
+
+
+def test_the_runbooks_commands_are_found():
+    lines = set(command_lines(RUNBOOK))
+    assert {"databank parked retry", "databank partner show NAME", "databank down"} <= lines
+    assert len(lines) > 20
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("databank status", True),
+        ("databank stats", False),
+        ("databank partner alarms", True),
+        ("databank partner alarm", False),
+        ("databank partner", True),
+        ("databank clock", True),
+        ("databank parked retry", True),
+        ("databank parked again", False),
+        ("databank rebuild VIEW", True),
+        ("databank rebuild balance", False),
+        ("databank gift-do release GIFT --reason …", True),
+        ("databank gift-do release GIFT --because x", False),
+        ("databank gifts --in-state delayed", True),
+        ("databank gifts --in-state lost", False),
+        ("databank up --state /srv/bank-2 --detach", True),
+        ("databank up now", False),
+        ("databank rules show|diff|put FILE", True),
+        ("databank rules show|drop FILE", False),
+    ],
+)
+def test_a_command_line_that_cannot_be_typed_is_found(line, right):
+    assert (mistake(line) is None) == right, mistake(line)
 
 
 def test_every_dashboard_has_its_own_panels_with_a_title_an_expression_and_a_remark():
