@@ -128,16 +128,15 @@ class Batch:
     def _is_repeat(self, item: Item) -> bool:
         if not item.key:
             return False
-        bound = self._known.get(item.key)
-        first = self._seen.get(item.key)
-        if bound is None and first is None:
+        earlier = self._known.get(item.key) or self._seen.get(item.key)
+        if earlier is None:
             return False
-        if (bound or first).body != item.body:  # type: ignore[union-attr]
+        if earlier.body != item.body:
             self._refuse(item, RefusedError("conflict", CONFLICT, 409))
-        elif bound is not None:
-            item.repeats = bound
-        elif first is not None and first.outcome is not None:
-            item.outcome = msgspec.structs.replace(first.outcome, repeated=True)
+        elif isinstance(earlier, KeyRow):
+            item.repeats = earlier
+        elif earlier.outcome is not None:
+            item.outcome = msgspec.structs.replace(earlier.outcome, repeated=True)
         return True
 
     def desk(self, account_id: str) -> Desk:
