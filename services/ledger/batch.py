@@ -7,7 +7,7 @@ import msgspec
 from services.ledger.codec import encode
 from services.ledger.desk import Desk
 from services.ledger.domain.account import Account
-from services.ledger.domain.closing import Ending
+from services.ledger.domain.closing import Ending, settle_closed
 from services.ledger.domain.commands import (
     FROM_LOG,
     AnyCommand,
@@ -242,6 +242,8 @@ class Batch:
         if desk.state is None:
             return
         self.append(desk, reversed_quota(desk.state, command, self.context, meta))
+        for event in settle_closed(desk.state, self.context, meta):
+            self.append(desk, event)
         back = give_back_reversed(desk.state, command.line.usage_id, self.context, meta)
         if back is not None:
             self.append(desk, back)

@@ -16,12 +16,13 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.commands import ReverseUsage, Usage
 from services.ledger.domain.context import HOUSEKEEPING, Context, Meta, facts
 from services.ledger.domain.evolving import spend_line, spend_nothing_kept
-from services.ledger.domain.lots import Lot
+from services.ledger.domain.lots import Lot, leg_of, open_lot
 from services.ledger.domain.offers import OfferBook, Room, covers
 from services.ledger.domain.quotas import quota_of_account, returned, spendable, take
 from services.ledger.domain.sponsor_state import CREDIT
 from services.ledger.domain.usage import LINES_PER_EVENT_MAX
 from services.ledger.outcomes import RETRY
+from shared.calendar import add_months
 from shared.contracts.ledger import (
     AccountOpened,
     Leg,
@@ -302,16 +303,29 @@ def reversed_quota(
     """Return what a reversal does to the quota that paid: the same slices come back."""
     line, sponsored = command.line, command.line.sponsored
     assert sponsored is not None
-    legs = [
-        Leg(
-            lot_id=part.lot_id, bytes=part.bytes, kind=part.lot_id.partition(":")[0],
-            valid_from=context.now, expires_at=context.purchase_ends_at,
-            source=Source(type="reversal", id=line.usage_id),
-        )
-        for part in reversed(sponsored.slices)
-    ]  # fmt: skip
+    legs = [_leg_back(quota, part, command, context) for part in reversed(sponsored.slices)]
     return UsageReversed(
         **facts(meta, context, quota.account, command.reason), usage_id=line.usage_id, legs=legs,
         subscriber=command.account, rating_group=line.rating_group, partner=quota.partner,
         campaign=sponsored.campaign,
+    )  # fmt: skip
+
+
+def _leg_back(quota: Account, part: Slice, command: ReverseUsage, context: Context) -> Leg:
+    """Return a slice as a leg to the lot that paid it, which lives as long as it did before."""
+    lot = quota.lots.get(part.lot_id)
+    if lot is None:
+        came = next((each for each in command.paid_from if each.lot_id == part.lot_id), None)
+        lot = open_lot(came or _credited(part, command, context), context.now)
+    return leg_of(lot, part.bytes)
+
+
+def _credited(part: Slice, command: ReverseUsage, context: Context) -> LotTerms:
+    """Return the terms of a lot of charges on credit, of which the quota has forgotten all."""
+    kind, _, month = part.lot_id.partition(":")
+    ends_at = context.calendar.month_end(add_months(month, context.rules.purchase_valid_months))
+    return LotTerms(
+        lot_id=part.lot_id, kind=kind, granted=0, expires_at=ends_at,
+        valid_from=context.calendar.month_start(month),
+        source=Source(type="reversal", id=command.line.usage_id),
     )  # fmt: skip

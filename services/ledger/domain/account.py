@@ -62,6 +62,14 @@ class Account(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
                 plan = change.plan
         return plan
 
+    def remembered(self, lot_id: str) -> Window | None:
+        """Return what is remembered of a lot that is closed and may have carried."""
+        for lot in self.lots.values():
+            for window in lot.born_of:
+                if window.lot_id == lot_id:
+                    return window
+        return next((window for window in self.emptied if window.lot_id == lot_id), None)
+
     def balances(self) -> bool:
         """Say whether the invariant holds and no lot is below zero."""
         remaining = sum(lot.remaining for lot in self.lots.values())

@@ -14,6 +14,9 @@ from shared.contracts.ledger import DataClawedBack, DataTransferred, Event, Leg
 from shared.errors import RefusedError
 
 CLAWBACK = "clawback"
+# Arrivals that made lots of their own. What only came back, or is a campaign's share in a
+# partition, is one with what was there before.
+CLAWED_BACK = ("gift", "red_packet", "award", "pack", "funding")
 
 
 def refuse_unknown(
@@ -22,10 +25,12 @@ def refuse_unknown(
     """Refuse to undo a transfer that has not arrived (what has comes as ClawBackArrived)."""
     del context, meta
     account = known(account, command.account)
+    kinds = ", ".join(name.replace("_", " ") for name in CLAWED_BACK)
     raise RefusedError(
-        "transfer_not_found", f"no transfer {command.transfer_id} has arrived at {account.account}",
+        "transfer_not_found",
+        f"no transfer {command.transfer_id} has arrived at {account.account} as one of: {kinds}",
         404,
-    )  # fmt: skip
+    )
 
 
 def claw_back(
@@ -34,8 +39,8 @@ def claw_back(
 ) -> Iterator[Event]:  # fmt: skip
     """Let what is free of the lots that arrived depart for the giver, whatever the date."""
     account, arrived = known(account, command.account), command.arrived
-    lots = [account.lots[each.lot_id] for each in arrived.lots if each.lot_id in account.lots]
-    legs = [leg_of(lot, lot.free) for lot in lots if lot.free]
+    there = [(account.lots.get(each.lot_id), each.granted) for each in arrived.lots]
+    legs = [leg_of(lot, min(lot.free, came)) for lot, came in there if lot and lot.free]
     if not legs:
         raise RefusedError("nothing_left", "nothing is left of this transfer, or it is held")
     shortfall = sum(lot.granted for lot in arrived.lots) - sum(leg.bytes for leg in legs)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from services.ledger.domain.rules import Bytes, GivenThresholds
-from shared.contracts.ledger import DataReceived, DataTransferred, UsageLine
+from shared.contracts.ledger import DataReceived, DataTransferred, LotTerms, UsageLine
 from shared.contracts.offers import RewardTerms
 from shared.mistakes import SHAPE
 
@@ -184,12 +184,13 @@ class Transfer(Command, frozen=True, kw_only=True, tag="transfer"):
 
 
 class Hold(Command, frozen=True, kw_only=True, tag="hold"):
-    """Pin giftable bytes until `deadline`; they are used for nothing else meanwhile.
+    """Pin a subscriber's giftable bytes until `deadline`; they are used for nothing else meanwhile.
 
     Refusals, in order: account_not_found, account_closed, account_suspended, time_invalid,
     deadline_in_past, deadline_too_far, insufficient_data.
     """
 
+    account: SubscriberId
     bytes: Bytes
     deadline: Time
     purpose: Purpose = "gift"
@@ -221,7 +222,11 @@ class Release(Command, frozen=True, kw_only=True, tag="release"):
 
 
 class Suspend(Command, frozen=True, kw_only=True, tag="suspend"):
-    """Stop use and giving; lots run on. Refusals, in order: account_not_found, account_closed."""
+    """Stop use and giving; lots run on, and what was held before is still posted or released.
+
+    A campaign's quotas give back what they have, and pay again once it is resumed.
+    Refusals, in order: account_not_found, account_closed.
+    """
 
 
 class Resume(Command, frozen=True, kw_only=True, tag="resume"):
@@ -247,7 +252,8 @@ class ChangePlan(Command, frozen=True, kw_only=True, tag="change_plan"):
 class Adjust(Command, frozen=True, kw_only=True, tag="adjust"):
     """Give or take bytes by hand; the reason is kept with the actor's name.
 
-    Given bytes are a lot of kind adjustment, to the end of the month without `expires_at`.
+    Given bytes are a lot of kind adjustment, to the end of the month without `expires_at`; a
+    partner or campaign can pay with them.
     Taking is refused where there is not as much, and knows no `expires_at`.
     Refusals, in order: account_not_found, account_closed, expires_at_not_allowed,
     insufficient_data, time_invalid, expires_in_past.
@@ -275,6 +281,7 @@ class ClawBack(Command, frozen=True, kw_only=True, tag="claw_back"):
 
     It goes back into the lots that it was taken from, also after their close. What the receiver has
     used, or holds, stays: the result names it as `shortfall_bytes`. A transfer is clawed back once.
+    A refund, and what moves between a campaign and its quotas, is not.
     Refusals, in order: account_not_found, transfer_not_found, already_clawed_back, nothing_left.
     """
 
@@ -334,13 +341,15 @@ class TakeFee(msgspec.Struct, frozen=True, kw_only=True):
 class ReverseUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Undo a usage record that was found in the log (what `reverse` comes to).
 
-    `quota` is the account that paid what was sponsored of it.
+    `quota` is the account that paid what was sponsored of it, `paid_from` the lots out of which it
+    did, on the terms on which they came: it forgets its empty ones.
     """
 
     key: str
     account: str
     line: UsageLine
     quota: str | None = None
+    paid_from: tuple[LotTerms, ...] = ()
     reason: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from services.ledger.domain import quotas
 from services.ledger.domain.account import Account
 from services.ledger.domain.closing import settle_closed
 from services.ledger.domain.commands import (
@@ -13,7 +14,7 @@ from services.ledger.domain.commands import (
     Usage,
 )
 from services.ledger.domain.context import Context, Meta, facts, instant, known, not_closed
-from services.ledger.domain.lots import Lot, Window, leg_of
+from services.ledger.domain.lots import Lot, leg_of, reopened
 from shared.contracts.ledger import (
     DataAdjusted,
     Event,
@@ -46,10 +47,12 @@ def adjust(
             raise RefusedError("expires_in_past", "expires_at must lie after bank time", now=now)
     lot = LotTerms(
         lot_id=f"adjustment:{command_id}", kind="adjustment", granted=command.bytes,
-        valid_from=context.now, expires_at=expires_at,
+        valid_from=context.now, expires_at=expires_at, giftable=account.kind != "subscriber",
         source=Source(type="adjustment", id=command.key),
     )  # fmt: skip
     yield DataAdjusted(**common, lots=[lot])
+    if account.kind == "campaign":
+        yield from quotas.go_on(account, context, meta)
 
 
 def _to_take(account: Account, amount: int, context: Context) -> list[Slice]:
@@ -114,17 +117,13 @@ def _back(account: Account, line: UsageLine, part: Slice, context: Context) -> L
 
 def _remembered(account: Account, line: UsageLine, lot_id: str, context: Context) -> Lot:
     """Return a closed lot's terms: what could carry is remembered for a while."""
-    windows = [window for lot in account.lots.values() for window in lot.born_of]
-    found = next((each for each in (*windows, *account.emptied) if each.lot_id == lot_id), None)
-    if found is None:
-        month_end = context.calendar.month_end(context.calendar.month_of(line.occurred_at))
-        found = Window(lot_id, line.occurred_at, min(month_end, account.closed_until))
-        carries = False
-    else:
-        carries = True
+    source = Source(type="reversal", id=line.usage_id)
+    window = account.remembered(lot_id)
+    if window is not None:
+        return reopened(window, 0, context.now, source)
+    month_end = context.calendar.month_end(context.calendar.month_of(line.occurred_at))
     return Lot(
         lot_id=lot_id, kind=lot_id.partition(":")[0], granted=0, remaining=0,
-        valid_from=found.valid_from, expires_at=found.expires_at, granted_at=context.now,
-        scope=found.scope, giftable=found.giftable, carries=carries, hours=found.hours,
-        source=Source(type="reversal", id=line.usage_id),
+        valid_from=line.occurred_at, expires_at=min(month_end, account.closed_until),
+        granted_at=context.now, source=source,
     )  # fmt: skip

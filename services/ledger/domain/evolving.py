@@ -10,6 +10,7 @@ from services.ledger.domain.lots import (
     Lot,
     PlanChange,
     open_lot,
+    reopened,
     window_of,
 )
 from services.ledger.domain.quota_state import FOREVER, QuotaState
@@ -248,9 +249,14 @@ def _transferred(account: Account, event: DataTransferred) -> None:
     note_departure(account, event)
 
 
+def _travels_as_carried(leg: Leg) -> bool:
+    """Say whether a held part travels on the terms of a carry lot in which it never was."""
+    return leg.source.type == "carry_over" and not leg.lot_id.startswith(f"{leg.kind}:")
+
+
 def _count_carried_away(account: Account, leg: Leg, amount: int) -> None:
     """Count a held part that travels as a carry lot would: it is part of what its month carried."""
-    if leg.source.type == "carry_over" and not leg.lot_id.startswith(f"{leg.kind}:"):
+    if _travels_as_carried(leg):
         name = f"{leg.kind}:{leg.source.id}"
         account.carried_away[name] = account.carried_away.get(name, 0) + amount
 
@@ -266,16 +272,28 @@ def _received(account: Account, event: DataReceived) -> None:
 
 def _returned(account: Account, event: TransferReturned) -> None:
     for leg in event.legs:
-        _count_carried_away(account, leg, -leg.bytes)
-        _put_back(account, leg, event.recorded_at)
+        _come_back(account, leg, event.recorded_at)
         account.returned += leg.bytes
 
 
 def _clawed_back(account: Account, event: DataClawedBack) -> None:
     for leg in event.legs:
-        _count_carried_away(account, leg, -leg.bytes)
-        _put_back(account, leg, event.recorded_at)
+        _come_back(account, leg, event.recorded_at)
         account.received += leg.bytes
+
+
+def _come_back(account: Account, leg: Leg, at: int) -> None:
+    """Let a leg come back to the lot that it was taken from, and be what it was there.
+
+    A close's terms were for its journey: whether it is carried over is for a close to say again.
+    """
+    _count_carried_away(account, leg, -leg.bytes)
+    if _travels_as_carried(leg) and leg.lot_id not in account.lots:
+        window = account.remembered(leg.lot_id)
+        if window is not None:
+            account.lots[leg.lot_id] = reopened(window, leg.bytes, at, leg.source)
+            return
+    _put_back(account, leg, at)
 
 
 def _put_back(account: Account, leg: Leg, at: int) -> None:
@@ -341,19 +359,11 @@ def _drop_closed(account: Account) -> None:
     ]
     for lot_id in gone:
         lot = account.lots.pop(lot_id)
-        if lot.carries and not _is_remembered(account, lot_id):
+        if lot.carries and account.remembered(lot_id) is None:
             account.emptied.append(window_of(lot))
     oldest = account.closed_until - REMEMBERED_MS
     if account.emptied and account.emptied[0].expires_at < oldest:
         account.emptied = [each for each in account.emptied if each.expires_at >= oldest]
-
-
-def _is_remembered(account: Account, lot_id: str) -> bool:
-    for lot in account.lots.values():
-        for window in lot.born_of:
-            if window.lot_id == lot_id:
-                return True
-    return False
 
 
 _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {

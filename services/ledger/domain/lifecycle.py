@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from services.ledger.domain import quotas
 from services.ledger.domain.account import Account
 from services.ledger.domain.closing import expire_all
 from services.ledger.domain.commands import ChangePlan, CloseAccount, Resume, Suspend
@@ -25,6 +26,8 @@ def suspend(
     account = not_closed(known(account, command.account))
     if account.status != "suspended":
         yield AccountSuspended(**facts(meta, context, account.account, command.reason))
+        if account.kind == "campaign":
+            yield from quotas.suspend(account, context, meta)
 
 
 def resume(
@@ -34,6 +37,8 @@ def resume(
     account = not_closed(known(account, command.account))
     if account.status == "suspended":
         yield AccountResumed(**facts(meta, context, account.account, command.reason))
+        if account.kind == "campaign":
+            yield from quotas.go_on(account, context, meta)
 
 
 def close_account(

@@ -113,6 +113,16 @@ def window_of(lot: Lot) -> Window:
     )  # fmt: skip
 
 
+def reopened(window: Window, amount: int, at: int, source: Source) -> Lot:
+    """Return a closed lot that bytes come back to, as it is remembered."""
+    return Lot(
+        lot_id=window.lot_id, kind=window.lot_id.partition(":")[0], granted=amount,
+        remaining=amount, valid_from=window.valid_from, expires_at=window.expires_at,
+        granted_at=at, scope=window.scope, giftable=window.giftable, carries=True,
+        hours=window.hours, source=source,
+    )  # fmt: skip
+
+
 def leg_of(lot: Lot, amount: int) -> Leg:
     """Return a part of a lot as a leg, on the lot's terms."""
     return Leg(

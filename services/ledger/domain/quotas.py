@@ -12,6 +12,7 @@ record while a quota has bytes that nobody uses.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from services.ledger.domain.account import Account
 from services.ledger.domain.commands import (
@@ -83,9 +84,9 @@ def refill(
     escrow = escrow_of(account)
     if command.refills < escrow.refills.get(command.quota, 0):
         return
-    if escrow.ending or escrow.exhausted_until > context.now:
+    if not _pays(account) or escrow.exhausted_until > context.now:
         if command.bytes:
-            yield _exhausted(account, escrow, [command.quota], context, meta)
+            yield _exhausted(account, [command.quota], context, meta)
         return
     if not command.bytes:
         share = _have(account, escrow, context) // SHARE
@@ -97,6 +98,11 @@ def refill(
         request_id=command.request_id, bytes=command.bytes,
     )  # fmt: skip
     yield from serve(account, context, meta)
+
+
+def _pays(account: Account) -> bool:
+    """Say whether a campaign sends bytes to its quotas at all."""
+    return account.status == "active" and not escrow_of(account).ending
 
 
 def serve(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
@@ -115,10 +121,10 @@ def serve(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
             )
         elif have:
             yield _sent(account, first.quota, first.request_id, have, context, meta)
-            yield _exhausted(account, escrow, [first.quota], context, meta, last=True)
+            yield _exhausted(account, [first.quota], context, meta, last=True)
         else:
             quotas = sorted({*escrow.out, *(each.quota for each in escrow.waiting)})
-            yield _exhausted(account, escrow, quotas, context, meta)
+            yield _exhausted(account, quotas, context, meta)
 
 
 def _to_recall(escrow: EscrowState, requester: str) -> list[str]:
@@ -153,11 +159,10 @@ def _sent(
 
 
 def _exhausted(
-    account: Account, escrow: EscrowState, quotas: list[str], context: Context, meta: Meta, *,
-    last: bool = False,
+    account: Account, quotas: list[str], context: Context, meta: Meta, *, last: bool = False
 ) -> CampaignExhausted:  # fmt: skip
     # What is left that may not be sent out today can be tomorrow.
-    today = not escrow.ending and spendable(account, context.now) > 0
+    today = _pays(account) and spendable(account, context.now) > 0
     return CampaignExhausted(
         **facts(meta, context, account.account), quotas=quotas, last=last,
         until=context.calendar.day_end(context.now) if today else None,
@@ -260,9 +265,28 @@ def go_on(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
     if escrow.ending:
         yield from _refund(account, context, meta)
         return
+    if account.status == "suspended":
+        return
     if escrow.told and _have(account, escrow, context):
         yield CampaignReplenished(**facts(meta, context, account.account), quotas=escrow.told)
     yield from serve(account, context, meta)
+
+
+def suspend(account: Account, context: Context, meta: Meta) -> Iterator[Event]:
+    """Call back what a suspended campaign's quotas have; nobody who waits gets anything now."""
+    escrow = escrow_of(account)
+    if escrow.ending:
+        return
+    yield from _call_back(escrow, facts(meta, context, account.account))
+
+
+def _call_back(escrow: EscrowState, common: dict[str, Any]) -> Iterator[Event]:
+    quotas = sorted(quota for quota, out in escrow.out.items() if out > 0)
+    if escrow.waiting:
+        waiting = [each.quota for each in escrow.waiting]
+        yield CampaignExhausted(**common, quotas=waiting)
+    if quotas:
+        yield QuotasRecalled(**common, round=escrow.round + 1, quotas=quotas, final=True)
 
 
 def end_campaign(
@@ -275,12 +299,7 @@ def end_campaign(
         return
     common = facts(meta, context, account.account, command.reason)
     yield CampaignEnding(**common, partner=account.partner or "")
-    quotas = sorted(quota for quota, out in escrow.out.items() if out > 0)
-    if escrow.waiting:
-        waiting = [each.quota for each in escrow.waiting]
-        yield CampaignExhausted(**common, quotas=waiting)
-    if quotas:
-        yield QuotasRecalled(**common, round=escrow.round + 1, quotas=quotas, final=True)
+    yield from _call_back(escrow, common)
     yield from _refund(account, context, meta)
 
 

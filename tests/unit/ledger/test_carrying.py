@@ -13,6 +13,7 @@ from services.ledger.domain.commands import (
     Hold,
     OpenAccount,
     Post,
+    Release,
     Reverse,
     Usage,
 )
@@ -165,6 +166,42 @@ def test_held_parts_that_depart_together_after_a_close_share_its_cap() -> None:
     assert bank.account("bob").expired == 40 * MIB
     assert sum(lot.granted for event in bank.told(DataReceived) for lot in event.lots
                if event.account == "bob") == 60 * MIB  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        CarryOver(mode="auto_extend"),
+        CarryOver(mode="auto_extend", share_percent=50),
+        CarryOver(mode="auto_extend", cap_bytes=20 * MIB),
+        CarryOver(mode="convert_to_voucher", share_percent=50),
+        CarryOver(),
+    ],
+)
+@pytest.mark.parametrize("held", [30 * MIB, 12 * MIB])
+def test_what_leaves_after_its_close_and_is_refused_is_as_if_it_had_been_released(
+    rule: CarryOver, held: int
+) -> None:
+    ends = []
+    for how in ("release", "post"):
+        bank = ann(rule)
+        bank.do(Hold(key="h", account="ann", bytes=held, deadline="2015-09-05T00:00:00"))
+        (hold_id,) = bank.account("ann").holds
+        close(bank)
+        if how == "release":
+            bank.do(Release(key="e", account="ann", hold_id=hold_id))
+        else:
+            bank.do(Post(key="e", account="ann", hold_id=hold_id, to="nobody"))
+        bank.settle()
+        late = Usage(usage_id="late", account="ann", bytes=MIB, occurred_at=CALENDAR.parse(NOON))
+        (charged,) = bank.do(late)
+        account = bank.account("ann")
+        assert not any(account.carried_away.values())
+        lots = {name: (lot.remaining, lot.kind, lot.giftable) for name, lot in account.lots.items()}
+        ends.append((lots, account.expired, charged.unfunded_bytes))
+        for partition in bank.partitions:
+            check_carried(partition.events(), rule)
+    assert ends[0] == ends[1]
 
 
 TERMS = st.fixed_dictionaries(

@@ -172,23 +172,6 @@ def test_a_suspended_receiver_is_no_shelter_and_a_closed_giver_gets_it_to_expire
     assert sum(part.bytes for part in last.slices) == 4 * MIB
 
 
-def test_what_the_receiver_holds_stays_with_it(bank: MemoryBank) -> None:
-    """Only a campaign can hold what it was given: gifts and awards are not giftable."""
-    fund = bank.do(Fund(key="more", account="partner:didi", campaign="campaign:ride", bytes=MIB))
-    bank.settle()
-    deadline = "2015-08-20T00:00:00"
-    (held,) = bank.do(Hold(key="h", account="campaign:ride", bytes=10 * MIB + 1, deadline=deadline))
-    transfer_id = fund[0].result["transfer_id"]
-    outcome = claw(bank, transfer_id, "campaign:ride")
-    assert held.status == "done"
-    assert (
-        outcome.result["shortfall_bytes"] + sum(leg["bytes"] for leg in outcome.result["legs"])
-        == MIB
-    )
-    campaign = bank.account("campaign:ride")
-    assert sum(hold.bytes for hold in campaign.holds.values()) == 10 * MIB + 1
-
-
 def test_what_was_posted_out_of_a_hold_after_its_close_goes_back_into_the_carry_lot(
     bank: MemoryBank,
 ) -> None:
@@ -202,6 +185,7 @@ def test_what_was_posted_out_of_a_hold_after_its_close_goes_back_into_the_carry_
     claw(bank, sent.result["transfer_id"])
     ann = bank.account("ann")
     assert ann.carried_away == {"carry:2015-08": 0}
+    assert set(ann.lots) == {"carry:2015-08:any", "plan:2015-09"}
     assert sum(lot.remaining for lot in ann.lots.values()) == 30 * MIB + 30 * MIB
 
 

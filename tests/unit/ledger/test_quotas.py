@@ -9,13 +9,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from services.ledger.codec import encode
 from services.ledger.domain.commands import (
+    Adjust,
     Award,
     Buy,
     ClawBack,
     EndCampaign,
     Fund,
     OpenAccount,
+    Resume,
     Reverse,
+    Suspend,
     Usage,
 )
 from shared.contracts.ledger import DataReceived
@@ -153,7 +156,7 @@ class Exact(Charging):
 
 
 class Quotas(Charging):
-    """Awards, reversals, new funds and days among them."""
+    """Awards, reversals, clawbacks, new funds, suspensions and days among them."""
 
     @initialize(budget=st.integers(1, 20_000), per_day=st.none() | st.integers(500, 20_000))
     def begin(self, budget: int, per_day: int | None) -> None:
@@ -170,13 +173,26 @@ class Quotas(Charging):
 
     @rule(data=st.data())
     def claw_back(self, data: st.DataObject) -> None:
-        awards = [e for e in self.bank.told(DataReceived) if e.purpose == "award"]
-        if awards:
-            one = data.draw(st.sampled_from(awards))
+        """Claw back whatever has arrived anywhere; what may not be must be refused."""
+        arrived = self.bank.told(DataReceived)
+        if arrived:
+            one = data.draw(st.sampled_from(arrived))
             self.bank.do(
                 ClawBack(key=self._name(), account=one.account, transfer_id=one.transfer_id,
                          reason="x")
             )  # fmt: skip
+
+    @rule(amount=AMOUNTS)
+    def give_by_hand(self, amount: int) -> None:
+        self.bank.do(
+            Adjust(key=self._name(), account=RIDES, direction="give", bytes=amount, reason="x",
+                   expires_at="2016-08-01T00:00:00")
+        )  # fmt: skip
+        self.budget += amount
+
+    @rule(what=st.sampled_from([Suspend, Resume, Resume]))
+    def suspend_or_resume(self, what: type[Suspend | Resume]) -> None:
+        self.bank.do(what(key=self._name(), account=RIDES))
 
     @rule(data=st.data())
     def reverse(self, data: st.DataObject) -> None:
@@ -193,6 +209,7 @@ class Quotas(Charging):
         """Whatever happened before: what is asked for long enough is charged to the last byte."""
         if not hasattr(self, "bank"):
             return
+        self.bank.do(Resume(key=self._name(), account=RIDES))
         # What is on its way at midnight comes back too late for the new day's first asks.
         self.bank.settle()
         self.bank.clock.at += DAY_MS
@@ -242,8 +259,18 @@ class Quotas(Charging):
         self.bank.settle()
         assert self._left() == 0
         assert self.bank.in_transit() == 0
+        self._claw_back_what_came_back()
         has = sum(lot.remaining for lot in self.bank.account(PARTNER).lots.values())
         assert has == had + before
+
+    def _claw_back_what_came_back(self) -> None:
+        """What only moved within the campaign is nobody's to claw back."""
+        for one in self.bank.told(DataReceived):
+            if one.purpose in ("refill", "give_back", "refund"):
+                undo = ClawBack(
+                    key=self._name(), account=one.account, transfer_id=one.transfer_id, reason="x"
+                )
+                assert self.bank.do(undo)[0].code == "transfer_not_found"
 
 
 Exact.TestCase.settings = Quotas.TestCase.settings = settings(

@@ -238,10 +238,10 @@ def test_a_quota_pays_late_records_out_of_what_it_had_when_they_were_charged() -
     assert before == after == Closing(expired=has)
 
 
-def test_what_a_reversal_gave_back_to_a_quota_stays() -> None:
+def test_what_a_reversal_gave_back_to_a_quota_ends_with_what_was_bought() -> None:
     bank = funded("2015-09-01T00:05:00")
     bank.sponsor(offer(budget="escrow"))
-    # All there is: what comes back finds no lot, and gets one that outlives the month.
+    # All there is: what comes back finds no lot, and gets one on the terms of the one that paid.
     record = Usage(usage_id="u", account="ann", bytes=10 * MIB, occurred_at=bank.clock.at)
     assert bank.do(record)[0].status == "retry"
     bank.settle()
@@ -251,7 +251,7 @@ def test_what_a_reversal_gave_back_to_a_quota_stays() -> None:
     bank.at("2015-10-01T06:00:00")
     bank.do(CloseMonth(key="c", account=quota, month="2015-09"))
     before, after = replayed(bank, quota, "2015-09", RULES)
-    assert before == after == Closing()
+    assert before == after == Closing(expired=10 * MIB)
 
 
 def test_what_a_campaign_paid_stays_paid() -> None:

@@ -7,15 +7,19 @@ import pytest
 from services.ledger.codec import encode
 from services.ledger.domain.commands import (
     Adjust,
+    Award,
     Buy,
+    ClawBack,
     CloseAccount,
     EndCampaign,
     Fund,
     OpenAccount,
+    Resume,
     Reverse,
+    Suspend,
     Usage,
 )
-from shared.contracts.ledger import DataEarned, DataSpent, SponsorshipCapped
+from shared.contracts.ledger import DataEarned, DataReceived, DataSpent, SponsorshipCapped
 from shared.contracts.offers import Caps, Hours, Offer
 from shared.ids import quota_of
 from tests.support.memory import CALENDAR, MemoryBank
@@ -339,3 +343,72 @@ def test_a_campaign_with_quotas_is_closed_only_after_it_has_ended(bank):
     (done,) = bank.do(CloseAccount(key="c", account=RIDES))
     assert done.status == "done"
     assert sums_agree(bank)
+
+
+def test_a_refund_is_not_clawed_back() -> None:
+    bank = MemoryBank(partitions=2)
+    fund(bank, "ann")
+    bank.do(EndCampaign(key="e", account=RIDES))
+    bank.settle()
+    (refund,) = (event for event in bank.told(DataReceived) if event.purpose == "refund")
+    asked = ClawBack(
+        key="cb", account=refund.account, transfer_id=refund.transfer_id, reason="wrong"
+    )
+    assert bank.do(asked)[0].code == "transfer_not_found"
+    assert bank.account(refund.account).balances()
+
+
+def test_a_suspended_campaign_pays_for_nobody_until_it_is_resumed() -> None:
+    bank = MemoryBank(partitions=2)
+    fund(bank, "ann", "bob")
+    bank.sponsor(offer(budget="escrow"))
+    assert settled(bank, use(MIB, "u1"))[0].sponsored_bytes == MIB
+    bank.do(Suspend(key="s", account=RIDES))
+    bank.settle()
+    assert spendable_by_quotas(bank) == 0
+    assert settled(bank, use(MIB, "u2"))[0].sponsored_bytes == 0
+    bank.do(Resume(key="r", account=RIDES))
+    bank.settle()
+    assert settled(bank, use(MIB, "u3"))[0].sponsored_bytes == MIB
+
+
+def spendable_by_quotas(bank: MemoryBank) -> int:
+    """Return what quotas have, of any campaign."""
+    return sum(
+        lot.remaining
+        for partition in bank.partitions
+        for account in partition.refolded().values()
+        if account.kind == "quota"
+        for lot in account.lots.values()
+    )
+
+
+def test_bytes_given_by_hand_to_an_exhausted_campaign_are_paid_with() -> None:
+    bank = MemoryBank(partitions=2)
+    fund(bank, "ann")
+    bank.sponsor(offer(budget="escrow"))
+    assert settled(bank, use(200 * MIB, "u1"))[0].status == "done"  # All that there is, and more.
+    assert settled(bank, use(MIB, "u2"))[0].sponsored_bytes == 0
+    bank.do(Adjust(key="a", account=RIDES, direction="give", bytes=2 * MIB, reason="goodwill"))
+    bank.settle()
+    assert settled(bank, use(MIB, "u3"))[0].sponsored_bytes == MIB
+    bank.do(Award(key="w", account=RIDES, subscriber="ann", bytes=MIB // 2))
+    bank.settle()
+    assert bank.account("ann").received == MIB // 2
+
+
+def test_what_a_reversal_brings_back_lives_no_longer_than_what_was_bought() -> None:
+    bank = MemoryBank(partitions=2)
+    fund(bank, "ann")
+    (bought,) = bank.account("partner:didi").lots.values()
+    bank.sponsor(offer(budget="escrow"))
+    settled(bank, use(10 * MIB, "u1"))
+    bank.at("2016-07-20T12:00:00")
+    bank.do(Reverse(key="r", account="ann", usage_id="u1", reason="wrong"))
+    bank.settle()
+    lots = [
+        lot for partition in bank.partitions for account in partition.refolded().values()
+        if account.kind == "quota" for lot in account.lots.values()
+    ]  # fmt: skip
+    assert sum(lot.remaining for lot in lots) == 10 * MIB
+    assert {lot.expires_at for lot in lots if lot.remaining} == {bought.expires_at}
