@@ -14,7 +14,7 @@ from services.ledger.domain.context import Meta
 from services.ledger.items import Item
 from services.ledger.metrics import JOB_FAILURES, observe_refused_closes
 from services.ledger.month_ends import MonthSums
-from services.ledger.partition import Partition
+from services.ledger.partition import FIRST_DUE, Partition
 from services.ledger.rulebooks import spread_rules
 from shared.calendar import add_months
 from shared.errors import InvalidError, UnavailableError
@@ -67,17 +67,18 @@ def grant_cycles(bank: Bank, stop: Event) -> None:
 def look_at_due(bank: Bank, stop: Event) -> None:
     """Do what is due by the clock, in batches: holds that time out, bytes about to expire.
 
-    An account for which nothing can be done now stays due until the next look.
+    An account for which nothing can be done now stays due until the next look, and is passed by.
     """
+    now = bank.clock.now()
     for partition in bank.ledger.partitions:
-        before: list[str] = []
-        while not stop.is_set():
-            due = partition.accounts_due(bank.clock.now(), DUE_BATCH)
-            if due == before:
-                break
-            before = due
-            items = [Item(Touch(key="due", account=name), "ledger", BY_THE_LEDGER) for name in due]
+        after = FIRST_DUE
+        while not stop.is_set() and (due := partition.accounts_due(now, DUE_BATCH, after)):
+            items = [
+                Item(Touch(key="due", account=each.account), "ledger", BY_THE_LEDGER)
+                for each in due
+            ]
             bank.ledger.writers[partition.number].submit(items).result(ANSWER_TIMEOUT_S)
+            after = due[-1]
 
 
 def close_last_month(bank: Bank, day: int, minutes: int) -> MonthSums:

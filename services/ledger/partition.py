@@ -9,7 +9,7 @@ whose COMMIT was lost may simply be run once more.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -55,6 +55,16 @@ FROM stored_events e JOIN unnest(%b::uuid[], %b::int8[], %b::int4[]) AS k(stream
 ON e.originator_id = k.stream AND e.originator_version >= k.version
 AND e.originator_version < k.version + k.events
 """
+
+
+class Due(NamedTuple):
+    """When (milliseconds) the clock has something to do with an account."""
+
+    at: int
+    account: str
+
+
+FIRST_DUE = Due(0, "")
 
 
 class Partition(LogDatabase):
@@ -309,15 +319,18 @@ class Partition(LogDatabase):
                 " attempts, parked_at FROM parked ORDER BY source, sequence"
             ).fetchall()  # fmt: skip
 
-    def accounts_due(self, now: int, limit: int) -> list[str]:
-        """Return accounts that the clock has something to do with by now, the earliest first."""
+    def accounts_due(self, now: int, limit: int, after: Due = FIRST_DUE) -> list[Due]:
+        """Return accounts that the clock has something to do with by now, the earliest first.
+
+        `after` the last one of the page before.
+        """
         with self.connection() as conn:
             rows = conn.cursor(row_factory=tuple_row).execute(
-                "SELECT account FROM account_state WHERE next_deadline <= %s"
-                " ORDER BY next_deadline LIMIT %s",
-                (now, limit),
+                "SELECT next_deadline, account FROM account_state WHERE next_deadline <= %s"
+                " AND (next_deadline, account) > (%s, %s) ORDER BY next_deadline, account LIMIT %s",
+                (now, *after, limit),
             ).fetchall()  # fmt: skip
-        return [row[0] for row in rows]
+        return [Due(*row) for row in rows]
 
     def barrier(self) -> int:
         """Wait until every batch that began before has ended; return bank time then."""

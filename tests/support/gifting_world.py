@@ -144,7 +144,9 @@ class World:
         """Let the ledger do what is due by its clock, as its worker's job does."""
         for partition in self.ledger.partitions:
             due = partition.accounts_due(self.clock.now(), 1_000)
-            touches = [Item(Touch(key="due", account=one), "ledger", OPERATOR) for one in due]
+            touches = [
+                Item(Touch(key="due", account=one.account), "ledger", OPERATOR) for one in due
+            ]
             if touches:
                 self.ledger.ledger.writers[partition.number].submit(touches).result(60)
 

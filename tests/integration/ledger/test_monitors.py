@@ -5,6 +5,7 @@ from threading import Event
 import msgspec
 import pytest
 
+from services.ledger import jobs
 from services.ledger.bank import Bank
 from services.ledger.domain.commands import Buy, Hold, OpenAccount, SetThresholds, Usage
 from services.ledger.domain.rules import GivenThresholds, RuleBook
@@ -75,8 +76,12 @@ def test_where_a_lot_ended_untold_the_job_comes_to_an_end_too(ledger, bank):
     ledger.verified()
 
 
-def test_an_account_for_which_nothing_can_be_done_holds_nobody_else_up(ledger, make_ledger, bank):
+@pytest.mark.parametrize("at_once", [1, 1_000])
+def test_an_account_for_which_nothing_can_be_done_holds_nobody_else_up(
+    ledger, make_ledger, bank, monkeypatch, at_once
+):
     """Whatever touches it is refused: the rules have lost its plan."""
+    monkeypatch.setattr(jobs, "DUE_BATCH", at_once)
     for name in PEOPLE:
         plan = "std-100mb" if name in PEOPLE[:2] else "std-30mb"
         ledger.do(OpenAccount(key="o", account=name, plan=plan))
