@@ -88,7 +88,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_one_command_is_shown_by_its_name(asked) -> None:
     told = asked("hold")
     assert told.exit_code == 0
-    assert "hold: Pin giftable bytes" in told.output
+    assert "hold: Pin a subscriber's giftable bytes" in told.output
     assert "open_account: " not in told.output
     assert [each["type"] for each in json.loads(asked("hold", "--json").output)["commands"]] == [
         "hold"
