@@ -161,3 +161,16 @@ def test_a_long_job_that_breaks_off_is_not_taken_for_done(peer: Peer) -> None:
     with service(peer) as ledger, pytest.raises(CliError, match="repeat the command") as refusal:
         ledger.stream("/v1/verify", lambda _done, _of: None)
     assert refusal.value.code == "interrupted"
+
+
+def test_a_list_is_read_page_by_page_to_its_end(peer: Peer) -> None:
+    peer.answers = [
+        (200, b'{"things": [1, 2], "next_after": "b"}'),
+        (200, b'{"things": [3], "next_after": "c"}'),
+        (200, b'{"things": [], "next_after": null}'),
+    ]
+    with Service("ledger", peer.url, "token") as service:
+        assert service.get_all("/v1/things", "things", kind="x") == [1, 2, 3]
+    assert [each.path for each in peer.seen] == [
+        "/v1/things?kind=x", "/v1/things?after=b&kind=x", "/v1/things?after=c&kind=x",
+    ]  # fmt: skip
