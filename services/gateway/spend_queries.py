@@ -36,7 +36,9 @@ SETTLEMENT = """
 SELECT
     (SELECT jsonb_agg(jsonb_build_array(consumer, source, sequence)) FROM inbox_positions
         WHERE consumer = ANY(%(views)s)),
-    (SELECT count(*) FROM parked WHERE consumer = ANY(%(views)s)),
+    (SELECT count(*) FROM parked WHERE consumer = ANY(%(views)s)
+        -- One that names another partner stops nobody else.
+        AND coalesce(event #>> '{data,partner}', %(partner)s) = %(partner)s),
     EXISTS (SELECT FROM spend_partners WHERE partner = %(partner)s),
     coalesce((SELECT sponsor_id FROM partners WHERE partner = %(partner)s), ''),
     (SELECT jsonb_object_agg(campaign, asp_id) FROM partner_campaigns

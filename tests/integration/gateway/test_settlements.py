@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.application import Gateway
 from services.gateway.bootstrap import make_app
-from services.ledger.domain.commands import Award, ClawBack
+from services.ledger.domain.commands import Award, Buy, ClawBack, Fund, OpenAccount
 from shared.bus.inbox import Inbox
 from shared.ids import partition_of
 from tests.integration.gateway.test_http import TOKENS, Api
@@ -138,6 +138,38 @@ def test_nothing_is_settled_while_a_view_is_behind_or_an_event_is_put_aside(
     reader.spoiled[spoiled.id] = lambda data: data.pop("recorded_at", None)
     follow(gateway)
     assert refusal(api) == (409, "settlement_incomplete")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_put_aside_of_another_partner_stops_nobody_else(
+    api: Api, gateway: Gateway, bank: MemoryBank, reader: BankReader, *, named: bool
+) -> None:
+    """One that does not even say whose it is may be anybody's."""
+    bank.do(
+        OpenAccount(key="o", account="partner:shop"),
+        OpenAccount(key="o", account="campaign:sale", partner="partner:shop"),
+        Buy(key="b", account="partner:shop", bytes=MIB),
+        Fund(key="f", account="partner:shop", campaign="campaign:sale", bytes=MIB),
+    )
+    bank.settle()
+    bank.at(NEXT)
+    Sponsor(bank, "campaign:sale", "partner:shop").pays("u3", "ann", 1)
+    events = reader.events(reader.source(partition_of("ann", len(bank.partitions))))
+    spoiled = next(each for each in reversed(events) if each.data.get("partner"))
+    assert spoiled.data["partner"] == "partner:shop"
+
+    def spoil(data: dict[str, Any]) -> None:
+        del data["recorded_at"]
+        if not named:
+            del data["partner"]
+
+    reader.spoiled[spoiled.id] = spoil
+    follow(gateway)
+    assert api.get("/v1/parked")["parked"]
+    if named:
+        assert file_of(api) == FILE
+    else:
+        assert refusal(api) == (409, "settlement_incomplete")
 
 
 @pytest.mark.parametrize(
