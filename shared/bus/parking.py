@@ -131,10 +131,13 @@ def failed_again(cursor: AnyCursor, event: Parked, error: str) -> None:
     )
 
 
-def count_parked(cursor: AnyCursor) -> int:
-    """Return how many events wait."""
+def count_parked(cursor: AnyCursor, consumer: str | None = None) -> int:
+    """Return how many events wait, for one consumer or for all."""
+    count = (
+        "SELECT count(*) FROM parked WHERE %(consumer)s::text IS NULL OR consumer = %(consumer)s"
+    )
     with cursor.connection.cursor(row_factory=tuple_row) as rows:
-        row = rows.execute("SELECT count(*) FROM parked").fetchone()
+        row = rows.execute(count, {"consumer": consumer}).fetchone()
     return int(row[0]) if row else 0
 
 

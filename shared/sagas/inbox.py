@@ -59,6 +59,24 @@ class TakeIn(Job[None]):
         turn.reach(self._position)
 
 
+class TakeInAgain(TakeIn):
+    """Take in what was put aside, and forget that it was, in one turn.
+
+    A turn that comes later finds nothing parked that is no longer: nothing is ever parked behind
+    an event that has been taken in.
+    """
+
+    def __init__(self, parked: Parked, lane: str) -> None:
+        position = InboxPosition(parked.consumer, parked.source, lane, 0)
+        super().__init__([parked.event], position, retry=True)
+        self._parked = parked
+
+    def decide(self, turn: SagaTurn) -> None:
+        """Take it in."""
+        super().decide(turn)
+        turn.unpark(self._parked)
+
+
 def event_in(envelope: Envelope) -> Event:
     """Return the ledger's event. Raises KeyError, msgspec.DecodeError, msgspec.ValidationError."""
     if isinstance(envelope.data, msgspec.Raw):
@@ -170,29 +188,31 @@ class LedgerConsumer:
         ]  # fmt: skip
 
     def retry_parked(self) -> dict[str, int]:
-        """Take in what was put aside, each saga's in order, up to its first failure."""
-        with self._store.connection() as conn:
-            waiting = parking.list_parked(conn.cursor(), [self.name])
-        done, stuck = 0, set()
-        for parked in sorted(waiting, key=lambda each: (each.source, each.sequence)):
-            if parked.account in stuck:
-                continue
+        """Take in what was put aside, each saga's in order, up to its first failure.
+
+        What is put aside meanwhile is taken in, too.
+        """
+        done, stuck = 0, set[str]()
+        while parked := self._next_parked(stuck):
             if self._retry(parked):
                 done += 1
             else:
                 stuck.add(parked.account)
-        return {"applied": done, "still_parked": len(waiting) - done}
+        with self._store.connection() as conn:
+            left = parking.count_parked(conn.cursor(), self.name)
+        return {"applied": done, "still_parked": left}
+
+    def _next_parked(self, stuck: set[str]) -> Parked | None:
+        with self._store.connection() as conn:
+            return parking.first_parked(conn.cursor(), self.name, stuck)
 
     def _retry(self, parked: Parked) -> bool:
-        position = InboxPosition(self.name, parked.source, self.lane, 0)
         try:
-            self._writer().run(TakeIn([parked.event], position, retry=True))
+            self._writer().run(TakeInAgain(parked, self.lane))
         except (UnavailableError, *AWAY):
             raise
         except Exception as error:  # noqa: BLE001 It stays parked, with its newest error.
             with self._store.connection() as conn:
                 parking.failed_again(conn.cursor(), parked, str(error)[:ERROR_LENGTH_MAX])
             return False
-        with self._store.connection() as conn:
-            parking.unpark(conn.cursor(), [parked])
         return True

@@ -14,6 +14,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from shared.bus import parking
+from shared.bus.parking import Parked
 from shared.bus.positions import UPSERT_POSITION, InboxPosition
 from shared.calendar import Calendar
 from shared.contracts.envelope import Envelope
@@ -164,6 +165,10 @@ class SagaTurn:
         """Put an event aside, in a saga's name."""
         cursor = self.conn.cursor()
         parking.park(cursor, consumer, event, error, attempts, at=self.now, account=account)
+
+    def unpark(self, parked: Parked) -> None:
+        """Forget an event that was put aside: this turn takes it in."""
+        parking.unpark(self.conn.cursor(), [parked])
 
     def meta(self, actor: str, *, causation_id: str = "", reason: str | None = None) -> Meta:
         """Return who does something in this turn, by the rules in force."""
