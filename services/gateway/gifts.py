@@ -41,6 +41,8 @@ from shared.contracts.gifting import (
 from shared.contracts.ledger import LotTerms
 from shared.pgarrays import int8s, texts
 
+# A code whose `detail` tells what others did: it is for operators.
+ABUSE_SUSPECTED = "abuse_suspected"
 GIFT, RED_PACKET, SHARE = "gift", "red_packet", "share"
 KINDS = (GIFT, RED_PACKET, SHARE)
 STATES = (
@@ -227,11 +229,21 @@ def row_of(name: str, change: GiftChange) -> tuple[Any, ...]:
 
 
 def gift_document(row: dict[str, Any], account: str, calendar: Calendar) -> dict[str, Any]:
-    """Return a row as it is shown to one of its two sides; instants as ISO 8601."""
-    facts = {name: _shown(name, value, calendar) for name, value in row["facts"].items()}
+    """Return a row as it is shown to one of its two sides; instants as ISO 8601.
+
+    What the gift looked like is told to neither, why it was refused to its sender by `detail`, to
+    its receiver by the code alone (gifting shows operators all of it).
+    """
+    role = "sender" if row["sender"] == account else "receiver"
+    tells_detail = role == "sender" and row["code"] != ABUSE_SUSPECTED
+    hidden = {"reasons"} if tells_detail else {"reasons", "detail"}
+    facts = {
+        name: _shown(name, value, calendar)
+        for name, value in row["facts"].items()
+        if name not in hidden
+    }
     return {
-        "gift_id": row["gift_id"], "kind": row["kind"],
-        "role": "sender" if row["sender"] == account else "receiver",
+        "gift_id": row["gift_id"], "kind": row["kind"], "role": role,
         "sender": row["sender"], "receiver": row["receiver"] or None, "bytes": row["bytes"],
         "state": row["state"], "code": row["code"] or None,
         "changed_at": calendar.text(row["changed_at"]), **facts,

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, url_for
 from services.gifting import schemas
 from services.gifting.application import Gifting
 from services.gifting.bank import Bank
-from services.gifting.documents import gift_document, quote_document
+from services.gifting.documents import detail_for, gift_document, quote_document
 from services.gifting.domain.gift import Gift
 from services.gifting.verification import verify_store
 from shared.auth import allow
@@ -86,25 +86,26 @@ def given(gift: Gift, answer: Answer) -> Response:
     """Answer who gives. Raises RefusedError where the gift was refused or came back."""
     if gift.state in ("refused", "returned"):
         raise RefusedError(
-            gift.code, gift.detail or f"the gift was {gift.state}: {gift.code}",
+            gift.code, detail_for(gift, gift.sender) or f"the gift was {gift.state}: {gift.code}",
             gift_id=gift.gift_id, state=gift.state,
         )  # fmt: skip
-    return shown(gift, answer, done=201)
+    return shown(gift, answer, gift.sender, done=201)
 
 
-def shown(gift: Gift, answer: Answer, *, done: int = 200) -> Response:
-    """Answer with what has become of a gift: `done` at its end, else 202."""
+def shown(gift: Gift, answer: Answer, viewer: str | None, *, done: int = 200) -> Response:
+    """Answer a viewer with what has become of a gift: `done` at its end, else 202."""
     location = url_for("gifting.get_gift", gift=gift.gift_id)
     status = done if gift.is_final else 202
-    return web.answered(gift_document(gift, bank().calendar), status, location, answer)
+    return web.answered(gift_document(gift, bank().calendar, viewer), status, location, answer)
 
 
 @blueprint.get("/v1/gifts")
 @allow(*CALLERS)
 def get_gifts() -> Response:
     """List gifts, newest first."""
-    found, after = page_of("gifts", query(schemas.GiftsQuery()))
-    documents = [gift_document(each, bank().calendar) for each in found]
+    asked = query(schemas.GiftsQuery())
+    found, after = page_of("gifts", asked)
+    documents = [gift_document(each, bank().calendar, asked["account"]) for each in found]
     return json_response({"gifts": documents, "next_after": after})
 
 
@@ -114,7 +115,7 @@ def get_gift(gift: str) -> Response:
     """Show a gift, what happened to it and why; to others than its parties it is unknown."""
     viewer = checked_viewer(query(schemas.ViewerQuery())["account"])
     found, events = gifting().gift(web.identity(gift, "a gift's"), viewer)
-    return json_response(gift_document(found, bank().calendar, events))
+    return json_response(gift_document(found, bank().calendar, viewer, events))
 
 
 @blueprint.post("/v1/gifts/<gift>/<any(accept, decline, cancel):verb>")
@@ -125,7 +126,8 @@ def post_verb(gift: str, verb: str) -> Response:
     by = web.read_body(schemas.decode_party)
     found = web.identity(gift, "a gift's")
     wish = web.asking(by.account, by, verb, gift)
-    return shown(*gifting().act_on_gift(wish, found, verb, web.wait_s()))
+    gift_now, answer = gifting().act_on_gift(wish, found, verb, web.wait_s())
+    return shown(gift_now, answer, by.account)
 
 
 @blueprint.post("/v1/gifts/<gift>/<any(release, deny):verb>")
@@ -137,7 +139,7 @@ def post_decision(gift: str, verb: str) -> Response:
     found = web.identity(gift, "a gift's")
     wish, release = web.asking("", by_hand, verb, gift), verb == "release"
     decided = gifting().decide_delayed(wish, found, by_hand.reason, web.wait_s(), release=release)
-    return shown(*decided)
+    return shown(*decided, viewer=None)
 
 
 operating = web.operating_blueprint(bank, lambda: verify_store(bank().store))

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from services.gifting.domain.abuse import ABUSE_SUSPECTED
 from services.gifting.domain.ask import Ask
 from services.gifting.domain.gift import Gift
 from services.gifting.domain.quote import Quote
 from services.gifting.domain.red_packet import Claim, RedPacket
 from shared.calendar import Calendar
-from shared.contracts.ledger import Leg, LotTerms
+from shared.contracts.ledger import Event, Leg, LotTerms
 from shared.sagas.aggregate import Aggregate
 
 Document = dict[str, Any]
@@ -27,9 +28,15 @@ def is_moving(found: Gift | RedPacket | Ask, saga: str) -> bool:
 
 
 def gift_document(
-    gift: Gift, calendar: Calendar, events: list[Aggregate.Event] | None = None
+    gift: Gift, calendar: Calendar, viewer: str | None, events: list[Aggregate.Event] | None = None
 ) -> Document:
-    """Return all that is to be told of a gift; with its events, its steps too."""
+    """Return what is to be told of a gift; with its events, its steps too.
+
+    All of it to operators (viewer None). What it looked like and what an operator wrote is theirs
+    alone; what left the sender, and in words why it did not, is told to the sender, never to who
+    receives: that is the sender's balance.
+    """
+    is_operator, is_sender = viewer is None, viewer == gift.sender
     shown: Document = {
         "gift_id": gift.gift_id,
         "sender": gift.sender,
@@ -43,17 +50,25 @@ def gift_document(
         "message": gift.message,
         "ask_id": gift.ask_id,
         "code": gift.code or None,
-        "detail": gift.detail or None,
-        "reasons": gift.reasons,
+        "detail": detail_for(gift, viewer) or None,
+        "reasons": gift.reasons if is_operator else [],
         "transfer_id": gift.transfer_id or None,
-        "legs": [_leg(leg, calendar) for leg in gift.legs],
+        "legs": [_leg(leg, calendar) for leg in gift.legs if is_operator or is_sender],
         "lots": [_lot(lot, calendar) for lot in gift.lots],
         "clawed_back_bytes": gift.clawed_back_bytes,
         "requested_at": calendar.text(gift.requested_at),
     }
     if events is not None:
-        shown["steps"] = [step(each, calendar) for each in events]
+        shown["steps"] = [_step(each.data, gift, calendar, viewer) for each in events]
     return shown
+
+
+def detail_for(gift: Gift, viewer: str | None) -> str:
+    """Return why a gift was refused in words, as a viewer may know it."""
+    if viewer is None:
+        return gift.detail
+    # Of a suspicion they count what others did, too.
+    return gift.detail if viewer == gift.sender and gift.code != ABUSE_SUSPECTED else ""
 
 
 def quote_document(quote: Quote, calendar: Calendar) -> Document:
@@ -104,7 +119,7 @@ def packet_document(packet: RedPacket, calendar: Calendar, viewer: str | None) -
         "message": packet.message,
         "fee": {"bytes": packet.fee_bytes, "payer": "sender"},
         "code": packet.code or None,
-        "detail": packet.detail or None,
+        "detail": (packet.detail or None) if sees_all else None,
         "cause": packet.cause or None,
         "claimed_shares": len(claims),
         "delivered_bytes": packet.delivered_bytes if sees_all or ended else None,
@@ -148,18 +163,22 @@ def ask_document(ask: Ask, calendar: Calendar) -> Document:
     }
 
 
-def step(event: Aggregate.Event, calendar: Calendar) -> Document:
-    """Return what happened, when, by whom and why."""
-    facts = event.data
+def _step(facts: Event, gift: Gift, calendar: Calendar, viewer: str | None) -> Document:
+    """Return what happened, when, by whom and, as far as a viewer may know it, why."""
     name = facts.TYPE.removeprefix("bank.gifting.").removesuffix(".v1")
     shown: Document = {
         "step": name, "at": calendar.text(facts.recorded_at), "actor": facts.actor,
-        "rule_version": facts.rule_version, "reason": facts.reason,
+        "rule_version": facts.rule_version, "reason": facts.reason if viewer is None else None,
     }  # fmt: skip
-    for more in ("code", "detail", "reasons", "confirmed_for"):
-        if getattr(facts, more, None):
-            shown[more] = getattr(facts, more)
-    return shown
+    told = {
+        "code": getattr(facts, "code", None),
+        "detail": detail_for(gift, viewer) if getattr(facts, "detail", None) else None,
+        "reasons": getattr(facts, "reasons", None) if viewer is None else None,
+        "confirmed_for": (
+            getattr(facts, "confirmed_for", None) if viewer in (None, gift.sender) else None
+        ),
+    }
+    return shown | {name: value for name, value in told.items() if value}
 
 
 def _leg(leg: Leg, calendar: Calendar) -> Document:

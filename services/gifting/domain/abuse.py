@@ -26,6 +26,8 @@ from shared.errors import RefusedError
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 
+ABUSE_SUSPECTED = "abuse_suspected"
+
 Outcome = Literal["allow", "step_up", "delay", "deny"]
 GRAVITY: tuple[Outcome, ...] = ("allow", "step_up", "delay", "deny")
 
@@ -75,7 +77,7 @@ class Verdict(msgspec.Struct, frozen=True):
             detail = f"a second confirmation is needed: {self.detail}"
             return RefusedError("step_up_required", detail, 403, reasons=self.reasons)
         if self.outcome == "deny":
-            return RefusedError("abuse_suspected", f"this gift is denied: {self.detail}")
+            return RefusedError(ABUSE_SUSPECTED, f"this gift is denied: {self.detail}")
         return None
 
 
