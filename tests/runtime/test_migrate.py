@@ -165,6 +165,48 @@ def test_the_gateways_role_keeps_its_tables_after_any_number_of_migrates(
         connection.execute("SELECT count(*) FROM inbox_positions")
 
 
+def out_of_reach(databases: Databases, service: str) -> set[str]:
+    """Return the tables of a service's database that its role can do nothing with."""
+    role = f"databank_{databases.bank.bank_id}_{service}"
+    with psycopg.connect(database_url(databases.admin_url, dbname=role)) as connection:
+        found = connection.execute(
+            "SELECT DISTINCT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema')"
+            " AND NOT has_table_privilege(%s, pg_class.oid,"
+            "     'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, MAINTAIN')",
+            (role,),
+        ).fetchall()
+    return {name for (name,) in found}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_role_reaches_its_tables_and_none_of_the_migrations(
+    databases: Databases, service: str
+) -> None:
+    hidden = out_of_reach(databases, service)
+    assert "migration_checksums" in hidden
+    assert {name for name in hidden if "yoyo" not in name} == {"migration_checksums"}
+
+
+def test_a_gateways_role_that_could_read_how_its_tables_were_made_no_longer_can(
+    databases: Databases,
+) -> None:
+    role = f"databank_{databases.bank.bank_id}_gateway"
+    owner = database_url(databases.admin_url, dbname=role)
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f'GRANT ALL ON ALL TABLES IN SCHEMA gateway TO "{role}"')
+    read = "SELECT count(*) FROM migration_checksums"
+    where = "-c search_path=gateway"
+    with psycopg.connect(databases.gateway_url, options=where) as connection:
+        connection.execute(read)
+    migrate_again(databases)
+    with (
+        psycopg.connect(databases.gateway_url, options=where) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(read)
+
+
 def test_databases_that_were_made_by_hand_are_used_as_they_are(
     databases: Databases, tmp_path: Path
 ) -> None:
