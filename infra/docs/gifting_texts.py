@@ -7,6 +7,7 @@ from shared.contracts.gifting import (
     AskDeclined,
     AskExpired,
     AskMade,
+    AskReopened,
     GiftAccepted,
     GiftCancelled,
     GiftClawedBack,
@@ -85,6 +86,9 @@ MEANINGS: dict[str, str] = {
     "returned_bytes": "what is, or stayed, the sender's",
     "seed": "the seed, hex: anybody can draw the shares again",
     "AskAnswered.gift_id": "the gift that answers it",
+    "AskReopened.gift_id": "the gift that answered it",
+    "AskReopened.code": "the gift's, why it came to nothing: `insufficient_data`, `declined` …",
+    "AskReopened.bytes": "how much was asked for",
 }
 
 WRITTEN_BY: dict[type[Event], str] = {
@@ -113,6 +117,7 @@ WRITTEN_BY: dict[type[Event], str] = {
     RedPacketEnded: "gifting, when the last share has settled",
     AskMade: "the asker",
     AskAnswered: "the friend, by a gift",
+    AskReopened: "gifting, when the gift that answered it ends",
     AskDeclined: "the friend",
     AskExpired: "a job of gifting",
 }
@@ -125,7 +130,7 @@ READ_BY: dict[type[Event], str] = {
     GiftCancelled: f"the sender's partition: release of the hold. {_ROW.capitalize()}",
     RedPacketOffered: f"the sender's partition: hold. {_ROW.capitalize()}",
     ShareClaimed: f"the sender's partition: post of a part of the hold. {_ROW.capitalize()}",
-    **dict.fromkeys((AskMade, AskAnswered, AskDeclined, AskExpired), "nobody yet"),
+    **dict.fromkeys((AskMade, AskAnswered, AskReopened, AskDeclined, AskExpired), "nobody yet"),
 }
 
 _AUG, _SEP = 1438358400000, 1441036800000
@@ -184,6 +189,7 @@ EXAMPLES: list[Event] = [
                    cause="all_claimed"),
     AskMade(**_ON_ASK, deadline=_LATER, message="please"),
     AskAnswered(**_ON_ASK, gift_id=_GIFT),
+    AskReopened(**_ON_ASK | {"actor": "gifting"}, gift_id=_GIFT, code="declined"),
     AskDeclined(**_ON_ASK),
     AskExpired(**_ON_ASK),
 ]  # fmt: skip

@@ -5,8 +5,8 @@ from uuid import UUID
 import msgspec
 
 from services.gifting.domain.ask import Ask, AskWish, refuse_ask, unknown_ask
+from services.gifting.domain.gift import Gift
 from services.gifting.gifts import (
-    BY_GIFTING,
     HOUR_MS,
     Amount,
     GiftTerms,
@@ -16,7 +16,7 @@ from services.gifting.gifts import (
 )
 from services.gifting.ledger import Check
 from services.gifting.requests import Request
-from services.gifting.turn import Needs, Turn
+from services.gifting.turn import BY_GIFTING, Needs, Turn
 from shared.sagas.requests import Asking
 from shared.sagas.writer import Job
 
@@ -89,13 +89,18 @@ class AnswerAsk(RequestGift):
         needs.streams.add(self._ask)
 
     def act(self, turn: Turn) -> UUID:
-        """Give. Raises what stands against the answer, and against the gift."""
+        """Give. Raises what stands against the answer, and against the gift.
+
+        A gift that is refused at once is no answer.
+        """
         ask = turn.found(Ask, self._ask)
         if ask is None:
             raise unknown_ask(self._ask.hex)
         ask.check_answer(self.terms.sender, self.terms.receiver, turn.now)
         gift = super().act(turn)
-        ask.answer(self.terms.sender, gift.hex, turn.meta(self.asking.caller))
+        given = turn.found(Gift, gift)
+        if given is not None and given.state != "refused":
+            ask.answer(self.terms.sender, gift.hex, turn.meta(self.asking.caller))
         return gift
 
 

@@ -15,7 +15,7 @@ from services.gifting.domain.quote import accept_until, price
 from services.gifting.domain.rules import AMOUNT_MAX, Rules
 from services.gifting.ledger import Check, fee_in_check
 from services.gifting.requests import Request
-from services.gifting.turn import Needs, Turn
+from services.gifting.turn import BY_GIFTING, Needs, Turn
 from shared.errors import RefusedError
 from shared.ids import SUBSCRIBER_PATTERN
 from shared.sagas.aggregate import Meta
@@ -23,7 +23,6 @@ from shared.sagas.requests import Asking
 from shared.sagas.writer import Job
 
 HOUR_MS = 3_600_000
-BY_GIFTING = "gifting"
 MESSAGE_MAX = 200
 
 # Not `$` alone, which takes a line break behind it.

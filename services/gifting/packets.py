@@ -15,10 +15,10 @@ from services.gifting.domain.packet_limits import PacketAsked, refuse_claim, ref
 from services.gifting.domain.red_packet import PacketWish, RedPacket, unknown_packet
 from services.gifting.domain.rules import Rules
 from services.gifting.domain.split import SEED_BYTES, Split, commitment_of
-from services.gifting.gifts import BY_GIFTING, HOUR_MS, Amount, Message, SubscriberId
+from services.gifting.gifts import HOUR_MS, Amount, Message, SubscriberId
 from services.gifting.ledger import Check, fee_in_check
 from services.gifting.requests import Request
-from services.gifting.turn import Needs, Turn
+from services.gifting.turn import BY_GIFTING, Needs, Turn
 from shared.ids import digest
 from shared.sagas.requests import Answer, Asking
 from shared.sagas.writer import Job

@@ -20,6 +20,7 @@ from shared.recorder import LogRecorder
 from shared.sagas.aggregate import Meta
 from shared.sagas.turn import SagaNeeds, SagaTurn, ids
 
+BY_GIFTING = "gifting"
 SELECT_CLAIMS = "SELECT id, packet_id FROM claims WHERE id = ANY(%b::uuid[])"
 SELECT_TOKENS = "SELECT token_hash, id FROM red_packets WHERE token_hash = ANY(%s::text[])"
 SELECT_SEEDS = "SELECT id, seed FROM red_packets WHERE id = ANY(%b::uuid[])"
@@ -117,6 +118,17 @@ class Turn(SagaTurn):
             return partial(packet.on, seed=self.seeds[stream])
         gift = self.found(Gift, stream)
         return None if gift is None else gift.on
+
+    def store(self) -> None:
+        """Store what has changed; asks whose gifts have come to nothing are open again."""
+        for gift in self.all_found(Gift):
+            if gift.ask_id is not None and gift.came_to_nothing and gift.pending_events:
+                ask_id = UUID(hex=gift.ask_id)
+                self.fetch(ask_id)
+                ask = self.found(Ask, ask_id)
+                if ask is not None:
+                    ask.reopen(gift.gift_id, gift.code, self.meta(BY_GIFTING))
+        super().store()
 
     def take(self, aggregate: Any, facts: list[Any]) -> None:
         """Take in what a gift, packet or ask has become."""

@@ -328,7 +328,7 @@ class AskMade(Event, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class AskAnswered(Event, frozen=True, omit_defaults=True, kw_only=True):
-    """The friend answers with a gift. Final."""
+    """The friend answers with a gift. Final, unless the gift comes to nothing in time."""
 
     TYPE: ClassVar[str] = "bank.gifting.ask_answered.v1"
 
@@ -336,6 +336,18 @@ class AskAnswered(Event, frozen=True, omit_defaults=True, kw_only=True):
     asker: str
     bytes: int
     gift_id: str
+
+
+class AskReopened(Event, frozen=True, omit_defaults=True, kw_only=True):
+    """The gift that answered it was refused or came back (`code`): it can be answered again."""
+
+    TYPE: ClassVar[str] = "bank.gifting.ask_reopened.v1"
+
+    ask_id: str
+    asker: str
+    bytes: int
+    gift_id: str
+    code: str
 
 
 class AskDeclined(Event, frozen=True, omit_defaults=True, kw_only=True):
@@ -363,7 +375,7 @@ EVENTS: tuple[type[Event], ...] = (
     GiftCancelled, GiftSent, GiftCompleted, GiftRefused, GiftReturned, GiftClawedBack,
     RedPacketRequested, RedPacketOffered, RedPacketOpened, RedPacketRefused, ShareClaimed,
     ShareDelivered, ShareReturned, ShareClawedBack, RedPacketClosed, RedPacketEnded, AskMade,
-    AskAnswered, AskDeclined, AskExpired,
+    AskAnswered, AskReopened, AskDeclined, AskExpired,
 )  # fmt: skip
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.TYPE: event for event in EVENTS}
 SAGA_TYPES = [event.TYPE for event in EVENTS if event.SAGAS]

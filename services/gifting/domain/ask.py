@@ -1,6 +1,8 @@
 """An ask: somebody asks a friend for data, who answers with a gift, says no, or lets it expire.
 
-    made -> answered | declined | expired
+    made -> answered (-> made) | declined | expired
+
+An answer whose gift came to nothing was none: until the deadline the ask is open again.
 
 Gifting's own clock ends it; nothing is held. The deadline decides: from it on no answer counts.
 """
@@ -19,7 +21,7 @@ from services.gifting.domain.checks import (
 from services.gifting.domain.periods import periods_of
 from services.gifting.domain.rules import Rules
 from shared.calendar import Calendar
-from shared.contracts.gifting import AskAnswered, AskDeclined, AskExpired, AskMade
+from shared.contracts.gifting import AskAnswered, AskDeclined, AskExpired, AskMade, AskReopened
 from shared.errors import RefusedError
 from shared.sagas.aggregate import Aggregate, Meta, beginning, fact
 
@@ -86,6 +88,7 @@ class Ask(Aggregate):
 
     Made = beginning(AskMade)
     Answered = fact(AskAnswered)
+    Reopened = fact(AskReopened)
     Declined = fact(AskDeclined)
     Expired = fact(AskExpired)
 
@@ -127,6 +130,15 @@ class Ask(Aggregate):
             return False
         self._check_open(by, meta.now)
         return self._record(AskAnswered(**self._facts(meta), gift_id=gift_id))
+
+    def reopen(self, gift_id: str, code: str, meta: Meta) -> bool:
+        """Take note that a gift was refused or came back; False where it is no answer that counts.
+
+        From the deadline on the ask stays answered: nobody could answer it again.
+        """
+        if self.state != "answered" or self.gift_id != gift_id or meta.now >= self.deadline:
+            return False
+        return self._record(AskReopened(**self._facts(meta), gift_id=gift_id, code=code))
 
     def decline(self, by: str, meta: Meta) -> bool:
         """Say no (by the giver); saying it again does nothing.
@@ -173,6 +185,8 @@ class Ask(Aggregate):
                 self.made_at = data.recorded_at
             case AskAnswered():
                 self.state, self.gift_id = "answered", data.gift_id
+            case AskReopened():
+                self.state, self.gift_id = "made", ""
             case AskDeclined():
                 self.state = "declined"
             case AskExpired():

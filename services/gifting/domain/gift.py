@@ -121,6 +121,11 @@ class Gift(Aggregate):
         return self.state in FINAL
 
     @property
+    def came_to_nothing(self) -> bool:
+        """Say whether the gift has ended without anything that arrived."""
+        return self.state in {"refused", "returned"}
+
+    @property
     def gives_back(self) -> bool:
         """Say whether the gift has ended without anything having left: it counts no more."""
         return self.state == "refused" or (self.state == "returned" and self.code in NEVER_LEFT)

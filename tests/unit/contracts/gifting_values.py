@@ -10,6 +10,7 @@ from shared.contracts.gifting import (
     AskDeclined,
     AskExpired,
     AskMade,
+    AskReopened,
     GiftAccepted,
     GiftCancelled,
     GiftClawedBack,
@@ -100,6 +101,7 @@ FULL: list[Event] = [
     RedPacketEnded(**ALL, **ENDED),
     AskMade(**ALL, **ASKED, deadline=LATER, message="please"),
     AskAnswered(**ALL, **ASKED, gift_id=GIFT),
+    AskReopened(**ALL, **ASKED, gift_id=GIFT, code="declined"),
     AskDeclined(**ALL, **ASKED),
     AskExpired(**ALL, **ASKED),
 ]  # fmt: skip
@@ -129,6 +131,7 @@ MINIMAL: list[Event] = [
     RedPacketEnded(**LEAST, **ENDED),
     AskMade(**LEAST, **ASKED, deadline=LATER),
     AskAnswered(**LEAST, **ASKED, gift_id=GIFT),
+    AskReopened(**LEAST, **ASKED, gift_id=GIFT, code="timed_out"),
     AskDeclined(**LEAST, **ASKED),
     AskExpired(**LEAST, **ASKED),
 ]

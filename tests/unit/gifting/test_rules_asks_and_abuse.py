@@ -211,6 +211,19 @@ def test_an_ask_is_answered_or_declined_once_by_who_was_asked(verb, state):
     assert state_of(stored_and_read(ask)) == state_of(ask)
 
 
+def test_an_answered_ask_is_open_again_once_its_gift_came_to_nothing_in_its_time():
+    ask, gift = Ask.make(ASK, meta()), "d" * 32
+    assert ask.reopen(gift, "declined", meta()) is False
+    ask.answer("ann", gift, meta())
+    assert ask.reopen("e" * 32, "declined", meta()) is False
+    assert ask.reopen(gift, "declined", meta(DEADLINE)) is False
+    assert ask.reopen(gift, "declined", meta(DEADLINE - 1)) is True
+    assert (ask.state, ask.is_final, ask.gift_id) == ("made", False, "")
+    assert ask.reopen(gift, "declined", meta()) is False
+    assert ask.answer("ann", "e" * 32, meta()) is True
+    assert state_of(stored_and_read(ask)) == state_of(ask)
+
+
 def test_an_ask_expires_at_its_deadline_and_not_before():
     ask = Ask.make(ASK, meta())
     assert ask.expire(meta(DEADLINE - 1)) is False
