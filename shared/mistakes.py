@@ -1,18 +1,49 @@
 """What is wrong with a document, in words: msgspec says where, this says what would be allowed."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
+from shared.errors import InvalidError
+
+T = TypeVar("T")
 # How a type with a pattern says in words what that allows: `Meta(pattern=..., extra={SHAPE: ...})`.
 SHAPE = "shape"
 MESSAGE = re.compile(r"(?P<text>.*?)(?: - at (?P<key>`key` in )?`(?P<place>.*)`)?")
 NONE_OF = re.compile(r"Invalid (?:enum )?value (?P<value>.*)")
 NO_MATCH = "Expected `str` matching regex "
 STEP = re.compile(r"\.(?P<field>[^.\[]+)|\[[^\]]*\]")
+
+decoder_of: Callable[[Any], msgspec.json.Decoder[Any]] = lru_cache(msgspec.json.Decoder)
+
+
+def decoded(kind: type[T], body: bytes) -> T:
+    """Decode a body. Raises InvalidError that names the place (`$.commands[3].bytes`)."""
+    try:
+        read: T = decoder_of(kind).decode(body)
+    except msgspec.ValidationError as error:
+        raise mistaken(error, kind) from error
+    except msgspec.DecodeError as error:
+        raise InvalidError(f"the body is no JSON: {error}") from error
+    return read
+
+
+def converted(kind: type[T], document: Any) -> T:
+    """Convert a document that is decoded already. Raises InvalidError that names the place."""
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise mistaken(error, kind) from error
+
+
+def mistaken(error: msgspec.ValidationError, kind: Any) -> InvalidError:
+    """Return the refusal of a document of a type, which names the place."""
+    text, place = explained(error, kind)
+    return InvalidError(f"{text}, at {place}", pointer=place)
 
 
 def explained(error: msgspec.ValidationError, kind: Any) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from services.gifting.application import Gifting
 from services.gifting.bank import Bank
 from services.gifting.documents import detail_for, gift_document, quote_document
 from services.gifting.domain.gift import Gift
+from services.gifting.gifts import ByHand, ByParty, GiftTerms
 from services.gifting.verification import verify_store
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
@@ -66,7 +67,7 @@ def page_of(table: str, asked: dict[str, Any]) -> tuple[list[Any], str | None]:
 def post_quote() -> Response:
     """Tell what a gift would do now: lots, their new end, fee, and what stands against it."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_gift)
+    terms = web.read_body(GiftTerms)
     quote, step_up = gifting().quote(terms)
     return json_response(quote_document(quote, bank().calendar) | {"step_up": step_up})
 
@@ -76,7 +77,7 @@ def post_quote() -> Response:
 def post_gift() -> Response:
     """Give."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_gift)
+    terms = web.read_body(GiftTerms)
     return given(
         *gifting().request_gift(web.asking(terms.sender, terms, "gift"), terms, web.wait_s())
     )
@@ -123,7 +124,7 @@ def get_gift(gift: str) -> Response:
 def post_verb(gift: str, verb: str) -> Response:
     """Accept or decline a gift that waits (its receiver), or cancel it (its sender)."""
     query(web.NoQuery())
-    by = web.read_body(schemas.decode_party)
+    by = web.read_body(ByParty)
     found = web.identity(gift, "a gift's")
     wish = web.asking(by.account, by, verb, gift)
     gift_now, answer = gifting().act_on_gift(wish, found, verb, web.wait_s())
@@ -135,7 +136,7 @@ def post_verb(gift: str, verb: str) -> Response:
 def post_decision(gift: str, verb: str) -> Response:
     """Let a delayed gift go on, or deny it, for a reason that is kept."""
     query(web.NoQuery())
-    by_hand = web.read_body(schemas.decode_by_hand)
+    by_hand = web.read_body(ByHand)
     found = web.identity(gift, "a gift's")
     wish, release = web.asking("", by_hand, verb, gift), verb == "release"
     decided = gifting().decide_delayed(wish, found, by_hand.reason, web.wait_s(), release=release)

@@ -13,7 +13,9 @@ from services.gifting.api import (
     given,
     page_of,
 )
+from services.gifting.asks import AnswerTerms, AskTerms
 from services.gifting.documents import ask_document
+from services.gifting.gifts import ByParty
 from shared.auth import allow
 from shared.http import json_response, query
 from shared.sagas import web
@@ -26,7 +28,7 @@ blueprint = Blueprint("asks", __name__)
 def post_ask() -> Response:
     """Ask a friend for data."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_ask)
+    terms = web.read_body(AskTerms)
     ask, answer = gifting().make_ask(web.asking(terms.asker, terms, "ask"), terms)
     location = url_for("asks.get_ask", ask=ask.ask_id)
     return web.answered(ask_document(ask, bank().calendar), HTTPStatus.CREATED, location, answer)
@@ -55,7 +57,7 @@ def get_ask(ask: str) -> Response:
 def post_answer(ask: str) -> Response:
     """Answer an ask with a gift, as `POST /v1/gifts` does."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_answer)
+    terms = web.read_body(AnswerTerms)
     found = web.identity(ask, "an ask's")
     wish = web.asking(terms.account, terms, "answer", ask)
     return given(*gifting().answer_ask(wish, found, terms, web.wait_s()))
@@ -66,7 +68,7 @@ def post_answer(ask: str) -> Response:
 def post_decline(ask: str) -> Response:
     """Say no to an ask."""
     query(web.NoQuery())
-    by = web.read_body(schemas.decode_party)
+    by = web.read_body(ByParty)
     found = web.identity(ask, "an ask's")
     declined, answer = gifting().decline_ask(web.asking(by.account, by, "decline-ask", ask), found)
     location = url_for("asks.get_ask", ask=ask)

@@ -18,6 +18,7 @@ from services.gifting.requests import Request
 from services.gifting.turn import BY_GIFTING, Needs, Turn
 from shared.errors import RefusedError
 from shared.ids import SUBSCRIBER_PATTERN
+from shared.mistakes import SHAPE
 from shared.sagas.aggregate import Meta
 from shared.sagas.requests import Asking
 from shared.sagas.writer import Job
@@ -26,10 +27,24 @@ HOUR_MS = 3_600_000
 MESSAGE_MAX = 200
 
 # Not `$` alone, which takes a line break behind it.
-SubscriberId = Annotated[str, Limits(pattern=rf"^{SUBSCRIBER_PATTERN.pattern}$(?!\n)")]
+SubscriberId = Annotated[
+    str,
+    Limits(
+        pattern=rf"^{SUBSCRIBER_PATTERN.pattern}$(?!\n)",
+        extra={SHAPE: "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04"},
+    ),
+]
 Amount = Annotated[int, Limits(ge=1, le=AMOUNT_MAX)]
 # PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
-Message = Annotated[str, Limits(min_length=1, max_length=MESSAGE_MAX, pattern=r"^[^\x00]*$")]
+Message = Annotated[
+    str,
+    Limits(
+        min_length=1,
+        max_length=MESSAGE_MAX,
+        pattern=r"^[^\x00]*$",
+        extra={SHAPE: "text without the character NUL"},
+    ),
+]
 
 
 class GiftTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

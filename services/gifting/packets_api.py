@@ -16,6 +16,7 @@ from services.gifting.api import (
 )
 from services.gifting.documents import claim_document, packet_document
 from services.gifting.domain.red_packet import RedPacket
+from services.gifting.packets import ClaimTerms, PacketTerms
 from shared.auth import allow
 from shared.errors import RefusedError
 from shared.http import json_response, query
@@ -31,7 +32,7 @@ PACKET_ID = re.compile(r"[0-9a-f]{32}")
 def post_packet() -> Response:
     """Make a red packet; the answer alone tells the token of its link."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_packet)
+    terms = web.read_body(PacketTerms)
     wish = web.asking(terms.sender, terms, "red-packet")
     packet, answer = gifting().make_packet(wish, terms, web.wait_s())
     if packet.state == "refused":
@@ -72,7 +73,7 @@ def get_packet(token: str) -> Response:
 def post_claim(token: str) -> Response:
     """Take a share: 201 once it has arrived, 202 while it is on its way."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_claim)
+    terms = web.read_body(ClaimTerms)
     wish = web.asking(terms.receiver, terms, "claim", token)
     packet, answer = gifting().claim(wish, token, web.wait_s())
     return taken(packet, terms.receiver, url_for("packets.get_packet", token=token), answer)

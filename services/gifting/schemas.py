@@ -1,11 +1,7 @@
 """What gifting's routes take: query strings by marshmallow, bodies by msgspec."""
 
-import msgspec
 from marshmallow import Schema, fields, validate
 
-from services.gifting.asks import AnswerTerms, AskTerms
-from services.gifting.gifts import ByHand, ByParty, GiftTerms
-from services.gifting.packets import ClaimTerms, PacketTerms
 from shared.ids import SUBSCRIBER_PATTERN
 from shared.sagas import web
 
@@ -46,12 +42,3 @@ class AsksQuery(PageQuery):
 
     role = fields.String(load_default=None, validate=validate.OneOf(("asker", "giver")))
     state = fields.String(load_default=None, validate=validate.OneOf(ASK_STATES))
-
-
-decode_gift = msgspec.json.Decoder(GiftTerms).decode
-decode_packet = msgspec.json.Decoder(PacketTerms).decode
-decode_claim = msgspec.json.Decoder(ClaimTerms).decode
-decode_ask = msgspec.json.Decoder(AskTerms).decode
-decode_answer = msgspec.json.Decoder(AnswerTerms).decode
-decode_party = msgspec.json.Decoder(ByParty).decode
-decode_by_hand = msgspec.json.Decoder(ByHand).decode

@@ -26,7 +26,6 @@ from services.ledger.schemas import (
     UsageQuery,
     WriteQuery,
     instant,
-    read_body,
 )
 from services.ledger.verification import verify_partition
 from shared.auth import allow, only_for
@@ -36,6 +35,7 @@ from shared.front import Small
 from shared.http import body, json_response, no_body, query, stream
 from shared.ids import account_kind
 from shared.log_api import Served
+from shared.mistakes import decoded
 from shared.paging import cursor_of, parts_of
 from shared.positions import format_token
 
@@ -73,7 +73,7 @@ def encoded(answer: Any) -> Response:
 def post_commands() -> Response:
     """Execute up to 1,000 commands, or rehearse them; each has its own outcome."""
     dry_run = query(WriteQuery())["dry_run"]
-    asked = read_body(CommandsBody, body())
+    asked = decoded(CommandsBody, body())
     if dry_run:
         rehearsed = bank().ledger.rehearse(asked.commands, g.caller, meta())
         return encoded({"outcomes": rehearsed, "dry_run": True})
@@ -85,7 +85,7 @@ async def answer_commands(ledger: Ledger, epoch: int, asked: Small) -> bytes:
     """Answer `POST /v1/commands` on the event loop: the same as `post_commands`."""
     if asked.caller not in WRITERS:
         raise only_for(WRITERS)
-    commands = read_body(CommandsBody, asked.body).commands
+    commands = decoded(CommandsBody, asked.body).commands
     meta = Meta(actor=asked.caller, correlation_id=asked.request_id)
     outcomes, positions = await ledger.execute_soon(commands, asked.caller, meta)
     return encode_answer({"outcomes": outcomes, "position": format_token(epoch, positions)})
@@ -96,7 +96,7 @@ async def answer_commands(ledger: Ledger, epoch: int, asked: Small) -> bytes:
 def post_usage() -> Response:
     """Charge up to 5,000 usage records, or rehearse it; each has its own outcome."""
     dry_run = query(WriteQuery())["dry_run"]
-    asked = read_body(UsageBody, body())
+    asked = decoded(UsageBody, body())
     parse = bank().calendar.parse
     usage = [
         Usage(

@@ -8,9 +8,10 @@ from msgspec import Meta
 
 from services.ledger.api import bank
 from services.ledger.checks import GiftCheck, check_gifts
-from services.ledger.schemas import NoQuery, read_body
+from services.ledger.schemas import NoQuery
 from shared.auth import allow
 from shared.http import body, json_response, query
+from shared.mistakes import decoded
 
 CHECKS_MAX = 1_000
 
@@ -28,5 +29,5 @@ class ChecksBody(msgspec.Struct, forbid_unknown_fields=True):
 def post_gift_checks() -> Response:
     """Tell of up to 1,000 gifts what each would take now, and who its people are."""
     query(NoQuery())
-    asked = read_body(ChecksBody, body())
+    asked = decoded(ChecksBody, body())
     return json_response({"checks": check_gifts(bank().ledger, asked.gifts)})

@@ -11,11 +11,12 @@ from msgspec import Meta
 from services.ledger.api import bank, encoded, meta
 from services.ledger.domain.commands import SubscriberId
 from services.ledger.offering import change_members, offers_of, put_offer
-from services.ledger.schemas import NoQuery, read_body
+from services.ledger.schemas import NoQuery
 from shared.auth import allow
 from shared.contracts.offers import Offer
 from shared.errors import InvalidError
 from shared.http import body, json_response, query
+from shared.mistakes import decoded
 from shared.paging import CURSOR_LENGTH_MAX, page_of, parts_of
 
 blueprint = Blueprint("offers", __name__)
@@ -61,7 +62,7 @@ def get_offers() -> Response:
 def put_one(name: str) -> Response:
     """Put a version of an offer into every partition; answers when all have it."""
     query(NoQuery())
-    offer = read_body(Offer, body())
+    offer = decoded(Offer, body())
     if offer.campaign != campaign_named(name):
         raise InvalidError(f"this is the place of {campaign_named(name)}", pointer="$.campaign")
     new = put_offer(bank().ledger, offer, meta())
@@ -73,6 +74,6 @@ def put_one(name: str) -> Response:
 def put_members(name: str) -> Response:
     """List subscribers in an offer and take others off."""
     query(NoQuery())
-    asked = read_body(MembersBody, body())
+    asked = decoded(MembersBody, body())
     change_members(bank().ledger, campaign_named(name), asked.add, asked.remove)
     return json_response({"added": len(asked.add), "removed": len(asked.remove)})

@@ -11,9 +11,10 @@ from services.ledger.api import bank, encoded, meta
 from services.ledger.domain.rules import Rules
 from services.ledger.rehearsal import rehearse
 from services.ledger.rulebooks import put_rules, read_rules, rules_now
-from services.ledger.schemas import NoQuery, read_body
+from services.ledger.schemas import NoQuery
 from shared.auth import allow
 from shared.http import body, json_response, query, stream
+from shared.mistakes import decoded
 
 blueprint = Blueprint("rules", __name__)
 
@@ -65,7 +66,7 @@ def _version(start: int, rules: Rules) -> dict[str, Any]:
 def post_rules() -> Response:
     """Store a new version in every partition; the same again adds nothing."""
     query(NoQuery())
-    asked = read_body(RulesBody, body())
+    asked = decoded(RulesBody, body())
     version, new = put_rules(bank().ledger, read_rules(asked.rules), asked.effective_from, meta())
     return json_response(
         {
@@ -81,7 +82,7 @@ def post_rules() -> Response:
 def check_rules() -> Response:
     """Read rules as a put would, and show them with every default filled in."""
     query(NoQuery())
-    asked = read_body(RulesOnlyBody, body())
+    asked = decoded(RulesOnlyBody, body())
     return encoded({"rules": read_rules(asked.rules)})
 
 
@@ -90,7 +91,7 @@ def check_rules() -> Response:
 def try_rules() -> Response:
     """Replay the last closed month under other rules; answers with progress, line by line."""
     query(NoQuery())
-    asked = read_body(DryRunBody, body())
+    asked = decoded(DryRunBody, body())
     steps = rehearse(bank().ledger, read_rules(asked.rules), every=asked.every)
     # A refusal comes before the first line, with a status of its own.
     first = next(steps)

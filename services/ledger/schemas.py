@@ -1,7 +1,6 @@
 """What the ledger's routes take: query strings by marshmallow, bodies by msgspec."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -14,7 +13,7 @@ from shared.bus.parking import LIST_MAX
 from shared.contracts.envelope import BATCH_EVENTS_MAX
 from shared.errors import InvalidError
 from shared.http import Duration
-from shared.mistakes import SHAPE, explained
+from shared.mistakes import SHAPE
 from shared.paging import CURSOR_LENGTH_MAX
 
 T = TypeVar("T")
@@ -98,21 +97,6 @@ class UsageBody(msgspec.Struct, forbid_unknown_fields=True):
     """Body of `POST /v1/usage`."""
 
     lines: Annotated[list[UsageRecord], Meta(min_length=1, max_length=USAGE_LINES_MAX)]
-
-
-decoder_of: Callable[[Any], msgspec.json.Decoder[Any]] = lru_cache(msgspec.json.Decoder)
-
-
-def read_body(kind: type[T], body: bytes) -> T:
-    """Decode a body. Raises InvalidError that names the place (`$.commands[3].bytes`)."""
-    try:
-        read: T = decoder_of(kind).decode(body)
-    except msgspec.ValidationError as error:
-        text, place = explained(error, kind)
-        raise InvalidError(f"{text}, at {place}", pointer=place) from error
-    except msgspec.DecodeError as error:
-        raise InvalidError(f"the body is no JSON: {error}") from error
-    return read
 
 
 def instant(value: Any, parse: Callable[[str], int]) -> int:

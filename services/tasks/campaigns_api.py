@@ -7,10 +7,12 @@ from flask import Blueprint, Response, url_for
 
 from services.tasks import schemas
 from services.tasks.api import bank, page_of, tasks
-from services.tasks.campaigns import Verb
+from services.tasks.campaigns import FundTerms, NewCampaign, Verb
 from services.tasks.documents import campaign_document
 from services.tasks.domain.campaign import Campaign
+from services.tasks.domain.terms import DraftTerms
 from services.tasks.grants import unpaid
+from services.tasks.partners import ByHand
 from shared.auth import allow
 from shared.errors import RefusedError
 from shared.http import json_response, query
@@ -25,7 +27,7 @@ blueprint = Blueprint("campaigns", __name__)
 def post_campaign() -> Response:
     """Write a campaign down; nothing happens yet."""
     query(web.NoQuery())
-    wish = web.read_body(schemas.decode_campaign)
+    wish = web.read_body(NewCampaign)
     return _shown(tasks().draft(web.asking("", wish, "campaign"), wish), HTTPStatus.CREATED)
 
 
@@ -54,7 +56,7 @@ def get_campaign(campaign: str) -> Response:
 def post_terms(campaign: str) -> Response:
     """Give a campaign new terms: a new version."""
     query(web.NoQuery())
-    draft = web.read_body(schemas.decode_terms)
+    draft = web.read_body(DraftTerms)
     answer = tasks().change(web.asking("", draft, "terms", campaign), campaign, draft)
     return _told(answer)
 
@@ -64,7 +66,7 @@ def post_terms(campaign: str) -> Response:
 def post_funding(campaign: str) -> Response:
     """Put data of the partner into a campaign."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_funding)
+    terms = web.read_body(FundTerms)
     wish = web.asking("", terms, "fund", campaign)
     found, answer = tasks().fund(wish, campaign, terms, web.wait_s())
     funding = found.fundings[wish.subject.hex]
@@ -82,7 +84,7 @@ def post_funding(campaign: str) -> Response:
 def post_verb(campaign: str, verb: str) -> Response:
     """Approve, start, pause or end a campaign, or have whom its rule finds taken again."""
     query(web.NoQuery())
-    by_hand = web.read_body(schemas.decode_by_hand)
+    by_hand = web.read_body(ByHand)
     wish = web.asking("", by_hand, verb, campaign)
     return _told(tasks().act(wish, campaign, cast("Verb", verb), by_hand.reason))
 

@@ -6,10 +6,9 @@ import msgspec
 from marshmallow import Schema, fields, validate
 from msgspec import Meta
 
-from services.tasks.clawbacks import ByHand, ClawBackTerms
 from services.tasks.completions import Hash, Subscriber, TokenText
-from services.tasks.observing import Doing
 from shared.ids import SUBSCRIBER_PATTERN
+from shared.mistakes import SHAPE
 from shared.paging import CURSOR_LENGTH_MAX
 
 PAGE_MAX = 200
@@ -56,12 +55,10 @@ class Visiting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who opened a shared link: a hash of the visitor's device."""
 
     token: TokenText
-    visitor: Annotated[str, Meta(pattern=r"^[0-9a-f]{16,64}\Z")]
-
-
-decode_entering = msgspec.json.Decoder(Entering).decode
-decode_starting = msgspec.json.Decoder(Starting).decode
-decode_visiting = msgspec.json.Decoder(Visiting).decode
-decode_doing = msgspec.json.Decoder(Doing).decode
-decode_by_hand = msgspec.json.Decoder(ByHand).decode
-decode_clawback = msgspec.json.Decoder(ClawBackTerms).decode
+    visitor: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{16,64}\Z",
+            extra={SHAPE: "a hash of 16 to 64 hexadecimal digits in small letters"},
+        ),
+    ]

@@ -10,9 +10,9 @@ import time
 import msgspec
 from flask import Blueprint, Response, request, url_for
 
-from services.tasks import claim_schemas
 from services.tasks.api import bank, tasks
 from services.tasks.claim_rows import ToldBy
+from services.tasks.clawbacks import ClawBackTerms
 from services.tasks.completions import Told, actor_of, encode
 from services.tasks.domain.signature import Key, Signed
 from services.tasks.metrics import CALLS_REFUSED
@@ -89,7 +89,7 @@ def post_clawback(partner: str) -> Response:
     """Take back what is left of what came of a completion: it turned out to be none."""
     query(web.NoQuery())
     call, key = signed_call(partner)
-    terms = web.read_body(claim_schemas.decode_clawback)
+    terms = web.read_body(ClawBackTerms)
     actor = actor_of(partner, key.asp_id)
     asking = Asking(actor, "", call.request_id, ["clawback", terms.request_id, terms.reason])
     by = ToldBy(partner, key.asp_id, terms.request_id)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, url_for
 from services.tasks import supply_schemas
 from services.tasks.api import bank, tasks
 from services.tasks.domain.members import ListVersion
-from services.tasks.lists import told
+from services.tasks.lists import Batch, told
 from shared.auth import allow
 from shared.errors import InvalidError, RefusedError
 from shared.http import json_response, query
@@ -52,7 +52,7 @@ def post_members(name: str) -> Response:
     query(web.NoQuery())
     if not LIST.fullmatch(name):
         raise InvalidError("a list's name has 1 to 64 of a-z, 0-9, _ and -")
-    batch = web.read_body(supply_schemas.decode_batch)
+    batch = web.read_body(Batch)
     job, answer = tasks().supply.change_members(web.asking("", batch, "members", name), name, batch)
     version = answer.subject
     assert isinstance(version, ListVersion)
@@ -72,7 +72,7 @@ def post_members(name: str) -> Response:
 def post_preview() -> Response:
     """Tell how large an audience is; as a partner may know it: in tens, and none below 50."""
     query(web.NoQuery())
-    asked = web.read_body(supply_schemas.decode_asked)
+    asked = web.read_body(supply_schemas.Asked)
     count = tasks().supply.audience_count(asked.audience, for_partner=asked.as_partner)
     return json_response({"everyone": count is None, "count": count})
 

@@ -24,9 +24,12 @@ from services.tasks.domain.tasks.kinds import (
 from services.tasks.running import running_campaign
 from services.tasks.turn import Needs, Turn
 from shared.errors import InvalidError, RefusedError
+from shared.mistakes import SHAPE
 from shared.sagas.requests import Asking, Request
 
-Entry = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+Entry = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", extra={SHAPE: "1 to 64 letters, digits, _ or -"})
+]
 
 
 class Doing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

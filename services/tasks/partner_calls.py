@@ -1,6 +1,6 @@
 """Partners' signed calls: who signed, may it call now, and what it tells."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ from services.tasks.domain.tasks.completion import Token
 from services.tasks.tokens import Tokens
 from shared.calendar import Calendar
 from shared.errors import InvalidError, RefusedError
+from shared.mistakes import converted, decoded
 
 
 class Partner(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,18 +59,11 @@ def read_completions(call: Signed) -> tuple[list[tuple[str, Completion]], bool]:
 
     Raises InvalidError that names the place.
     """
-    try:
-        told = msgspec.json.decode(call.body)
-        if isinstance(told, dict) and "completions" in told:
-            items = msgspec.convert(told, Completions).completions
-            return [(item.request_id, item) for item in _distinct(items)], True
-        return [(call.request_id, msgspec.convert(told, Completion))], False
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at ")
-        place = place.strip("`") or "$"
-        raise InvalidError(f"{text}, at {place}", pointer=place) from error
-    except msgspec.DecodeError as error:
-        raise InvalidError(f"the body is no JSON: {error}") from error
+    told = decoded(dict[str, Any], call.body)
+    if "completions" in told:
+        batch = converted(Completions, told)
+        return [(item.request_id, item) for item in _distinct(batch.completions)], True
+    return [(call.request_id, converted(Completion, told))], False
 
 
 def _distinct(items: list[BatchItem]) -> list[BatchItem]:

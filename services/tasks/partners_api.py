@@ -10,6 +10,15 @@ from services.tasks import partners, schemas
 from services.tasks.api import bank, page_of, tasks
 from services.tasks.documents import key_document, partner_document
 from services.tasks.domain.partner import Partner
+from services.tasks.partners import (
+    ByHand,
+    ContractTerms,
+    NewApp,
+    PriceList,
+    Purchase,
+    Registration,
+    Rotation,
+)
 from shared.auth import allow
 from shared.http import json_response, query
 from shared.sagas import web
@@ -23,7 +32,7 @@ blueprint = Blueprint("partners", __name__)
 def post_partner() -> Response:
     """Register a partner."""
     query(web.NoQuery())
-    terms = web.read_body(schemas.decode_registration)
+    terms = web.read_body(Registration)
     return _shown(tasks().register(web.asking("", terms, "partner"), terms), HTTPStatus.CREATED)
 
 
@@ -50,7 +59,7 @@ def get_partner(partner: str) -> Response:
 def post_state(partner: str, verb: str) -> Response:
     """Refuse a partner's calls and pause its campaigns, or take its calls again."""
     query(web.NoQuery())
-    by_hand = web.read_body(schemas.decode_by_hand)
+    by_hand = web.read_body(ByHand)
     wish = web.asking("", by_hand, verb, partner)
     job = partners.Suspend(wish, partner, by_hand.reason, resume=verb == "resume")
     return _shown(tasks().suspend(job), HTTPStatus.OK)
@@ -60,35 +69,35 @@ def post_state(partner: str, verb: str) -> Response:
 @allow("operator")
 def post_app(partner: str) -> Response:
     """Add an app."""
-    return _do(partner, "app", schemas.decode_app, partners.AddApp)
+    return _do(partner, "app", NewApp, partners.AddApp)
 
 
 @blueprint.post("/v1/partners/<partner>/contracts")
 @allow("operator")
 def post_contract(partner: str) -> Response:
     """Add a version of the contract."""
-    return _do(partner, "contract", schemas.decode_contract, partners.SignContract)
+    return _do(partner, "contract", ContractTerms, partners.SignContract)
 
 
 @blueprint.post("/v1/partners/<partner>/prices")
 @allow("operator")
 def post_prices(partner: str) -> Response:
     """Add a version of the prices, from a day on."""
-    return _do(partner, "prices", schemas.decode_prices, partners.SetPrices)
+    return _do(partner, "prices", PriceList, partners.SetPrices)
 
 
 @blueprint.post("/v1/partners/<partner>/purchases")
 @allow("operator")
 def post_purchase(partner: str) -> Response:
     """Buy data, paid for outside; the ledger creates it."""
-    return _do(partner, "purchase", schemas.decode_purchase, partners.BuyData)
+    return _do(partner, "purchase", Purchase, partners.BuyData)
 
 
 @blueprint.post("/v1/partners/<partner>/apps/<asp_id>/keys")
 @allow("operator")
 def post_key(partner: str, asp_id: str) -> Response:
     """Give an app a new key; its secret is shown in this answer alone."""
-    wish = web.asking("", web.read_body(schemas.decode_by_hand), "key", partner, asp_id)
+    wish = web.asking("", web.read_body(ByHand), "key", partner, asp_id)
     return _key(wish, partner, asp_id)
 
 
@@ -96,7 +105,7 @@ def post_key(partner: str, asp_id: str) -> Response:
 @allow("operator")
 def post_rotation(partner: str, asp_id: str) -> Response:
     """Give an app a new key, and let its other keys end after an overlap."""
-    terms = web.read_body(schemas.decode_rotation)
+    terms = web.read_body(Rotation)
     wish = web.asking("", terms, "rotate", partner, asp_id)
     return _key(wish, partner, asp_id, terms.overlap_hours)
 
@@ -112,11 +121,11 @@ def _key(wish: Asking, partner: str, asp_id: str, overlap_hours: int | None = No
 
 
 def _do(
-    partner: str, what: str, decode: Callable[[bytes], Any],
+    partner: str, what: str, body: type[Any],
     kind: Callable[[Asking, str, Any], partners.OnPartner],
 ) -> Response:  # fmt: skip
     query(web.NoQuery())
-    terms = web.read_body(decode)
+    terms = web.read_body(body)
     job = kind(web.asking("", terms, what, partner), partner, terms)
     return _shown(tasks().change_partner(job), HTTPStatus.CREATED)
 

@@ -7,11 +7,14 @@ from flask import Blueprint, Response, url_for
 
 from services.tasks import supply_schemas
 from services.tasks.api import CALLERS, bank, tasks
-from services.tasks.domain.catalogue import Pack
+from services.tasks.codes import CodesTerms, RedeemTerms
+from services.tasks.domain.catalogue import Pack, PackTerms
 from services.tasks.domain.issue import Issue
 from services.tasks.domain.order import Order
 from services.tasks.domain.pool import Pool
 from services.tasks.lists import told
+from services.tasks.packs import IssueTerms, OrderTerms
+from services.tasks.pools import DrawTerms, HandDownTerms
 from services.tasks.supply import Supply
 from services.tasks.supply_documents import (
     issue_document,
@@ -38,7 +41,7 @@ def supply() -> Supply:
 def post_pack() -> Response:
     """Put a version of a pack into the catalogue."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_pack)
+    terms = web.read_body(PackTerms)
     answer = supply().publish(web.asking("", terms, "pack"), terms)
     pack = answer.subject
     assert isinstance(pack, Pack)
@@ -72,7 +75,7 @@ def get_pack(pack: str) -> Response:
 def post_order() -> Response:
     """Order packs, a pool, or a pool's top-up."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_order)
+    terms = web.read_body(OrderTerms)
     wish = web.asking(f"partner:{terms.partner}", terms, "order")
     return _ordered(supply().order(wish, terms), HTTPStatus.CREATED)
 
@@ -103,7 +106,7 @@ def get_order(order: str) -> Response:
 def post_order_verb(order: str, verb: str) -> Response:
     """Take note of an order's payment, or give an unpaid one up."""
     query(web.NoQuery())
-    web.read_body(supply_schemas.decode_nothing)
+    web.read_body(supply_schemas.Nothing)
     wish, stream = web.asking("", [], verb, order), _order_id(order)
     answer = supply().pay(wish, stream) if verb == "pay" else supply().cancel(wish, stream)
     return _ordered(answer, HTTPStatus.OK)
@@ -114,7 +117,7 @@ def post_order_verb(order: str, verb: str) -> Response:
 def post_issues(order: str) -> Response:
     """Issue packs to subscribers, a pack each; rows that get none are told with their reasons."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_issues)
+    terms = web.read_body(IssueTerms)
     wish = web.asking("", terms, "issues", order)
     issued, rejected, answer = supply().issue(wish, _order_id(order), terms.subscribers)
     document = {
@@ -139,7 +142,7 @@ def get_issue(issue: str) -> Response:
 def post_codes(order: str) -> Response:
     """Put packs of an order into codes, which only this answer shows."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_codes)
+    terms = web.read_body(CodesTerms)
     wish = web.asking("", terms, "codes", order)
     made, batch, answer = supply().make_codes(wish, _order_id(order), terms)
     document = {"order_id": order, "batch": batch, "count": terms.count, "codes": made}
@@ -152,7 +155,7 @@ def post_codes(order: str) -> Response:
 def post_redeem() -> Response:
     """Use a code for a subscriber."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_redeem)
+    terms = web.read_body(RedeemTerms)
     return _issued(supply().redeem(web.asking(terms.subscriber, terms, "redeem"), terms))
 
 
@@ -169,7 +172,7 @@ def get_pool(pool: str) -> Response:
 def post_draw(pool: str) -> Response:
     """Draw bytes from a pool for a subscriber."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_draw)
+    terms = web.read_body(DrawTerms)
     wish = web.asking(terms.subscriber, terms, "draw", pool)
     return _issued(supply().draw(wish, _pool_id(pool), terms))
 
@@ -179,7 +182,7 @@ def post_draw(pool: str) -> Response:
 def post_hand_down(pool: str) -> Response:
     """Make a part of a pool a pool of its own."""
     query(web.NoQuery())
-    terms = web.read_body(supply_schemas.decode_hand_down)
+    terms = web.read_body(HandDownTerms)
     answer = supply().hand_down(web.asking("", terms, "hand-down", pool), _pool_id(pool), terms)
     child = answer.subject
     assert isinstance(child, Pool)

@@ -3,12 +3,7 @@
 import msgspec
 from marshmallow import Schema, fields, validate
 
-from services.tasks.codes import CodesTerms, RedeemTerms
-from services.tasks.domain.catalogue import PackTerms
 from services.tasks.domain.terms import NAME
-from services.tasks.lists import Batch
-from services.tasks.packs import IssueTerms, OrderTerms
-from services.tasks.pools import DrawTerms, HandDownTerms
 from shared.contracts.audiences import Audience
 from shared.sagas import web
 
@@ -40,15 +35,3 @@ class MembersQuery(Schema):
 
     after = fields.String(load_default="", validate=validate.Length(max=SUBSCRIBER_LENGTH_MAX))
     limit = fields.Integer(load_default=1_000, validate=validate.Range(min=1, max=PAGE_MAX))
-
-
-decode_pack = msgspec.json.Decoder(PackTerms).decode
-decode_order = msgspec.json.Decoder(OrderTerms).decode
-decode_nothing = msgspec.json.Decoder(Nothing).decode
-decode_issues = msgspec.json.Decoder(IssueTerms).decode
-decode_codes = msgspec.json.Decoder(CodesTerms).decode
-decode_redeem = msgspec.json.Decoder(RedeemTerms).decode
-decode_draw = msgspec.json.Decoder(DrawTerms).decode
-decode_hand_down = msgspec.json.Decoder(HandDownTerms).decode
-decode_batch = msgspec.json.Decoder(Batch).decode
-decode_asked = msgspec.json.Decoder(Asked).decode

@@ -7,8 +7,10 @@ from flask import Blueprint, Response, url_for
 from services.tasks import claim_schemas
 from services.tasks.api import CALLERS, bank, tasks
 from services.tasks.claim_documents import claim_document, token_document
+from services.tasks.clawbacks import ByHand
 from services.tasks.domain.claim import Claim
 from services.tasks.domain.tasks.completion import Token
+from services.tasks.observing import Doing
 from services.tasks.tokens import Issue
 from shared.auth import allow
 from shared.errors import InvalidError
@@ -33,7 +35,7 @@ def given_out(text: str, token: Token, repeated: bool) -> Response:  # noqa: FBT
 def post_entrance(campaign: str) -> Response:
     """Give a subscriber the token of our entrance to a campaign: what it then does is ascribed."""
     query(web.NoQuery())
-    entering = web.read_body(claim_schemas.decode_entering)
+    entering = web.read_body(claim_schemas.Entering)
     issue = Issue(
         use="entrance", campaign=campaign, subscriber=entering.subscriber, key=_key(),
         invited_by=entering.invited_by, device=entering.device, address=entering.address,
@@ -46,7 +48,7 @@ def post_entrance(campaign: str) -> Response:
 def post_start(campaign: str, task: str) -> Response:
     """Start an ad, or make the link that a subscriber shares today."""
     query(web.NoQuery())
-    starting = web.read_body(claim_schemas.decode_starting)
+    starting = web.read_body(claim_schemas.Starting)
     issue = Issue(
         use="ad", campaign=campaign, task=task, subscriber=starting.subscriber, key=_key(),
         device=starting.device,
@@ -63,7 +65,7 @@ def _key() -> tuple[str, ...]:
 def post_visit(campaign: str, task: str) -> Response:
     """Count a visitor of a shared link, each once."""
     query(web.NoQuery())
-    visiting = web.read_body(claim_schemas.decode_visiting)
+    visiting = web.read_body(claim_schemas.Visiting)
     token, visitors = tasks().claims.visit(visiting.token, visiting.visitor)
     if (token.campaign, token.task) != (campaign, task):
         raise InvalidError("the link is another task's")
@@ -75,7 +77,7 @@ def post_visit(campaign: str, task: str) -> Response:
 def post_done(campaign: str, task: str) -> Response:
     """Do a task that the bank sees: sign in, redeem an ad, answer a quiz, draw, refer a friend."""
     query(web.NoQuery())
-    doing = web.read_body(claim_schemas.decode_doing)
+    doing = web.read_body(Doing)
     wish = web.asking(doing.subscriber, doing, "task", campaign, task)
     return shown(tasks().claims.do(wish, campaign, task, doing))
 
@@ -128,7 +130,7 @@ def get_claim(claim: str) -> Response:
 def post_claw_back(claim: str) -> Response:
     """Take back what is left of a paid reward, for a reason that is kept."""
     query(web.NoQuery())
-    by_hand = web.read_body(claim_schemas.decode_by_hand)
+    by_hand = web.read_body(ByHand)
     found = web.identity(claim, "a claim's")
     wish = web.asking("", by_hand, "claw-back", claim)
     return shown(tasks().claims.claw_back(wish, found, by_hand.reason))

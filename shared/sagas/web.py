@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-import msgspec
 from flask import Blueprint, Response, g, request
 from marshmallow import Schema, fields, validate
 
@@ -15,6 +14,7 @@ from shared.calendar import Calendar
 from shared.clock import BankClock
 from shared.errors import InvalidError
 from shared.http import body, json_response, no_body, query, stream
+from shared.mistakes import decoded
 from shared.paging import CURSOR_LENGTH_MAX, page_of, parts_of
 from shared.sagas.inbox import LedgerConsumer
 from shared.sagas.requests import Answer, Asking
@@ -79,16 +79,9 @@ class ParkedQuery(Schema):
     limit = fields.Integer(load_default=LIST_MAX, validate=validate.Range(min=1, max=LIST_MAX))
 
 
-def read_body(decode: Callable[[bytes], T]) -> T:
+def read_body(kind: type[T]) -> T:
     """Decode the request's body. Raises InvalidError that names the place (`$.bytes`)."""
-    try:
-        return decode(body())
-    except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at ")
-        place = place.strip("`") or "$"
-        raise InvalidError(f"{text}, at {place}", pointer=place) from error
-    except msgspec.DecodeError as error:
-        raise InvalidError(f"the body is no JSON: {error}") from error
+    return decoded(kind, body())
 
 
 def idempotency_key() -> str:

@@ -9,9 +9,9 @@ import pytest
 
 from services.ledger.domain.commands import PUBLIC
 from services.ledger.offers_api import MembersBody
-from services.ledger.schemas import CommandsBody, UsageBody, read_body
+from services.ledger.schemas import CommandsBody, UsageBody
 from shared.errors import InvalidError
-from shared.mistakes import SHAPE
+from shared.mistakes import SHAPE, decoded
 
 GIVE = {
     "type": "adjust", "key": "k", "account": "ann", "direction": "give", "bytes": 1, "reason": "r",
@@ -21,7 +21,7 @@ WATCH = {"type": "set_thresholds", "key": "k", "account": "ann"}
 
 def refusal(kind: type, document: Any) -> InvalidError:
     with pytest.raises(InvalidError) as refused:
-        read_body(kind, json.dumps(document).encode())
+        decoded(kind, json.dumps(document).encode())
     return refused.value
 
 

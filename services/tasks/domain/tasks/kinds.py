@@ -12,8 +12,15 @@ from msgspec.structs import replace
 
 from services.tasks.domain.tasks.rewards import MIB, Part, Range, Reward
 from shared.contracts.offers import Amount
+from shared.mistakes import SHAPE
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
+        extra={SHAPE: "1 to 64 small letters, digits, _ or -, such as sign-in"},
+    ),
+]
 Title = Annotated[str, Meta(max_length=200)]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
