@@ -52,6 +52,6 @@ class FrontWorker(UvicornWorker):  # type: ignore[misc]
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop", "http": FrontProtocol, "ws": "none", "lifespan": "off",
-        "access_log": False, "server_header": False, "date_header": False,
+        "access_log": False, "proxy_headers": False, "server_header": False, "date_header": False,
         "timeout_graceful_shutdown": 3,
     }  # fmt: skip

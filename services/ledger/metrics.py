@@ -66,8 +66,9 @@ observe_refused_closes({})
 
 def observe_batch(log: str, items: list[Item], seconds: float) -> None:
     """Count a batch that is stored; every item has its outcome."""
-    BATCH_ITEMS.labels(log).observe(len(items))
-    BATCH_SECONDS.labels(log).observe(seconds)
+    size, duration = _of_batches(log)
+    size.observe(len(items))
+    duration.observe(seconds)
     tally = Tally(
         (type(item.what), item.outcome.status, item.outcome.repeated, item.outcome.code)
         for item in items
@@ -75,9 +76,20 @@ def observe_batch(log: str, items: list[Item], seconds: float) -> None:
     )
     for (kind, status, repeated, code), count in tally.items():
         outcome = "repeated" if repeated and status == "done" else status
-        COMMANDS.labels(type_name(kind), outcome).inc(count)
+        _of_commands(kind, outcome).inc(count)
         if code is not None:
             REFUSALS.labels(code).inc(count)
+
+
+@lru_cache
+def _of_batches(log: str) -> tuple[Histogram, Histogram]:
+    """Return a log's own metrics; to look them up costs more than to count."""
+    return BATCH_ITEMS.labels(log), BATCH_SECONDS.labels(log)
+
+
+@lru_cache
+def _of_commands(kind: type, outcome: str) -> Counter:
+    return COMMANDS.labels(type_name(kind), outcome)
 
 
 @lru_cache

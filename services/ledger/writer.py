@@ -6,6 +6,7 @@ import queue
 from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Thread
+from time import monotonic, sleep
 
 from services.ledger.items import Item
 from services.ledger.partition import Partition
@@ -16,6 +17,7 @@ from shared.errors import UnavailableError
 ITEMS_PER_BATCH_MAX = 2_000
 QUEUE_MAX = 256
 PUT_TIMEOUT_S = 5
+LOOK_AGAIN_S = 0.005
 
 
 class Submission:
@@ -39,7 +41,8 @@ class Writer:
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
-        self._queue: queue.Queue[Submission | None] = queue.Queue(QUEUE_MAX)
+        # Half the cost of a Queue for who submits; how much may wait is looked after in `_put`.
+        self._queue: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._run, name=f"writer-{partition.name}", daemon=True)
         self._thread.start()
 
@@ -59,10 +62,12 @@ class Writer:
         return future
 
     def _put(self, submission: Submission, *, wait: bool) -> None:
-        try:
-            self._queue.put(submission, block=wait, timeout=PUT_TIMEOUT_S)
-        except queue.Full:
-            raise UnavailableError("too many requests wait for this partition, try again") from None
+        until = monotonic() + PUT_TIMEOUT_S if wait else 0.0
+        while self._queue.qsize() >= QUEUE_MAX:
+            if monotonic() >= until:
+                raise UnavailableError("too many requests wait for this partition, try again")
+            sleep(LOOK_AGAIN_S)
+        self._queue.put(submission)
 
     def stop(self) -> None:
         """Finish what is queued and end the thread."""
