@@ -11,12 +11,18 @@ from msgspec import inspect
 from shared.errors import InvalidError
 
 T = TypeVar("T")
-# How a type with a pattern says in words what that allows: `Meta(pattern=..., extra={SHAPE: ...})`.
+# How a type with a pattern says in words what that allows: see `shaped`.
 SHAPE = "shape"
 MESSAGE = re.compile(r"(?P<text>.*?)(?: - at (?P<key>`key` in )?`(?P<place>.*)`)?")
 NONE_OF = re.compile(r"Invalid (?:enum )?value (?P<value>.*)")
 NO_MATCH = "Expected `str` matching regex "
 STEP = re.compile(r"\.(?P<field>[^.\[]+)|\[[^\]]*\]")
+
+
+def shaped(pattern: str, words: str, **limits: Any) -> msgspec.Meta:
+    """Describe a text by a pattern, and by what that allows in words; `limits` are Meta's."""
+    return msgspec.Meta(pattern=pattern, extra={SHAPE: words}, **limits)
+
 
 decoder_of: Callable[[Any], msgspec.json.Decoder[Any]] = lru_cache(msgspec.json.Decoder)
 

@@ -18,7 +18,7 @@ from services.gifting.requests import Request
 from services.gifting.turn import BY_GIFTING, Needs, Turn
 from shared.errors import RefusedError
 from shared.ids import SUBSCRIBER_PATTERN
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 from shared.sagas.aggregate import Meta
 from shared.sagas.requests import Asking
 from shared.sagas.writer import Job
@@ -29,21 +29,16 @@ MESSAGE_MAX = 200
 # Not `$` alone, which takes a line break behind it.
 SubscriberId = Annotated[
     str,
-    Limits(
-        pattern=rf"^{SUBSCRIBER_PATTERN.pattern}$(?!\n)",
-        extra={SHAPE: "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04"},
+    shaped(
+        rf"^{SUBSCRIBER_PATTERN.pattern}$(?!\n)",
+        "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04",
     ),
 ]
 Amount = Annotated[int, Limits(ge=1, le=AMOUNT_MAX)]
 # PostgreSQL's text and jsonb take no NUL: an event with one could not even be parked.
 Message = Annotated[
     str,
-    Limits(
-        min_length=1,
-        max_length=MESSAGE_MAX,
-        pattern=r"^[^\x00]*$",
-        extra={SHAPE: "text without the character NUL"},
-    ),
+    shaped(r"^[^\x00]*$", "text without the character NUL", min_length=1, max_length=MESSAGE_MAX),
 ]
 
 

@@ -13,7 +13,7 @@ from shared.bus.parking import LIST_MAX
 from shared.contracts.envelope import BATCH_EVENTS_MAX
 from shared.errors import InvalidError
 from shared.http import Duration
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 from shared.paging import CURSOR_LENGTH_MAX
 
 T = TypeVar("T")
@@ -77,17 +77,12 @@ class UsageRecord(msgspec.Struct, forbid_unknown_fields=True):
     `host` serves to find the rating group where none is given; it is stored nowhere.
     """
 
-    usage_id: Annotated[
-        str, Meta(min_length=1, max_length=128, pattern=ONE_LINE, extra={SHAPE: LINE_WORDS})
-    ]
+    usage_id: Annotated[str, shaped(ONE_LINE, LINE_WORDS, min_length=1, max_length=128)]
     account: SubscriberId
     bytes: Bytes
     occurred_at: Annotated[int, Meta(ge=0, le=2**53 - 1)] | Annotated[str, Meta(max_length=40)]
     rating_group: (
-        Annotated[
-            str, Meta(min_length=1, max_length=64, pattern=ONE_LINE, extra={SHAPE: LINE_WORDS})
-        ]
-        | None
+        Annotated[str, shaped(ONE_LINE, LINE_WORDS, min_length=1, max_length=64)] | None
     ) = None
     host: Annotated[str, Meta(max_length=255)] | None = None
     roaming: bool = False

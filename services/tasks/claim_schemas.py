@@ -1,14 +1,10 @@
 """What the routes of tasks and claims take: query strings by marshmallow, bodies by msgspec."""
 
-from typing import Annotated
-
 import msgspec
 from marshmallow import Schema, fields, validate
-from msgspec import Meta
 
 from services.tasks.completions import Hash, Subscriber, TokenText
 from shared.ids import SUBSCRIBER_PATTERN
-from shared.mistakes import SHAPE
 from shared.paging import CURSOR_LENGTH_MAX
 
 PAGE_MAX = 200
@@ -55,10 +51,4 @@ class Visiting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who opened a shared link: a hash of the visitor's device."""
 
     token: TokenText
-    visitor: Annotated[
-        str,
-        Meta(
-            pattern=r"^[0-9a-f]{16,64}\Z",
-            extra={SHAPE: "a hash of 16 to 64 hexadecimal digits in small letters"},
-        ),
-    ]
+    visitor: Hash

@@ -30,47 +30,33 @@ from services.tasks.running import running_campaign
 from services.tasks.turn import Needs, Turn
 from shared.errors import RefusedError
 from shared.ids import digest
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 from shared.sagas.writer import Job
 
 BATCH_MAX = 500
 RequestId = Annotated[
     str,
-    Meta(
+    shaped(
+        r"^[\x21-\x2d\x2f-\x7e]+\Z",
+        "visible ASCII characters without a dot, such as ride-4711",
         min_length=1,
         max_length=REQUEST_ID_MAX,
-        pattern=r"^[\x21-\x2d\x2f-\x7e]+\Z",
-        extra={SHAPE: "visible ASCII characters without a dot, such as ride-4711"},
     ),
 ]
 Subscriber = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_-]{1,64}\Z",
-        extra={SHAPE: "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04"},
-    ),
+    shaped(r"^[A-Za-z0-9_-]{1,64}\Z", "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04"),
 ]
 Name = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9._-]{1,64}\Z",
-        extra={SHAPE: "1 to 64 letters, digits, . _ or -, such as first-ride"},
-    ),
+    str, shaped(r"^[A-Za-z0-9._-]{1,64}\Z", "1 to 64 letters, digits, . _ or -, such as first-ride")
 ]
 # A hash that the caller made: of a device, of an address's network.
 Hash = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9a-f]{16,64}\Z",
-        extra={SHAPE: "a hash of 16 to 64 hexadecimal digits in small letters"},
-    ),
+    str, shaped(r"^[0-9a-f]{16,64}\Z", "a hash of 16 to 64 hexadecimal digits in small letters")
 ]
 TokenText = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_-]{16,64}\Z",
-        extra={SHAPE: "16 to 64 letters, digits, _ or -, as the entrance gave it"},
-    ),
+    shaped(r"^[A-Za-z0-9_-]{16,64}\Z", "16 to 64 letters, digits, _ or -, as the entrance gave it"),
 ]
 encode = msgspec.json.Encoder().encode
 

@@ -24,12 +24,10 @@ from services.tasks.domain.tasks.kinds import (
 from services.tasks.running import running_campaign
 from services.tasks.turn import Needs, Turn
 from shared.errors import InvalidError, RefusedError
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 from shared.sagas.requests import Asking, Request
 
-Entry = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", extra={SHAPE: "1 to 64 letters, digits, _ or -"})
-]
+Entry = Annotated[str, shaped(r"^[A-Za-z0-9_-]{1,64}\Z", "1 to 64 letters, digits, _ or -")]
 
 
 class Doing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,16 +14,12 @@ from services.tasks.domain.partner import Partner, partner_stream, unknown_partn
 from services.tasks.domain.pool import Pool, pool_of_order, unknown_pool
 from services.tasks.turn import Needs, Turn
 from shared.ids import digest
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 from shared.sagas.requests import Asking, Request
 
 ISSUES_MAX = 5_000
 Hex = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9a-f]{32}\Z",
-        extra={SHAPE: "32 hexadecimal digits in small letters, as an answer named it"},
-    ),
+    str, shaped(r"^[0-9a-f]{32}\Z", "32 hexadecimal digits in small letters, as an answer named it")
 ]
 Rows = Annotated[
     list[Annotated[str, Meta(max_length=200)]], Meta(min_length=1, max_length=ISSUES_MAX)

@@ -5,24 +5,18 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 
 Bytes = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 ListName = Annotated[
     str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
-        extra={SHAPE: "1 to 64 small letters, digits, _ or -, such as vip"},
-    ),
+    shaped(r"^[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 small letters, digits, _ or -, such as vip"),
 ]
 PlanName = Annotated[str, Meta(min_length=1, max_length=64)]
 # A month of the bank: the running one, the one before it, or one by its name.
 Month = Annotated[
     str,
-    Meta(
-        pattern=r"^(this|last|[0-9]{4}-(0[1-9]|1[0-2]))\Z",
-        extra={SHAPE: "this, last, or a month such as 2015-08"},
-    ),
+    shaped(r"^(this|last|[0-9]{4}-(0[1-9]|1[0-2]))\Z", "this, last, or a month such as 2015-08"),
 ]
 # A partner never sees an audience that is smaller: it would point at persons.
 AUDIENCE_MIN = 50

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from services.ledger.domain.rules import Bytes, GivenThresholds
 from shared.contracts.ledger import DataReceived, DataTransferred, LotTerms, UsageLine
 from shared.contracts.offers import RewardTerms
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 
 # A plain `$` also matches before a line break at the end.
 END = r"$(?!\n)"
@@ -21,85 +21,75 @@ DIGITS_WORDS = "32 hexadecimal digits such as 0123456789abcdef0123456789abcdef"
 
 Key = Annotated[
     str,
-    Meta(
+    shaped(
+        ONE_LINE,
+        LINE_WORDS,
         min_length=1,
         max_length=128,
-        pattern=ONE_LINE,
         description="the caller's key: a repeat does nothing twice",
-        extra={SHAPE: LINE_WORDS},
     ),
 ]
 SubscriberId = Annotated[
     str,
-    Meta(
-        pattern=rf"^[A-Za-z0-9_-]{{1,64}}{END}",
+    shaped(
+        rf"^[A-Za-z0-9_-]{{1,64}}{END}",
+        "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04",
         description="a subscriber",
-        extra={SHAPE: "1 to 64 letters, digits, _ or -, such as a50e2f674b137b04"},
     ),
 ]
 PartnerId = Annotated[
     str,
-    Meta(
-        pattern=rf"^partner:[A-Za-z0-9._-]{{1,64}}{END}",
+    shaped(
+        rf"^partner:[A-Za-z0-9._-]{{1,64}}{END}",
+        f"partner:NAME such as partner:didi, {NAME_WORDS}",
         description="a partner, partner:NAME",
-        extra={SHAPE: f"partner:NAME such as partner:didi, {NAME_WORDS}"},
     ),
 ]
 CampaignId = Annotated[
     str,
-    Meta(
-        pattern=rf"^campaign:[A-Za-z0-9._-]{{1,64}}{END}",
+    shaped(
+        rf"^campaign:[A-Za-z0-9._-]{{1,64}}{END}",
+        f"campaign:NAME such as campaign:didi-august, {NAME_WORDS}",
         description="a campaign, campaign:NAME",
-        extra={SHAPE: f"campaign:NAME such as campaign:didi-august, {NAME_WORDS}"},
     ),
 ]
 AccountId = Annotated[
     str,
-    Meta(
-        pattern=rf"^((partner|campaign):[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9_-]{{1,64}}){END}",
+    shaped(
+        rf"^((partner|campaign):[A-Za-z0-9._-]{{1,64}}|[A-Za-z0-9_-]{{1,64}}){END}",
+        "1 to 64 letters, digits, _ or - for a subscriber such as a50e2f674b137b04,"
+        " partner:NAME or campaign:NAME",
         description="a subscriber, or partner:NAME, or campaign:NAME",
-        extra={
-            SHAPE: "1 to 64 letters, digits, _ or - for a subscriber such as a50e2f674b137b04,"
-            " partner:NAME or campaign:NAME"
-        },
     ),
 ]
 Month = Annotated[
     str,
-    Meta(
-        pattern=rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}",
+    shaped(
+        rf"^[0-9]{{4}}-(0[1-9]|1[0-2]){END}",
+        "a month such as 2015-08",
         description="a calendar month, YYYY-MM",
-        extra={SHAPE: "a month such as 2015-08"},
     ),
 ]
 Time = Annotated[str, Meta(max_length=40, description="ISO 8601; without a zone it is the bank's")]
 HoldId = Annotated[
     str,
-    Meta(
-        pattern=rf"^[0-9a-f]{{32}}{END}",
+    shaped(
+        rf"^[0-9a-f]{{32}}{END}",
+        DIGITS_WORDS,
         description="the `hold_id` that the hold's result names",
-        extra={SHAPE: DIGITS_WORDS},
     ),
 ]
 TransferId = Annotated[
     str,
-    Meta(
-        pattern=rf"^[0-9a-f]{{32}}{END}",
+    shaped(
+        rf"^[0-9a-f]{{32}}{END}",
+        DIGITS_WORDS,
         description="the `transfer_id` that its result names",
-        extra={SHAPE: DIGITS_WORDS},
     ),
 ]
-Purpose = Annotated[
-    str, Meta(pattern=rf"^(gift|red_packet){END}", extra={SHAPE: "gift or red_packet"})
-]
+Purpose = Annotated[str, shaped(rf"^(gift|red_packet){END}", "gift or red_packet")]
 Reason = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=500,
-        pattern=NO_NUL,
-        extra={SHAPE: "text without the character NUL"},
-    ),
+    str, shaped(NO_NUL, "text without the character NUL", min_length=1, max_length=500)
 ]
 
 

@@ -20,24 +20,19 @@ from shared.contracts.offers import Amount, Hours, RewardTerms
 from shared.contracts.tasks import PackPublished
 from shared.errors import InvalidError, RefusedError
 from shared.ids import digest
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 from shared.sagas.aggregate import Aggregate, beginning
 from shared.sagas.aggregate import Meta as Who
 
 CATALOGUE = "operator:catalogue"
 Name = Annotated[
     str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z",
-        extra={SHAPE: "1 to 64 small letters, digits, . _ or -, such as night-1g"},
+    shaped(
+        r"^[a-z0-9][a-z0-9._-]{0,63}\Z", "1 to 64 small letters, digits, . _ or -, such as night-1g"
     ),
 ]
 Day = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z",
-        extra={SHAPE: "a day such as 2015-08-31"},
-    ),
+    str, shaped(r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\Z", "a day such as 2015-08-31")
 ]
 Fen = Annotated[int, Meta(ge=0, le=10**12)]
 Effect = Literal["now", "next_cycle"]

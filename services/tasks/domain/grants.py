@@ -17,7 +17,7 @@ from services.tasks.domain.issue import Issue, Parcel
 from shared.calendar import Calendar
 from shared.contracts.offers import Amount
 from shared.ids import digest
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 
 # So long after it was refused a grant is tried again, unless new funds arrive before: their lack is
 # not the only reason, and thirty times a month are few enough.
@@ -26,9 +26,8 @@ RETRY_AFTER_MS = 86_400_000
 FOR_GOOD = "account_closed"
 Name = Annotated[
     str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
-        extra={SHAPE: "1 to 64 small letters, digits, _ or -, such as members"},
+    shaped(
+        r"^[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 small letters, digits, _ or -, such as members"
     ),
 ]
 

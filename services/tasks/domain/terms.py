@@ -22,39 +22,33 @@ from shared.calendar import Calendar
 from shared.contracts.audiences import EVERYONE, Audience
 from shared.contracts.offers import ANY_TRAFFIC, Amount, AtCap, Caps, Hours
 from shared.errors import InvalidError, RefusedError
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 Name = Annotated[
-    str,
-    Meta(
-        pattern=rf"^{NAME}\Z",
-        extra={SHAPE: "1 to 64 small letters, digits, . _ or -, such as rides-august"},
-    ),
+    str, shaped(rf"^{NAME}\Z", "1 to 64 small letters, digits, . _ or -, such as rides-august")
 ]
 # An app (`aspId`) or sponsor (`sponsorId`) as the partner's systems call it.
 ForeignId = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
-        extra={SHAPE: "1 to 64 letters, digits, . _ or -, such as didi-app"},
+    shaped(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", "1 to 64 letters, digits, . _ or -, such as didi-app"
     ),
 ]
 RatingGroup = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z",
-        extra={SHAPE: "1 to 64 letters, digits, . _ : or -, such as didi"},
+    shaped(
+        r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z", "1 to 64 letters, digits, . _ : or -, such as didi"
     ),
 ]
 # A host stands for itself and for all its subdomains.
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 Host = Annotated[
     str,
-    Meta(
+    shaped(
+        rf"^{LABEL}(\.{LABEL})+\Z",
+        "a host such as didi.com, without protocol, port or path",
         max_length=253,
-        pattern=rf"^{LABEL}(\.{LABEL})+\Z",
-        extra={SHAPE: "a host such as didi.com, without protocol, port or path"},
     ),
 ]
 HOSTS_MAX = 500

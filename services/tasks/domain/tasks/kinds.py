@@ -12,13 +12,12 @@ from msgspec.structs import replace
 
 from services.tasks.domain.tasks.rewards import MIB, Part, Range, Reward
 from shared.contracts.offers import Amount
-from shared.mistakes import SHAPE
+from shared.mistakes import shaped
 
 Name = Annotated[
     str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
-        extra={SHAPE: "1 to 64 small letters, digits, _ or -, such as sign-in"},
+    shaped(
+        r"^[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 small letters, digits, _ or -, such as sign-in"
     ),
 ]
 Title = Annotated[str, Meta(max_length=200)]
