@@ -9,8 +9,9 @@ from psycopg.rows import tuple_row
 from services.ledger.application import Ledger
 from services.ledger.domain.account import Account
 from services.ledger.domain.checking import check_gift, facts_of, up_to_date
-from services.ledger.domain.commands import Fee, Purpose, SubscriberId, Transfer
+from services.ledger.domain.commands import Fee, Transfer
 from services.ledger.domain.context import Context
+from services.ledger.domain.fields import Purpose, SubscriberId
 from services.ledger.domain.rules import Bytes
 from services.ledger.items import of_newer_version
 from services.ledger.partition import Partition

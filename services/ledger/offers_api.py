@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 from msgspec import Meta
 
 from services.ledger.api import bank, encoded, meta
-from services.ledger.domain.commands import SubscriberId
+from services.ledger.domain.fields import SubscriberId
 from services.ledger.offering import change_members, offers_of, put_offer
 from services.ledger.schemas import NoQuery
 from shared.auth import allow

@@ -7,7 +7,8 @@ import msgspec
 from marshmallow import Schema, fields, validate
 from msgspec import Meta
 
-from services.ledger.domain.commands import LINE_WORDS, ONE_LINE, PublicCommand, SubscriberId
+from services.ledger.domain.commands import PublicCommand
+from services.ledger.domain.fields import LINE_WORDS, ONE_LINE, SubscriberId
 from services.ledger.domain.rules import Bytes
 from shared.bus.parking import LIST_MAX
 from shared.contracts.envelope import BATCH_EVENTS_MAX
