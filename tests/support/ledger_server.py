@@ -19,7 +19,8 @@ from infra.runtime.processes import POSTGRES
 from infra.runtime.state import make_bank
 from tests.support.bank import wait_until
 
-START_S = 30
+# Recovery after a kill syncs every file of the cluster, which a busy disk makes long.
+START_S = 120
 
 
 class LedgerServer:
